@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/store"
+)
+
+// databaseSettings are shared by all commands that open the database.
+type databaseSettings struct {
+	DatabaseMaxConns int    `name:"database-max-conns" env:"IDENTITY_DATABASE_MAX_CONNS" default:"10" help:"Connections to the database at most."`
+	MasterKeyFile    string `name:"master-key-file" env:"IDENTITY_MASTER_KEY_FILE" placeholder:"FILE" help:"Key ring: base64 of 32 bytes a line, the first one seals. Made beside an SQLite database; required with PostgreSQL."`
+}
+
+// Settings that may hold secrets come from the environment only.
+const (
+	databaseURLEnv       = "IDENTITY_DATABASE_URL"
+	bootstrapPasswordEnv = "IDENTITY_BOOTSTRAP_PASSWORD" //nolint:gosec // the name of a variable
+	defaultDatabaseURL   = "sqlite:identity.db"
+)
+
+// Help lists them for the commands that read them.
+func (databaseSettings) Help() string {
+	return `From the environment only, because they may hold secrets:
+
+  IDENTITY_DATABASE_URL        sqlite:FILE, or postgres://… with an explicit
+                               sslmode (default sqlite:identity.db)
+  IDENTITY_BOOTSTRAP_PASSWORD  password of the first administrator (default:
+                               generated and printed once)
+`
+}
+
+func databaseURL() string {
+	if url := os.Getenv(databaseURLEnv); url != "" {
+		return url
+	}
+	return defaultDatabaseURL
+}
+
+func (d databaseSettings) open(ctx context.Context) (*store.Store, error) {
+	st, err := store.Open(ctx, store.Config{URL: databaseURL(), MaxConns: d.DatabaseMaxConns})
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return st, nil
+}
+
+// keyRing reads the master keys. It makes new ones only beside an embedded
+// database that is still empty: anywhere else a missing key is a mistake that
+// new ones would hide.
+func (d databaseSettings) keyRing(ctx context.Context, st *store.Store) (*secret.KeyRing, error) {
+	path := d.MasterKeyFile
+	if path == "" {
+		if !store.Embedded(databaseURL()) {
+			return nil, errors.New("IDENTITY_MASTER_KEY_FILE is required with PostgreSQL")
+		}
+		path = strings.TrimPrefix(databaseURL(), "sqlite:") + ".key"
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return d.newKeyRing(ctx, st, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ring, err := secret.ParseKeyRing(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return ring, nil
+}
+
+func (d databaseSettings) newKeyRing(ctx context.Context, st *store.Store, path string) (*secret.KeyRing, error) {
+	empty, err := service.Empty(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	if !empty || !store.Embedded(databaseURL()) {
+		return nil, fmt.Errorf("the master key file %s is not there", path)
+	}
+	line, err := secret.NewKeyLine(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(path, []byte(line+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	return secret.ParseKeyRing([]byte(line))
+}
+
+// checkAddr refuses to listen beyond this machine without TLS, unless a proxy
+// is said to provide it.
+func checkAddr(name, addr, insecure string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	ip, err := netip.ParseAddr(host)
+	if host == "localhost" || (err == nil && ip.IsLoopback()) || insecure == "behind-proxy" {
+		return nil
+	}
+	return fmt.Errorf("%s=%s is reachable from other machines without TLS: set IDENTITY_INSECURE=behind-proxy if a proxy provides it", name, addr)
+}
+
+// checkPublicURL takes what can be an issuer: no query, no fragment, no slash at the end.
+func checkPublicURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.HasSuffix(text, "/") {
+		return fmt.Errorf("IDENTITY_PUBLIC_URL=%q must be an http(s) URL without query, fragment and final slash", text)
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/store"
+	"github.com/bizmetry/identity/web"
+)
+
+type serveCmd struct {
+	databaseSettings
+	GRPCAddr       string         `name:"grpc-addr" env:"IDENTITY_GRPC_ADDR" default:"127.0.0.1:9090" help:"Address of the gRPC port. One that other machines reach needs IDENTITY_INSECURE=behind-proxy."`
+	HTTPAddr       string         `name:"http-addr" env:"IDENTITY_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the HTTP port: REST, OAuth 2.0, docs."`
+	AdminAddr      string         `name:"admin-addr" env:"IDENTITY_ADMIN_ADDR" default:"127.0.0.1:9091" help:"Address of /metrics and profiles; never on the public ports."`
+	PublicURL      string         `name:"public-url" env:"IDENTITY_PUBLIC_URL" default:"http://localhost:8080" help:"Issuer and audience of tokens; never taken from a request."`
+	Insecure       string         `name:"insecure" env:"IDENTITY_INSECURE" enum:",behind-proxy" default:"" help:"behind-proxy: other machines may connect without TLS, because a proxy provides it."`
+	TrustedProxies []netip.Prefix `name:"trusted-proxies" env:"IDENTITY_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Networks whose X-Forwarded-For is believed."`
+	BootstrapEmail string         `name:"bootstrap-email" env:"IDENTITY_BOOTSTRAP_EMAIL" placeholder:"ADDRESS" help:"First administrator of an empty database (embedded database: admin@example.com). On PostgreSQL an empty database is refused without."`
+	Reflection     *bool          `name:"reflection" env:"IDENTITY_REFLECTION" negatable:"" help:"gRPC reflection (default: on with the embedded database)."`
+	LogLevel       slog.Level     `name:"log-level" env:"IDENTITY_LOG_LEVEL" default:"info" help:"debug, info, warn or error; JSON lines on standard error."`
+}
+
+// Run serves until the context ends, then lets calls in flight finish.
+func (c *serveCmd) Run(ctx context.Context, o output) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(o.err, &slog.HandlerOptions{Level: c.LogLevel}))
+	st, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	svc, err := c.prepare(ctx, o, st, log, metrics)
+	if err != nil {
+		return err
+	}
+	handler, err := web.New(web.Config{Service: svc, Log: log})
+	if err != nil {
+		return err
+	}
+	rpc := grpc.NewServer(svc.ServerOptions()...)
+	svc.Register(rpc)
+	state := health.NewServer()
+	grpc_health_v1.RegisterHealthServer(rpc, state)
+	if c.reflects() {
+		reflection.Register(rpc)
+	}
+	return c.listen(ctx, o, svc, rpc, state, web.Server(handler), web.Server(adminHandler(metrics)))
+}
+
+func (c *serveCmd) check() error {
+	return errors.Join(
+		checkPublicURL(c.PublicURL),
+		checkAddr("IDENTITY_GRPC_ADDR", c.GRPCAddr, c.Insecure),
+		checkAddr("IDENTITY_HTTP_ADDR", c.HTTPAddr, c.Insecure),
+		checkAddr("IDENTITY_ADMIN_ADDR", c.AdminAddr, c.Insecure),
+	)
+}
+
+func (c *serveCmd) reflects() bool {
+	if c.Reflection != nil {
+		return *c.Reflection
+	}
+	return store.Embedded(databaseURL())
+}
+
+// prepare brings the database to where it can be served, and makes the service.
+func (c *serveCmd) prepare(ctx context.Context, o output, st *store.Store, log *slog.Logger, metrics prometheus.Registerer) (*service.Service, error) {
+	pending, err := st.Pending(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if pending > 0 {
+		if !store.Embedded(databaseURL()) {
+			return nil, fmt.Errorf("%d migrations are to be done: run identity migrate first", pending)
+		}
+		if err := st.Migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	ring, err := c.keyRing(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	empty, err := service.Empty(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	if empty {
+		founder, err := c.founder()
+		if err != nil {
+			return nil, err
+		}
+		if err := bootstrap(ctx, o, st, ring, founder); err != nil {
+			return nil, err
+		}
+	}
+	return service.New(ctx, service.Config{
+		Store: st, Ring: ring, Issuer: c.PublicURL, Log: log, Metrics: metrics, TrustedProxies: c.TrustedProxies,
+	})
+}
+
+func (c *serveCmd) founder() (service.Founder, error) {
+	email := c.BootstrapEmail
+	if email == "" {
+		if !store.Embedded(databaseURL()) {
+			return service.Founder{}, errors.New("the database is empty: set IDENTITY_BOOTSTRAP_EMAIL, or run identity bootstrap")
+		}
+		email = "admin@example.com"
+	}
+	return service.Founder{Email: email, FirstName: "Platform", LastName: "Administrator", Organization: "Platform"}, nil
+}
+
+// listen opens all ports before it says so, serves them, and closes them in order.
+func (c *serveCmd) listen(ctx context.Context, o output, svc *service.Service, rpc *grpc.Server, state *health.Server, public, admin *http.Server) error {
+	var config net.ListenConfig
+	var ports [3]net.Listener
+	for i, addr := range []string{c.GRPCAddr, c.HTTPAddr, c.AdminAddr} {
+		var err error
+		if ports[i], err = config.Listen(ctx, "tcp", addr); err != nil {
+			return err
+		}
+		defer ports[i].Close()
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return svc.Run(ctx) })
+	g.Go(func() error { return rpc.Serve(ports[0]) })
+	g.Go(func() error { return served(public.Serve(ports[1])) })
+	g.Go(func() error { return served(admin.Serve(ports[2])) })
+	g.Go(func() error {
+		<-ctx.Done()
+		state.Shutdown() // NOT_SERVING before anything closes
+		finish(rpc, public, admin)
+		return nil
+	})
+	_, err := fmt.Fprintf(o.out, "gRPC  %s\nREST  http://%s\nadmin http://%s/metrics\nready\n", ports[0].Addr(), ports[1].Addr(), ports[2].Addr())
+	return errors.Join(err, g.Wait())
+}
+
+// drain is how long calls in flight may take to finish.
+const drain = 10 * time.Second
+
+func finish(rpc *grpc.Server, servers ...*http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	stop := context.AfterFunc(ctx, rpc.Stop)
+	defer stop()
+	rpc.GracefulStop()
+	for _, s := range servers {
+		_ = s.Shutdown(ctx) // what is left after the time is cut off
+	}
+}
+
+// served tells a server that was asked to stop from one that failed.
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// adminHandler serves metrics and profiles.
+func adminHandler(metrics *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}

@@ -1,0 +1,127 @@
+package service
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+)
+
+// method is what the proto options say about an RPC.
+type method struct {
+	name    string // full method name, as gRPC has it
+	access  *identityv1.Access
+	request protoreflect.MessageDescriptor
+	org     protoreflect.FieldDescriptor // organization_id, where the request has one
+	self    protoreflect.FieldDescriptor // the field that self_or names
+	retry   protoreflect.FieldDescriptor // request_id
+	masked  bool                         // has an update mask: fields may be left out
+}
+
+// package of the contract.
+const contract = "bizmetry.identity.v1"
+
+// readMethods reads every RPC of the contract. One without access or path is
+// an error, so that the service does not start with it. Beside them there is
+// only gRPC's own health check, which is public.
+func readMethods() (map[string]*method, error) {
+	health := &method{
+		name: grpc_health_v1.Health_Check_FullMethodName, request: (&grpc_health_v1.HealthCheckRequest{}).ProtoReflect().Descriptor(),
+		access: &identityv1.Access{Rule: &identityv1.Access_Public{Public: true}},
+	}
+	methods := map[string]*method{health.name: health}
+	var failed error
+	protoregistry.GlobalFiles.RangeFilesByPackage(contract, func(f protoreflect.FileDescriptor) bool {
+		for i := range f.Services().Len() {
+			service := f.Services().Get(i)
+			for j := range service.Methods().Len() {
+				m, err := readMethod(service.Methods().Get(j))
+				if err != nil {
+					failed = err
+					return false
+				}
+				methods[m.name] = m
+			}
+		}
+		return true
+	})
+	return methods, failed
+}
+
+func readMethod(d protoreflect.MethodDescriptor) (*method, error) {
+	name := fmt.Sprintf("/%s/%s", d.Parent().FullName(), d.Name())
+	access, _ := proto.GetExtension(d.Options(), identityv1.E_Access).(*identityv1.Access)
+	if access.GetRule() == nil {
+		return nil, fmt.Errorf("%s declares no access", name)
+	}
+	if rule, _ := proto.GetExtension(d.Options(), annotations.E_Http).(*annotations.HttpRule); rule.GetPattern() == nil {
+		return nil, fmt.Errorf("%s declares no HTTP path", name)
+	}
+	fields := d.Input().Fields()
+	m := &method{
+		name: name, access: access, request: d.Input(),
+		org: fields.ByName("organization_id"), retry: fields.ByName("request_id"), masked: fields.ByName("update_mask") != nil,
+	}
+	if field := access.GetSelfOr().GetField(); field != "" {
+		if m.self = fields.ByName(protoreflect.Name(field)); m.self == nil {
+			return nil, fmt.Errorf("%s has no field %s", name, field)
+		}
+	}
+	return m, nil
+}
+
+func requestDescriptors(methods map[string]*method) (ds []protoreflect.MessageDescriptor) {
+	for _, m := range methods {
+		ds = append(ds, m.request)
+	}
+	return ds
+}
+
+// anonymous tells whether the method takes callers without a token.
+func (m *method) anonymous() bool { return m.access.GetPublic() }
+
+// allows tells whether a caller may use the method at all. Where the rule or
+// the subject of the request decides, self says that the request is about the
+// caller.
+func (m *method) allows(c *caller, self bool) bool {
+	switch rule := m.access.GetRule().(type) {
+	case *identityv1.Access_Authenticated:
+		return true
+	case *identityv1.Access_Permission:
+		return c.has(rule.Permission)
+	case *identityv1.Access_SelfOr_:
+		return self || rule.SelfOr.GetField() == "" || c.has(rule.SelfOr.GetPermission()) || m.across(c)
+	case *identityv1.Access_AnyOf_:
+		for _, key := range rule.AnyOf.GetPermissions() {
+			if c.has(key) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// across tells whether the caller holds the system permission that opens
+// other organizations for this method.
+func (m *method) across(c *caller) bool {
+	return m.access.GetAcross() != "" && c.has(m.access.GetAcross())
+}
+
+// needs names what the method takes, for the answer to who lacks it.
+func (m *method) needs() string {
+	switch rule := m.access.GetRule().(type) {
+	case *identityv1.Access_Permission:
+		return rule.Permission
+	case *identityv1.Access_SelfOr_:
+		return rule.SelfOr.GetPermission()
+	case *identityv1.Access_AnyOf_:
+		return strings.Join(rule.AnyOf.GetPermissions(), " or ")
+	}
+	return ""
+}

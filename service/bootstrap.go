@@ -1,0 +1,110 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/store"
+)
+
+// Founder is the first person, and what else the first start needs.
+type Founder struct {
+	Email string
+	// Password of the founder; empty: one is generated and returned.
+	Password     string
+	FirstName    string
+	LastName     string
+	Organization string
+}
+
+// Empty tells whether the database was never bootstrapped.
+func Empty(ctx context.Context, st *store.Store) (bool, error) {
+	_, err := st.Platform(ctx)
+	if isNotFound(err) {
+		return true, nil
+	}
+	return false, err
+}
+
+// Bootstrap makes the platform organization, its first Super User and
+// Platform Operator, and the first signing key, in an empty database. Of
+// several at once one wins; done is false where it was done already.
+func Bootstrap(ctx context.Context, cfg Config, f Founder) (password string, done bool, err error) {
+	if err := cfg.setDefaults(); err != nil {
+		return "", false, err
+	}
+	if empty, err := Empty(ctx, cfg.Store); err != nil || !empty {
+		return "", false, err
+	}
+	org, u, password, err := cfg.founded(ctx, f)
+	if err != nil {
+		return "", false, err
+	}
+	key, err := newSigningKey(cfg.Ring, cfg.Rand, cfg.Now())
+	if err != nil {
+		return "", false, err
+	}
+	err = cfg.Store.Found(ctx, func(t *store.Tx) error {
+		if err := t.AddOrganization(ctx, org); err != nil {
+			return err
+		}
+		t.Record(store.Event{Org: org.ID, Time: org.Created, Type: "organization.created", Target: org.ID})
+		if err := t.AddSigningKey(ctx, key); err != nil {
+			return err
+		}
+		t.Record(store.Event{Org: org.ID, Time: org.Created, Type: "signing_key.created", Target: key.ID})
+		return addFounder(ctx, t, u)
+	})
+	if errors.Is(err, store.ErrExists) {
+		return "", false, nil // another replica was first
+	}
+	return password, err == nil, err
+}
+
+// founded makes the rows of the platform organization and its first person.
+func (c *Config) founded(ctx context.Context, f Founder) (org store.Organization, u store.User, password string, err error) {
+	now := store.At(c.Now())
+	address, ok := parseEmail(f.Email)
+	if !ok {
+		return org, u, "", fmt.Errorf("%q is no e-mail address", f.Email)
+	}
+	if password = f.Password; password == "" {
+		if password, err = secret.Generate(c.Rand); err != nil {
+			return org, u, "", err
+		}
+	}
+	if unmet := secret.UnmetRules("standard", password); len(unmet) > 0 {
+		return org, u, "", fmt.Errorf("the password does not meet the rules %v", unmet)
+	}
+	org = store.Organization{
+		ID: newID(c.Now(), c.Rand), DisplayName: f.Organization, Platform: true, PasswordPolicy: "standard", ChangeInitialPassword: true,
+		Epoch: now, Version: 1, Created: now, Updated: now,
+	}
+	u = store.User{
+		Org: org.ID, ID: newID(c.Now(), c.Rand), Email: address.text, EmailKey: address.key, Confirmed: true, Enabled: true,
+		Epoch: now, Version: 1, Created: now, Updated: now,
+	}
+	setName(&u, f.FirstName, f.LastName)
+	u.PasswordHash, err = c.Passwords.Hash(ctx, password)
+	return org, u, password, err
+}
+
+func addFounder(ctx context.Context, t *store.Tx, u store.User) error {
+	if err := t.AddUser(ctx, u); err != nil {
+		return err
+	}
+	if err := t.Enlist(ctx, store.Entry{Kind: store.ConfirmedEmail, Key: u.EmailKey, Org: u.Org, ID: u.ID}); err != nil {
+		return err
+	}
+	for _, role := range []string{superUser, platformOperator} {
+		if err := t.PutGrant(ctx, store.Grant{Org: u.Org, Principal: u.ID, Role: role, Created: u.Created}); err != nil {
+			return err
+		}
+	}
+	t.Record(store.Event{
+		Org: u.Org, Time: u.Created, Type: "user.created", Target: u.ID, Data: store.Data{"roles": superUser + "," + platformOperator},
+	})
+	return nil
+}

@@ -1,0 +1,49 @@
+package service
+
+import (
+	"context"
+
+	"github.com/bizmetry/identity/service/perm"
+	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/store"
+)
+
+// call is what the door knows about a request.
+type call struct {
+	method    *method
+	requestID string
+	source    string // address of the client, by trusted facts only
+	userAgent string
+	caller    *caller // nil on public methods
+	org       string  // the organization that the request is about
+	cause     error   // what really went wrong, for the log
+}
+
+type callKey struct{}
+
+func callOf(ctx context.Context) *call {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		return c
+	}
+	return &call{}
+}
+
+// caller is the principal who calls, with the rights it has now.
+type caller struct {
+	store.Standing
+	claims token.Claims
+	model  *perm.Model
+	held   perm.Held
+	set    perm.Set // what is held, narrowed by the token's scope
+}
+
+// has tells whether the caller holds a permission, within the token's scope.
+func (c *caller) has(key string) bool { return c != nil && c.model.Has(c.set, key) }
+
+// proof is the credential or session that the caller acts with.
+func (c *caller) proof() string { return c.claims.Credential + c.claims.Session }
+
+// holdsSystem tells whether the caller holds any system permission.
+func (c *caller) holdsSystem() bool {
+	return !c.model.WithoutSystem(c.held.Set()).Equal(c.held.Set())
+}

@@ -1,0 +1,171 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+)
+
+// check holds a request against its field rules: those of protovalidate, NUL
+// in no text, REQUIRED fields of a resource set and OUTPUT_ONLY ones not.
+func (s *Service) check(m *method, msg proto.Message) error {
+	found := &refusal{sentinel: errInvalidFields}
+	if err := s.validator.Validate(msg); err != nil {
+		var failed *protovalidate.ValidationError
+		if !errors.As(err, &failed) {
+			return err
+		}
+		for _, v := range failed.Violations {
+			found.add(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetRuleId(), v.Proto.GetMessage())
+		}
+	}
+	found.texts("", msg.ProtoReflect())
+	if m.masked {
+		found.masked(msg.ProtoReflect())
+	} else {
+		found.behaviors("", msg.ProtoReflect())
+	}
+	if len(found.violations) > 0 {
+		return found
+	}
+	return nil
+}
+
+func (r *refusal) add(field, rule, text string) {
+	r.violations = append(r.violations, &errdetails.BadRequest_FieldViolation{Field: field, Reason: rule, Description: text})
+}
+
+// texts refuses NUL, which PostgreSQL cannot store and SQLite would.
+func (r *refusal) texts(path string, msg protoreflect.Message) {
+	msg.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		here := join(path, string(f.Name()))
+		switch {
+		case f.IsMap(): // requests have none
+		case f.IsList():
+			for i := range v.List().Len() {
+				if f.Kind() == protoreflect.StringKind {
+					r.text(here, v.List().Get(i).String())
+				}
+			}
+		case f.Kind() == protoreflect.StringKind:
+			r.text(here, v.String())
+		case f.Kind() == protoreflect.MessageKind:
+			r.texts(here, v.Message())
+		}
+		return true
+	})
+}
+
+func (r *refusal) text(path, value string) {
+	if strings.ContainsRune(value, 0) {
+		r.add(path, "string.nul", "must not contain U+0000")
+	}
+}
+
+// behaviors checks google.api.field_behavior in the resource of a create.
+// Requests themselves say the same by protovalidate.
+func (r *refusal) behaviors(path string, msg protoreflect.Message) {
+	fields := msg.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		here := join(path, string(f.Name()))
+		switch {
+		case path != "" && behaves(f, annotations.FieldBehavior_REQUIRED) && !isSet(msg, f):
+			r.add(here, "required", "value is required")
+		case path != "" && (behaves(f, annotations.FieldBehavior_OUTPUT_ONLY) || behaves(f, annotations.FieldBehavior_IDENTIFIER)) && msg.Has(f):
+			r.add(here, "output_only", "is set by the server")
+		case isResource(f) && msg.Has(f):
+			r.behaviors(here, msg.Get(f).Message())
+		}
+	}
+}
+
+// masked checks an update: only fields that a caller may set, and REQUIRED
+// ones not emptied. An empty mask stands for the fields that are set; it is
+// filled in here, so that the rules need not care.
+func (r *refusal) masked(req protoreflect.Message) {
+	fields := req.Descriptor().Fields()
+	mask := req.Mutable(fields.ByName("update_mask")).Message().Interface().(*fieldmaskpb.FieldMask)
+	for i := range fields.Len() {
+		if isResource(fields.Get(i)) && req.Has(fields.Get(i)) {
+			r.maskedResource(mask, string(fields.Get(i).Name()), req.Get(fields.Get(i)).Message())
+		}
+	}
+}
+
+func (r *refusal) maskedResource(mask *fieldmaskpb.FieldMask, name string, resource protoreflect.Message) {
+	fields := resource.Descriptor().Fields()
+	if len(mask.GetPaths()) == 0 {
+		resource.Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+			if !behaves(f, annotations.FieldBehavior_IDENTIFIER) && f.Name() != "etag" {
+				mask.Paths = append(mask.Paths, string(f.Name()))
+			}
+			return true
+		})
+	}
+	for _, path := range mask.GetPaths() {
+		f := fields.ByName(protoreflect.Name(path))
+		switch {
+		case f == nil:
+			r.add("update_mask", "unknown_path", "names a field that is not there: "+cut(path, 100))
+		case path == "id" || path == "etag": // a resource that was read and sent back names them
+		case behaves(f, annotations.FieldBehavior_OUTPUT_ONLY):
+			r.add(name+"."+path, "output_only", "is set by the server")
+		case behaves(f, annotations.FieldBehavior_REQUIRED) && !isSet(resource, f):
+			r.add(name+"."+path, "required", "value is required")
+		}
+	}
+}
+
+// isResource tells whether a field is a message of the contract, such as the
+// user of a CreateUserRequest.
+func isResource(f protoreflect.FieldDescriptor) bool {
+	return f.Kind() == protoreflect.MessageKind && !f.IsList() && !f.IsMap() && f.Message().ParentFile().Package() == contract
+}
+
+func isSet(msg protoreflect.Message, f protoreflect.FieldDescriptor) bool {
+	return msg.Has(f) && (f.Kind() != protoreflect.StringKind || f.IsList() || strings.TrimSpace(msg.Get(f).String()) != "")
+}
+
+func behaves(f protoreflect.FieldDescriptor, want annotations.FieldBehavior) bool {
+	list, _ := proto.GetExtension(f.Options(), annotations.E_FieldBehavior).([]annotations.FieldBehavior)
+	for _, b := range list {
+		if b == want {
+			return true
+		}
+	}
+	return false
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// takeRequestID moves the header Idempotency-Key into the field request_id.
+func takeRequestID(ctx context.Context, m *method, msg proto.Message) error {
+	if m.retry == nil {
+		return nil
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	keys := md.Get("idempotency-key")
+	if len(keys) == 0 {
+		return nil
+	}
+	field := msg.ProtoReflect().Get(m.retry).String()
+	if len(keys) > 1 || (field != "" && field != keys[0]) {
+		return invalid("request_id", "one_request_id", "header and field name different request ids")
+	}
+	msg.ProtoReflect().Set(m.retry, protoreflect.ValueOfString(keys[0]))
+	return nil
+}

@@ -1,0 +1,222 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// Limits of the door.
+const (
+	// MaxMessage is the largest request, on either port.
+	MaxMessage = 1 << 20
+	// MaxHeaders is the largest list of headers, on either port.
+	MaxHeaders = 16 << 10
+	// maxDeadline caps how long a call may take.
+	maxDeadline = 15 * time.Second
+	// minDeadline is what a call must have left to be worth beginning.
+	minDeadline = time.Millisecond
+)
+
+// Interceptors are the door, outermost first.
+func (s *Service) Interceptors() []grpc.UnaryServerInterceptor {
+	return []grpc.UnaryServerInterceptor{
+		s.observe, s.answer, s.limitTime, s.authenticate, s.authorize, s.validate,
+	}
+}
+
+// observe gives every call its id, catches panics, and writes a line of log
+// and the metrics. It sees the cause of an error; the client sees the answer.
+func (s *Service) observe(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+	start := time.Now()
+	c := s.enter(ctx, info.FullMethod)
+	ctx = context.WithValue(ctx, callKey{}, c)
+	_ = grpc.SetHeader(ctx, metadata.Pairs("request-id", c.requestID)) // fails only where there is no client to tell
+	defer func() {
+		if r := recover(); r != nil {
+			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			resp, err = nil, Answer(c.cause).Err()
+		}
+		s.note(ctx, c, err, time.Since(start))
+	}()
+	return next(ctx, req)
+}
+
+func (s *Service) note(ctx context.Context, c *call, err error, took time.Duration) {
+	code := status.Code(err)
+	s.metrics.observe(c.method, code, took)
+	attrs := []slog.Attr{
+		slog.String("method", c.method.name), slog.String("code", code.String()),
+		slog.Duration("took", took), slog.String("request_id", c.requestID), slog.String("source", c.source),
+	}
+	if c.caller != nil {
+		attrs = append(attrs, slog.String("principal", c.caller.ID), slog.String("caller_organization", c.caller.Org),
+			slog.String("organization", c.org))
+	}
+	level := slog.LevelInfo
+	if err != nil && c.cause != nil {
+		attrs = append(attrs, slog.String("error", c.cause.Error()))
+	}
+	if code == codes.Internal || code == codes.Unknown {
+		level = slog.LevelError
+	}
+	s.log.LogAttrs(ctx, level, "call", attrs...)
+	s.noteRefused(c, code)
+}
+
+// answer turns what the rules return into what clients see.
+func (s *Service) answer(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	resp, err := next(ctx, req)
+	if err != nil {
+		callOf(ctx).cause = err
+		return nil, Answer(err).Err()
+	}
+	return resp, nil
+}
+
+// limitTime caps the deadline, and refuses what has no time left.
+func (s *Service) limitTime(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < minDeadline {
+		return nil, context.DeadlineExceeded
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxDeadline)
+	defer cancel()
+	resp, err := next(ctx, req)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return resp, err
+}
+
+// authenticate finds out who calls.
+func (s *Service) authenticate(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	c := callOf(ctx)
+	if c.method.anonymous() {
+		return next(ctx, req)
+	}
+	text, err := bearer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.caller, err = s.verifyCaller(ctx, text); err != nil {
+		return nil, err
+	}
+	return next(ctx, req)
+}
+
+// authorize holds the caller against the method's access option, and settles
+// which organization the call is about.
+func (s *Service) authorize(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	c := callOf(ctx)
+	if c.method.anonymous() {
+		return next(ctx, req)
+	}
+	msg := req.(proto.Message).ProtoReflect()
+	self := false
+	if field := c.method.self; field != nil {
+		id := msg.Get(field).String()
+		self = id == "" || id == c.caller.ID
+	}
+	c.org = c.caller.Org
+	if !c.method.allows(c.caller, self) {
+		return nil, s.denied(c)
+	}
+	if field := c.method.org; field != nil {
+		named := msg.Get(field).String()
+		if err := s.enterOrganization(ctx, c, named, self); err != nil {
+			return nil, err
+		}
+	}
+	return next(ctx, req)
+}
+
+// enterOrganization settles the organization. One that the caller may not act
+// in answers like one that is not there.
+func (s *Service) enterOrganization(ctx context.Context, c *call, named string, self bool) error {
+	if named == "" {
+		if !self && c.caller.claims.Session == "" && c.caller.holdsSystem() {
+			return errOrganizationNeeded
+		}
+		return nil
+	}
+	if named == c.caller.Org {
+		return nil
+	}
+	if !isID(named) {
+		return nil // validation says what is wrong with it
+	}
+	if !c.method.across(c.caller) && !(c.caller.has(actInOrganizations) && c.method.allows(c.caller, false)) {
+		return errNotFound
+	}
+	if _, err := s.store.Organization(ctx, named); err != nil {
+		return err
+	}
+	c.org = named
+	return nil
+}
+
+// actInOrganizations opens other organizations to the caller's own permissions.
+const actInOrganizations = "system.organizations.act"
+
+func (s *Service) denied(c *call) error {
+	return refuse(errDenied, "permission", c.method.needs(), "principal", c.caller.ID, "organization", c.org)
+}
+
+// validate holds the request against the field rules of the proto; every
+// violation is reported at once.
+func (s *Service) validate(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	c := callOf(ctx)
+	msg := req.(proto.Message)
+	if err := takeRequestID(ctx, c.method, msg); err != nil {
+		return nil, err
+	}
+	if err := s.check(c.method, msg); err != nil {
+		return nil, err
+	}
+	return next(ctx, req)
+}
+
+// registrar registers services whose unreadable messages get a proper answer:
+// gRPC's own would be INTERNAL, which is our fault, not the caller's.
+type registrar struct{ grpc.ServiceRegistrar }
+
+func (r registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	own := *desc
+	own.Methods = nil
+	for _, m := range desc.Methods {
+		inner := m.Handler
+		m.Handler = func(srv any, ctx context.Context, read func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
+			return inner(srv, ctx, func(v any) error { return unreadable(read(v)) }, i)
+		}
+		own.Methods = append(own.Methods, m)
+	}
+	r.ServiceRegistrar.RegisterService(&own, impl)
+}
+
+func unreadable(err error) error {
+	switch status.Code(err) {
+	case codes.OK:
+		return nil
+	case codes.Internal, codes.InvalidArgument:
+		return Answer(errMalformed).Err()
+	case codes.ResourceExhausted:
+		return Answer(errTooLarge).Err()
+	case codes.Canceled:
+		return Answer(context.Canceled).Err()
+	case codes.DeadlineExceeded:
+		return Answer(context.DeadlineExceeded).Err()
+	}
+	return err
+}
+
+// UnknownMethod answers calls of methods that are not there.
+func UnknownMethod(any, grpc.ServerStream) error { return Answer(errUnknownMethod).Err() }

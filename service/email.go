@@ -1,0 +1,68 @@
+package service
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Limits of an address (RFC 5321 section 4.5.3.1).
+const (
+	maxEmail = 254
+	maxLocal = 64
+)
+
+// mailDomains turns a domain into its ASCII form, strictly (UTS 46, IDNA 2008).
+var mailDomains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.ValidateLabels(true),
+	idna.StrictDomainName(true), idna.VerifyDNSLength(true), idna.Transitional(false))
+
+// email is an address as given and in the one form that is compared.
+type email struct{ text, key string }
+
+// parseEmail is the one normalisation of addresses: trim, NFC, IDNA for the
+// domain, case folding for the local part. It checks sizes before any work and
+// is idempotent: the key of a key is the key.
+func parseEmail(text string) (email, bool) {
+	if len(text) > 2*maxEmail || !utf8.ValidString(text) {
+		return email{}, false
+	}
+	text = norm.NFC.String(strings.TrimSpace(text))
+	at := strings.LastIndexByte(text, '@')
+	if at < 1 || utf8.RuneCountInString(text) > maxEmail {
+		return email{}, false
+	}
+	local, domain := text[:at], text[at+1:]
+	if !validLocal(local) || strings.HasSuffix(domain, ".") {
+		return email{}, false
+	}
+	ascii, err := mailDomains.ToASCII(domain)
+	if err != nil || !strings.Contains(ascii, ".") {
+		return email{}, false
+	}
+	key := norm.NFC.String(cases.Fold().String(local)) + "@" + ascii
+	if !validLocal(key[:strings.LastIndexByte(key, '@')]) || len(key) > 2*maxEmail {
+		return email{}, false
+	}
+	return email{text: text, key: key}, true
+}
+
+// validLocal takes what mail providers give out: a dot-atom (RFC 5322), with
+// letters and digits of any script (RFC 6531). Quoted local parts are refused.
+func validLocal(local string) bool {
+	if local == "" || len(local) > maxLocal || strings.HasPrefix(local, ".") || strings.HasSuffix(local, ".") || strings.Contains(local, "..") {
+		return false
+	}
+	for _, r := range local {
+		if r < utf8.RuneSelf && !strings.ContainsRune("!#$%&'*+-/=?^_`{|}~.", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			return false
+		}
+		if r >= utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) {
+			return false
+		}
+	}
+	return true
+}

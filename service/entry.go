@@ -1,0 +1,93 @@
+package service
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+)
+
+// enter notes what the transport knows about a call.
+func (s *Service) enter(ctx context.Context, fullMethod string) *call {
+	c := &call{method: s.methods[fullMethod], requestID: s.newID()}
+	if c.method == nil {
+		c.method = &method{name: "unknown"}
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	if agent := md.Get("user-agent"); len(agent) > 0 {
+		c.userAgent = cut(agent[0], 200)
+	}
+	if p, ok := peer.FromContext(ctx); ok {
+		c.source = s.Source(p.Addr.String(), md.Get("x-forwarded-for"))
+	}
+	return c
+}
+
+// Source is the address of the client: the peer's, or where the peer is a
+// trusted proxy, the last address of the forwarding header that is none.
+func (s *Service) Source(peer string, forwarded []string) string {
+	addr := hostOf(peer)
+	if len(forwarded) > 8 {
+		forwarded = forwarded[len(forwarded)-8:]
+	}
+	hops := strings.Split(strings.Join(forwarded, ","), ",")
+	for i := len(hops) - 1; i >= 0 && s.trusted(addr); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = next.Unmap().WithZone("").String()
+	}
+	return addr
+}
+
+func (s *Service) trusted(addr string) bool {
+	ip, err := netip.ParseAddr(addr)
+	if err != nil {
+		return false
+	}
+	for _, proxy := range s.proxies {
+		if proxy.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+func hostOf(peer string) string {
+	host, _, err := net.SplitHostPort(peer)
+	if err != nil {
+		return peer
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().WithZone("").String()
+	}
+	return host
+}
+
+// bearer takes the access token from the one place where it may be.
+func bearer(ctx context.Context) (string, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	values := md.Get("authorization")
+	if len(values) > 1 {
+		return "", errMalformed
+	}
+	if len(values) == 0 {
+		return "", errToken
+	}
+	scheme, text, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return "", errToken
+	}
+	return strings.TrimSpace(text), nil
+}
+
+func cut(text string, limit int) string {
+	if len(text) > limit {
+		text = text[:limit]
+	}
+	return strings.ToValidUTF8(text, "")
+}

@@ -1,0 +1,41 @@
+package service
+
+import (
+	"context"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/store"
+)
+
+// ListEvents returns a page of the audit trail, newest first.
+func (s *Service) ListEvents(ctx context.Context, req *identityv1.ListEventsRequest) (*identityv1.ListEventsResponse, error) {
+	org := callOf(ctx).org
+	in := req.GetFilter()
+	filter := store.EventFilter{Actor: in.GetActorId(), Target: in.GetTargetId(), Type: in.GetType()}
+	if in.GetStartTime() != nil {
+		filter.From = store.At(in.GetStartTime().AsTime())
+	}
+	if in.GetEndTime() != nil {
+		filter.To = store.At(in.GetEndTime().AsTime())
+	}
+	page, err := s.openPage(ctx, req, "seq desc", "")
+	if err != nil {
+		return nil, err
+	}
+	var before int64
+	if page.After != nil {
+		before = page.After.Key.(int64)
+	}
+	events, err := s.store.Events(ctx, org, filter, before, page.Skip, page.Limit)
+	if err != nil {
+		return nil, err
+	}
+	resp := &identityv1.ListEventsResponse{}
+	events, resp.NextPageToken = nextPage(ctx, s, req, events, func(e store.Event) store.Cursor { return store.Cursor{Key: e.Seq} })
+	for _, e := range events {
+		resp.Events = append(resp.Events, eventProto(e))
+	}
+	n, err := s.store.CountEvents(ctx, org, filter, maxCount+1)
+	resp.TotalSize, resp.TotalCapped = capped(int64(n))
+	return resp, err
+}

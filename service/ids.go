@@ -1,0 +1,25 @@
+package service
+
+import (
+	"crypto/rand"
+	"strings"
+
+	"github.com/google/uuid"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+var systemRand = rand.Reader
+
+func uuidText(b [16]byte) string { return uuid.UUID(b).String() }
+
+// isID tells whether a text is an id in the form that this service writes.
+func isID(text string) bool {
+	id, err := uuid.Parse(text)
+	return err == nil && id.String() == text
+}
+
+// fold is the form in which names are searched, compared and ordered.
+func fold(text string) string {
+	return norm.NFC.String(cases.Fold().String(norm.NFC.String(strings.TrimSpace(text))))
+}

@@ -1,0 +1,126 @@
+package service
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/bizmetry/identity/store"
+)
+
+// Sizes of lists.
+const (
+	defaultPage = 50
+	maxPage     = 1000
+	maxCount    = 10_000
+)
+
+// listRequest is what all list requests share.
+type listRequest interface {
+	proto.Message
+	GetPageSize() int32
+	GetPageToken() string
+	GetSkip() int32
+}
+
+// place is what a page token holds: the last row of the page before.
+type place struct {
+	Text string `json:"t,omitempty"`
+	Num  int64  `json:"n,omitempty"`
+	ID   string `json:"i,omitempty"`
+}
+
+// openPage reads size, token, skip and order of a list request. The limit is
+// one more than the page, to see whether there is a next one.
+func (s *Service) openPage(ctx context.Context, req listRequest, orderBy, defaultOrder string) (store.Page, error) {
+	if orderBy == "" {
+		orderBy = defaultOrder
+	}
+	order, direction, _ := strings.Cut(orderBy, " ")
+	p := store.Page{Order: order, Desc: direction == "desc", Skip: int(req.GetSkip()), Limit: pageSize(req) + 1}
+	if req.GetPageToken() == "" {
+		return p, nil
+	}
+	at, err := s.readPlace(ctx, req)
+	if err != nil {
+		return p, err
+	}
+	p.After = &store.Cursor{Key: at.Text, ID: at.ID}
+	if order == "create_time" || order == "seq" {
+		p.After.Key = at.Num
+	}
+	return p, nil
+}
+
+func pageSize(req listRequest) int {
+	switch size := int(req.GetPageSize()); {
+	case size == 0:
+		return defaultPage
+	default:
+		return min(size, maxPage)
+	}
+}
+
+// readPlace opens a page token; one of another caller, organization, filter,
+// order or copy of the data is refused.
+func (s *Service) readPlace(ctx context.Context, req listRequest) (at place, err error) {
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(req.GetPageToken())
+	if err != nil {
+		return at, errPageToken
+	}
+	text, err := s.ring.Open("page", sealed, s.pageOf(ctx, req)...)
+	if err != nil {
+		return at, errPageToken
+	}
+	return at, json.Unmarshal(text, &at)
+}
+
+// nextPage cuts the extra row off, and makes the token that continues after
+// the last row left. A list that ended has none.
+func nextPage[T any](ctx context.Context, s *Service, req listRequest, rows []T, at func(T) store.Cursor) ([]T, string) {
+	if len(rows) <= pageSize(req) {
+		return rows, ""
+	}
+	rows = rows[:pageSize(req)]
+	cursor := at(rows[len(rows)-1])
+	next := place{ID: cursor.ID}
+	switch key := cursor.Key.(type) {
+	case string:
+		next.Text = key
+	case int64:
+		next.Num = key
+	}
+	text, err := json.Marshal(next)
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	return rows, base64.RawURLEncoding.EncodeToString(s.ring.Seal("page", text, s.pageOf(ctx, req)...))
+}
+
+// pageOf is what a page token is bound to.
+func (s *Service) pageOf(ctx context.Context, req listRequest) []string {
+	query := proto.Clone(req)
+	for _, name := range []protoreflect.Name{"organization_id", "page_size", "page_token", "skip", "with_summary"} {
+		if f := query.ProtoReflect().Descriptor().Fields().ByName(name); f != nil {
+			query.ProtoReflect().Clear(f)
+		}
+	}
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(query)
+	if err != nil {
+		panic(err) // a message that was just read always marshals
+	}
+	c := callOf(ctx)
+	return []string{s.incarnation, c.method.name, c.caller.ID, c.org, string(text)}
+}
+
+// capped bounds a count, and tells whether it did.
+func capped(n int64) (int32, bool) {
+	if n > maxCount {
+		return maxCount, true
+	}
+	return int32(n), false //nolint:gosec // at most maxCount
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package perm_test
+
+const raceFactor = 1

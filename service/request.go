@@ -1,0 +1,72 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/bizmetry/identity/store"
+)
+
+// replayTime is how long a request id is remembered.
+const replayTime = 24 * time.Hour
+
+// retryable is a request that carries a request id.
+type retryable interface {
+	proto.Message
+	GetRequestId() string
+}
+
+// replay answers a call whose request id was used before with the first
+// outcome, put into resp; other content under the same id is refused. It is
+// asked before slow work, and again under the lock.
+func (s *Service) replay(ctx context.Context, q store.Reads, req retryable, resp proto.Message) (found bool, err error) {
+	if req.GetRequestId() == "" {
+		return false, nil
+	}
+	c := callOf(ctx)
+	since := store.At(s.now().Add(-replayTime))
+	first, err := q.Request(ctx, c.caller.Org, c.caller.ID, req.GetRequestId(), since)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if first.Method != c.method.name || !s.ring.VerifyMAC("request", first.Content, contentOf(req)) {
+		return false, errRequestIDReused
+	}
+	return true, proto.Unmarshal(first.Response, resp)
+}
+
+// remember keeps the outcome of a call that carries a request id, in the
+// transaction of its change. The outcome must hold no secret.
+func (ch *change) remember(ctx context.Context, req retryable, resp proto.Message) error {
+	if req.GetRequestId() == "" {
+		return nil
+	}
+	response, err := proto.Marshal(resp)
+	if err != nil {
+		return err
+	}
+	mac := ch.s.ring.MAC("request", contentOf(req))
+	return ch.PutRequest(ctx, store.Request{
+		Org: ch.by.Org, Principal: ch.by.ID, ID: req.GetRequestId(), Method: ch.c.method.name,
+		Content: mac[:], Response: response, Created: ch.now,
+	})
+}
+
+// contentOf is all of a request but its id.
+func contentOf(req retryable) string {
+	content := proto.Clone(req)
+	m := content.ProtoReflect()
+	m.Clear(m.Descriptor().Fields().ByName(protoreflect.Name("request_id")))
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(content)
+	if err != nil {
+		panic(err) // a message that was just read always marshals
+	}
+	return string(text)
+}

@@ -1,0 +1,217 @@
+package secret
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-crypt/crypt"
+	"github.com/go-crypt/crypt/algorithm/argon2"
+	"golang.org/x/text/unicode/norm"
+)
+
+var (
+	// ErrBusy says that too many passwords are being hashed; try again later.
+	ErrBusy = errors.New("too many passwords are being checked")
+	// ErrTooLong says that a password has more than 1,024 bytes.
+	ErrTooLong = errors.New("the password is too long")
+	// ErrHash says that a stored hash is of an unknown format or would cost
+	// more than this process is willing to spend. It was not run.
+	ErrHash = errors.New("the stored password hash cannot be used")
+)
+
+const (
+	saltSize = 16
+	hashSize = 32
+
+	// memoryBudgetKiB bounds the default number of slots.
+	memoryBudgetKiB = 256 << 10
+)
+
+// Params are argon2id's: memory in KiB, passes, threads.
+type Params struct{ MemoryKiB, Time, Threads uint32 }
+
+// DefaultParams is OWASP's point for 19 MiB.
+var DefaultParams = Params{MemoryKiB: 19456, Time: 2, Threads: 1}
+
+// PasswordsConfig sets up Passwords. Every field may be left zero.
+type PasswordsConfig struct {
+	Params Params        // of new hashes; zero: DefaultParams
+	Slots  int           // hashes at a time; zero: as many as there are processors, within 256 MiB
+	Queue  int           // calls that may wait for a slot; zero: 64, negative: none
+	Wait   time.Duration // how long a call waits; zero: 1.5 s
+	Rand   io.Reader     // of salts; zero: crypto/rand
+}
+
+// Passwords hashes and verifies passwords. Everything that runs a hash passes
+// one gate, also the dummy for unknown users: a gate of its own would tell by
+// the waiting time who exists. Safe for concurrent use.
+type Passwords struct {
+	params  Params
+	hasher  *argon2.Hasher
+	decoder *crypt.Decoder
+	rand    io.Reader
+
+	slots chan struct{} // one element for each running hash
+	queue chan struct{} // one element for each waiting call
+	wait  time.Duration
+	runs  atomic.Uint64
+}
+
+// NewPasswords checks the configuration. It runs no hash.
+func NewPasswords(c PasswordsConfig) (*Passwords, error) {
+	if c.Params == (Params{}) {
+		c.Params = DefaultParams
+	}
+	if err := c.Params.check(); err != nil {
+		return nil, err
+	}
+	if c.Slots == 0 {
+		c.Slots = max(1, min(runtime.GOMAXPROCS(0), memoryBudgetKiB/int(c.Params.MemoryKiB)))
+	}
+	if c.Queue == 0 {
+		c.Queue = 64
+	}
+	if c.Wait == 0 {
+		c.Wait = 1500 * time.Millisecond
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Slots < 0 || c.Wait < 0 {
+		return nil, errors.New("password hashing: slots and wait cannot be negative")
+	}
+	hasher, err := argon2.New(
+		argon2.WithVariantID(), argon2.WithS(saltSize), argon2.WithK(hashSize),
+		argon2.WithM(c.Params.MemoryKiB), argon2.WithT(int(c.Params.Time)), argon2.WithP(int(c.Params.Threads)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("password hashing: %w", err)
+	}
+	decoder, err := newDecoder()
+	if err != nil {
+		return nil, fmt.Errorf("password hashing: %w", err)
+	}
+	return &Passwords{
+		params: c.Params, hasher: hasher, decoder: decoder, rand: c.Rand,
+		slots: make(chan struct{}, c.Slots), queue: make(chan struct{}, max(0, c.Queue)), wait: c.Wait,
+	}, nil
+}
+
+// check holds our own parameters to the bounds of stored ones, or we could
+// not verify what we made. argon2 rounds memory down to a multiple of 4 per
+// thread; asking for a whole one keeps what is stored equal to what was asked.
+func (p Params) check() error {
+	if !withinArgon2(uint64(p.MemoryKiB), uint64(p.Time), uint64(p.Threads)) || p.MemoryKiB%(4*p.Threads) != 0 {
+		return fmt.Errorf("password hashing: parameters m=%d t=%d p=%d are out of bounds", p.MemoryKiB, p.Time, p.Threads)
+	}
+	return nil
+}
+
+// Hash makes the PHC string to keep. It fails with ErrTooLong, ErrBusy or the
+// context's error.
+func (p *Passwords) Hash(ctx context.Context, password string) (phc string, err error) {
+	if len(password) > maxPasswordBytes {
+		return "", ErrTooLong
+	}
+	salt := make([]byte, saltSize)
+	if _, err := io.ReadFull(p.rand, salt); err != nil {
+		return "", fmt.Errorf("hash a password: %w", err)
+	}
+	password = norm.NFC.String(password)
+	err = p.run(ctx, func() error {
+		digest, err := p.hasher.HashWithSalt(password, salt)
+		if err != nil {
+			return fmt.Errorf("hash a password: %w", err)
+		}
+		phc = digest.Encode()
+		return nil
+	})
+	return phc, err
+}
+
+// Verify tells whether the password belongs to the stored hash, and if so
+// whether that hash is weaker than new ones and should be made again. An empty
+// phc means that there is no such user: the same work is done, for nothing.
+// It fails with ErrTooLong, ErrHash, ErrBusy or the context's error.
+func (p *Passwords) Verify(ctx context.Context, password, phc string) (ok, stale bool, err error) {
+	if len(password) > maxPasswordBytes {
+		return false, false, ErrTooLong
+	}
+	password = norm.NFC.String(password)
+	if phc == "" {
+		return false, false, p.runDummy(ctx, password)
+	}
+	h, err := p.read(phc)
+	if err != nil {
+		return false, false, err
+	}
+	if !h.takes(password) {
+		return false, false, p.runDummy(ctx, password)
+	}
+	err = p.run(ctx, func() error {
+		ok, err = h.digest.MatchAdvanced(password)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrHash, err)
+		}
+		return nil
+	})
+	return ok, ok && h.weaker(p.params), err
+}
+
+// Runs counts the hashes run so far, dummies included.
+func (p *Passwords) Runs() uint64 { return p.runs.Load() }
+
+// runDummy spends what a hash with our own parameters costs.
+func (p *Passwords) runDummy(ctx context.Context, password string) error {
+	return p.run(ctx, func() error {
+		if _, err := p.hasher.HashWithSalt(password, make([]byte, saltSize)); err != nil {
+			return fmt.Errorf("hash a password: %w", err)
+		}
+		return nil
+	})
+}
+
+// run does the work in a slot of the gate.
+func (p *Passwords) run(ctx context.Context, work func() error) error {
+	if err := p.enter(ctx); err != nil {
+		return err
+	}
+	defer func() { <-p.slots }()
+	p.runs.Add(1)
+	return work()
+}
+
+// enter takes a slot, waiting for one if the queue has room. Go's channels
+// serve waiting senders first come, first served, so nobody overtakes.
+func (p *Passwords) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case p.queue <- struct{}{}:
+		defer func() { <-p.queue }()
+	default:
+		return ErrBusy
+	}
+	timer := time.NewTimer(p.wait)
+	defer timer.Stop()
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return ErrBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,43 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+// ServerOptions are the door and the limits of a gRPC server: what a client
+// can make it hold is bounded.
+func (s *Service) ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(s.Interceptors()...),
+		grpc.StreamInterceptor(s.recoverStream),
+		grpc.UnknownServiceHandler(UnknownMethod),
+		grpc.MaxRecvMsgSize(MaxMessage),
+		grpc.MaxHeaderListSize(MaxHeaders),
+		grpc.MaxConcurrentStreams(100),
+		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: 15 * time.Minute, MaxConnectionAge: 10 * time.Minute, MaxConnectionAgeGrace: maxDeadline,
+			Time: time.Minute, Timeout: 20 * time.Second,
+		}),
+	}
+}
+
+// recoverStream keeps a panic in a stream (health, reflection) from ending
+// the process.
+func (s *Service) recoverStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			cause := fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			s.log.ErrorContext(context.WithoutCancel(stream.Context()), "stream", "method", info.FullMethod, "error", cause.Error())
+			err = Answer(cause).Err()
+		}
+	}()
+	return next(srv, stream)
+}

@@ -1,0 +1,190 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/store"
+)
+
+// Config is what the service is made of. Store, Ring and Issuer are required.
+type Config struct {
+	Store *store.Store
+	// Ring holds the master keys: it seals signing keys and page tokens and derives refresh tokens.
+	Ring *secret.KeyRing
+	// Issuer is the public URL: issuer and own audience of tokens.
+	Issuer string
+	// Passwords hashes; nil: with the default parameters.
+	Passwords *secret.Passwords
+	// Now and Rand are the clock and the randomness; nil: the system's.
+	Now  func() time.Time
+	Rand io.Reader
+	// Log gets one line a call; nil: none.
+	Log *slog.Logger
+	// Metrics gets the counters; nil: none.
+	Metrics prometheus.Registerer
+	// TrustedProxies are the networks whose forwarding headers are believed.
+	TrustedProxies []netip.Prefix
+}
+
+// Service implements all services of the contract.
+type Service struct {
+	identityv1.UnsafeUserServiceServer
+	identityv1.UnsafeRoleServiceServer
+	identityv1.UnsafeServiceAccountServiceServer
+	identityv1.UnsafeSessionServiceServer
+	identityv1.UnsafeOrganizationServiceServer
+	identityv1.UnsafeEventServiceServer
+
+	store       *store.Store
+	ring        *secret.KeyRing
+	issuer      string
+	passwords   *secret.Passwords
+	now         func() time.Time
+	rand        io.Reader
+	log         *slog.Logger
+	metrics     *metrics
+	proxies     []netip.Prefix
+	methods     map[string]*method
+	validator   protovalidate.Validator
+	incarnation string
+	signing     atomic.Pointer[token.Ring]
+	sources     *sources
+	activity    *activity
+	lastUsed    *lastUsed
+}
+
+// New makes the service. The database must be migrated and bootstrapped.
+func New(ctx context.Context, cfg Config) (*Service, error) {
+	if cfg.Store == nil || cfg.Ring == nil || cfg.Issuer == "" {
+		return nil, errors.New("store, key ring and issuer are required")
+	}
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	s := &Service{
+		store: cfg.Store, ring: cfg.Ring, issuer: cfg.Issuer, passwords: cfg.Passwords,
+		now: cfg.Now, rand: cfg.Rand, log: cfg.Log, proxies: cfg.TrustedProxies,
+		metrics: newMetrics(cfg.Metrics), sources: newSources(cfg.Now),
+		activity: newActivity(), lastUsed: newLastUsed(),
+	}
+	var err error
+	if s.methods, err = readMethods(); err != nil {
+		return nil, err
+	}
+	if s.validator, err = protovalidate.New(protovalidate.WithMessageDescriptors(requestDescriptors(s.methods)...)); err != nil {
+		return nil, err
+	}
+	if s.incarnation, err = s.store.Incarnation(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.loadKeys(ctx)
+}
+
+func (c *Config) setDefaults() error {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = systemRand
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Passwords == nil {
+		var err error
+		c.Passwords, err = secret.NewPasswords(secret.PasswordsConfig{Rand: c.Rand})
+		return err
+	}
+	return nil
+}
+
+// Register adds all services to a gRPC server or to the in-process channel.
+// Messages that cannot be read are answered like every other error.
+func (s *Service) Register(r grpc.ServiceRegistrar) {
+	r = registrar{r}
+	identityv1.RegisterUserServiceServer(r, s)
+	identityv1.RegisterRoleServiceServer(r, s)
+	identityv1.RegisterServiceAccountServiceServer(r, s)
+	identityv1.RegisterSessionServiceServer(r, s)
+	identityv1.RegisterOrganizationServiceServer(r, s)
+	identityv1.RegisterEventServiceServer(r, s)
+}
+
+// Run does the work in the background until the context ends: it writes
+// activity and last use, follows the signing keys and sweeps.
+func (s *Service) Run(ctx context.Context) error {
+	flush := time.NewTicker(time.Second)
+	defer flush.Stop()
+	sweep := time.NewTicker(10 * time.Minute)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.flush(context.WithoutCancel(ctx))
+			return nil
+		case <-flush.C:
+			s.flush(ctx)
+			s.tried(ctx, "load signing keys", s.loadKeys)
+		case <-sweep.C:
+			s.tried(ctx, "sweep", func(ctx context.Context) error {
+				return s.store.Short(ctx, func(t *store.ShortTx) error { return t.Sweep(ctx, store.At(s.now())) })
+			})
+		}
+	}
+}
+
+func (s *Service) flush(ctx context.Context) {
+	s.tried(ctx, "write activity", s.writeActivity)
+	s.tried(ctx, "write last use", s.writeLastUsed)
+}
+
+// tried runs background work; what fails is logged and tried again next time.
+func (s *Service) tried(ctx context.Context, what string, work func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := work(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("background work failed", "what", what, "error", err.Error())
+	}
+}
+
+// Ready tells whether calls can be served: the database answers and a key signs.
+func (s *Service) Ready(ctx context.Context) error {
+	if err := s.store.Ping(ctx); err != nil {
+		return err
+	}
+	if s.signing.Load() == nil {
+		return errors.New("no signing key")
+	}
+	return nil
+}
+
+// newID makes a UUIDv7 (RFC 9562) of the service's clock and randomness.
+func (s *Service) newID() string { return newID(s.now(), s.rand) }
+
+func newID(now time.Time, rand io.Reader) string {
+	var b [16]byte
+	if _, err := io.ReadFull(rand, b[6:]); err != nil {
+		panic(fmt.Sprintf("no randomness: %v", err)) // the system's never fails
+	}
+	ms := now.UnixMilli()
+	for i := range 6 {
+		b[i] = byte(ms >> (8 * (5 - i)))
+	}
+	b[6] = b[6]&0x0f | 0x70
+	b[8] = b[8]&0x3f | 0x80
+	return uuidText(b)
+}

@@ -1,0 +1,108 @@
+package service
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/bizmetry/identity/store"
+)
+
+// How failed sign-ins against one account are slowed down: the first few are
+// free, then each doubles the wait up to a ceiling. Nobody is locked out for good.
+const (
+	freeAttempts = 5
+	maxWait      = 15 * time.Minute
+)
+
+func waitAfter(failures int64) time.Duration {
+	if failures < freeAttempts {
+		return 0
+	}
+	return min(time.Second<<min(failures-freeAttempts, 20), maxWait)
+}
+
+// throttleKey names an account without saying which.
+func (s *Service) throttleKey(emailKey string) string {
+	mac := s.ring.MAC("throttle", "email", emailKey)
+	return hex.EncodeToString(mac[:])
+}
+
+// countAttempt counts an attempt before it is made, so that a thousand at once
+// reach the hash no more often than one after the other. Its own short
+// transaction outlives the failed call.
+func (s *Service) countAttempt(ctx context.Context, key string) error {
+	for range 3 {
+		now := s.now()
+		seen, err := s.store.Throttle(ctx, key)
+		if err != nil {
+			return err
+		}
+		if wait := seen.Retry.Time().Sub(now); seen.Retry != 0 && wait > 0 {
+			return retryIn(errRateLimited, wait)
+		}
+		retry := store.At(now.Add(waitAfter(seen.Failures + 1)))
+		err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.CountAttempt(ctx, seen, retry, store.At(now)) })
+		if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return retryIn(errRateLimited, time.Second)
+}
+
+// How much one source may get wrong before it has to wait.
+const (
+	sourceBurst   = 100
+	sourceRate    = 2 // failures a second
+	sourcesAtMost = 100_000
+)
+
+// sources slows down addresses from which too much fails. It is per process
+// and only a first defence: what must hold is counted in the database.
+type sources struct {
+	buckets *otter.Cache[string, *rate.Limiter]
+	now     func() time.Time
+}
+
+func newSources(now func() time.Time) *sources {
+	return &sources{now: now, buckets: otter.Must(&otter.Options[string, *rate.Limiter]{
+		MaximumSize: sourcesAtMost, ExpiryCalculator: otter.ExpiryAccessing[string, *rate.Limiter](10 * time.Minute),
+	})}
+}
+
+// admit refuses a source that has failed too often.
+func (s *sources) admit(source string) error {
+	bucket, ok := s.buckets.GetIfPresent(network(source))
+	if !ok || bucket.TokensAt(s.now()) >= 1 {
+		return nil
+	}
+	return retryIn(errRateLimited, time.Second)
+}
+
+// failed counts a failure of a source.
+func (s *sources) failed(source string) {
+	fresh := rate.NewLimiter(sourceRate, sourceBurst)
+	bucket, _ := s.buckets.SetIfAbsent(network(source), fresh)
+	if bucket == nil {
+		bucket = fresh
+	}
+	bucket.AllowN(s.now(), 1)
+}
+
+// network is what a source is counted by: an IPv6 customer has a /64.
+func network(source string) string {
+	ip, err := netip.ParseAddr(source)
+	if err != nil || ip.Is4() {
+		return source
+	}
+	prefix, err := ip.Prefix(64)
+	if err != nil {
+		return source
+	}
+	return prefix.String()
+}

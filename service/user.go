@@ -1,0 +1,277 @@
+package service
+
+import (
+	"context"
+	"strings"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/store"
+)
+
+// CreateUser adds a person.
+func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequest) (*identityv1.User, error) {
+	resp := &identityv1.User{}
+	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
+		return resp, err
+	}
+	u, err := s.newUser(ctx, callOf(ctx).org, req.GetUser(), "user.")
+	if err != nil {
+		return nil, err
+	}
+	if len(req.GetUser().GetRoleIds())+len(req.GetUser().GetPermissionKeys()) == 0 {
+		return nil, invalid("user.role_ids", "at_least_one", "at least one role or permission must be assigned")
+	}
+	err = s.change(ctx, func(ch *change) error {
+		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
+			return err
+		}
+		if u.Confirmed && !ch.mayConfirm() {
+			return errConfirmNotAllowed
+		}
+		add := assignment{roles: req.GetUser().GetRoleIds(), keys: req.GetUser().GetPermissionKeys()}
+		if err := ch.mustGrant(add); err != nil {
+			return err
+		}
+		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
+		if err := ch.addUser(ctx, u, add); err != nil {
+			return err
+		}
+		if resp, err = ch.userAnswer(ctx, u); err != nil {
+			return err
+		}
+		return ch.remember(ctx, req, resp)
+	})
+	return resp, err
+}
+
+// newUser makes the row of a new person out of what was asked for. It hashes
+// the password, so it is called before the lock is taken. Fields of the
+// request are named with the prefix.
+func (s *Service) newUser(ctx context.Context, org string, in *identityv1.User, prefix string) (store.User, error) {
+	address, ok := parseEmail(in.GetEmail())
+	if !ok {
+		return store.User{}, invalid(prefix+"email", "email", "must be an e-mail address")
+	}
+	now := store.At(s.now())
+	u := store.User{
+		Org: org, ID: s.newID(), Email: address.text, EmailKey: address.key, Confirmed: in.GetConfirmed(), Enabled: true,
+		Epoch: now, Version: 1, Created: now, Updated: now,
+	}
+	setName(&u, in.GetFirstName(), in.GetLastName())
+	if in.GetPassword() != "" {
+		var err error
+		if u.PasswordHash, err = s.hashPassword(ctx, org, in.GetPassword()); err != nil {
+			return u, err
+		}
+		u.PasswordInitial = true
+	}
+	return u, nil
+}
+
+func setName(u *store.User, first, last string) {
+	u.FirstName, u.LastName = strings.TrimSpace(first), strings.TrimSpace(last)
+	u.DisplayName = u.FirstName + " " + u.LastName
+	u.NameKey = fold(u.DisplayName)
+}
+
+// hashPassword holds a new password against the organization's policy and hashes it.
+func (s *Service) hashPassword(ctx context.Context, org, password string) (string, error) {
+	policy := "standard"
+	if o, err := s.store.Organization(ctx, org); err == nil {
+		policy = o.PasswordPolicy
+	} else if !isNotFound(err) { // not there yet: it is being created
+		return "", err
+	}
+	if unmet := secret.UnmetRules(policy, password); len(unmet) > 0 {
+		return "", refuse(errWeakPassword, "unmet", strings.Join(unmet, ","))
+	}
+	return s.passwords.Hash(ctx, password)
+}
+
+// mayConfirm tells whether the caller may set confirmed: administrators of
+// the platform organization may, wherever they may act.
+func (ch *change) mayConfirm() bool { return ch.by.Platform && ch.by.has(administers) }
+
+// addUser writes a new person with what is assigned, in the organization u.Org.
+func (ch *change) addUser(ctx context.Context, u store.User, add assignment) error {
+	if err := ch.AddUser(ctx, u); err != nil {
+		return emailTaken(err)
+	}
+	if err := ch.claimEmail(ctx, u); err != nil {
+		return err
+	}
+	if err := ch.putGrants(ctx, u.Org, u.ID, add); err != nil {
+		return err
+	}
+	ch.recordIn(u.Org, "user.created", u.ID, add.data())
+	return nil
+}
+
+// claimEmail takes a confirmed address in the whole service; a pending one
+// only must not be confirmed elsewhere.
+func (ch *change) claimEmail(ctx context.Context, u store.User) error {
+	if u.Confirmed {
+		return emailTaken(ch.Enlist(ctx, store.Entry{Kind: store.ConfirmedEmail, Key: u.EmailKey, Org: u.Org, ID: u.ID}))
+	}
+	entry, err := ch.Find(ctx, store.ConfirmedEmail, u.EmailKey)
+	if err == nil && entry.ID != u.ID {
+		return errEmailTaken
+	}
+	if isNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// emailTaken names the thing that exists: the only unique keys of a person
+// that a caller chooses are addresses.
+func emailTaken(err error) error {
+	if store.Taken(err) != "" {
+		return errEmailTaken
+	}
+	return err
+}
+
+// GetUser returns one person.
+func (s *Service) GetUser(ctx context.Context, req *identityv1.GetUserRequest) (*identityv1.User, error) {
+	org := callOf(ctx).org
+	u, err := s.store.User(ctx, org, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	answers, err := s.userAnswers(ctx, s.store.Reads, nil, org, u)
+	if err != nil {
+		return nil, err
+	}
+	return answers[0], nil
+}
+
+// userAnswers describes people of one organization, with one query for all
+// their grants and one for those who are blocked.
+func (s *Service) userAnswers(ctx context.Context, q store.Reads, cat *catalogue, org string, users ...store.User) ([]*identityv1.User, error) {
+	ids, keys := make([]string, len(users)), make([]string, len(users))
+	for i, u := range users {
+		ids[i], keys[i] = u.ID, s.throttleKey(u.EmailKey)
+	}
+	var err error
+	if cat == nil {
+		if cat, err = readCatalogue(ctx, q, org); err != nil {
+			return nil, err
+		}
+	}
+	grants, err := q.Grants(ctx, org, ids...)
+	if err != nil {
+		return nil, err
+	}
+	now := store.At(s.now())
+	blocked, err := q.Blocked(ctx, keys, now)
+	if err != nil {
+		return nil, err
+	}
+	of := byPrincipal(grants)
+	answers := make([]*identityv1.User, len(users))
+	for i, u := range users {
+		answers[i] = userProto(u, cat.describe(of[u.ID], now), blocked[keys[i]])
+	}
+	return answers, nil
+}
+
+func byPrincipal(grants []store.Grant) map[string][]store.Grant {
+	of := map[string][]store.Grant{}
+	for _, g := range grants {
+		of[g.Principal] = append(of[g.Principal], g)
+	}
+	return of
+}
+
+// userAnswer describes a person as the change leaves them.
+func (ch *change) userAnswer(ctx context.Context, u store.User) (*identityv1.User, error) {
+	answers, err := ch.s.userAnswers(ctx, ch.Reads, ch.cat, u.Org, u)
+	if err != nil {
+		return nil, err
+	}
+	return answers[0], nil
+}
+
+// ListUsers returns a page of people.
+func (s *Service) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest) (*identityv1.ListUsersResponse, error) {
+	org := callOf(ctx).org
+	filter, none, err := s.userFilter(ctx, org, req.GetFilter())
+	if err != nil || none {
+		return &identityv1.ListUsersResponse{}, err
+	}
+	page, err := s.openPage(ctx, req, req.GetOrderBy(), "email")
+	if err != nil {
+		return nil, err
+	}
+	users, err := s.store.Users(ctx, org, filter, page)
+	if err != nil {
+		return nil, err
+	}
+	resp := &identityv1.ListUsersResponse{}
+	users, resp.NextPageToken = nextPage(ctx, s, req, users, func(u store.User) store.Cursor { return u.Cursor(page.Order) })
+	if resp.Users, err = s.userAnswers(ctx, s.store.Reads, nil, org, users...); err != nil {
+		return nil, err
+	}
+	return resp, s.countUsers(ctx, org, filter, req.GetWithSummary(), resp)
+}
+
+// userFilter reads a filter. none means that nobody can match.
+func (s *Service) userFilter(ctx context.Context, org string, in *identityv1.ListUsersRequest_Filter) (f store.UserFilter, none bool, err error) {
+	f = store.UserFilter{
+		Name: fold(in.GetName()), Email: fold(in.GetEmail()), RoleID: in.GetRoleId(), Now: store.At(s.now()),
+		State: store.UserState(in.GetState()),
+	}
+	if in.GetEmailExact() != "" {
+		address, ok := parseEmail(in.GetEmailExact())
+		if !ok {
+			return f, true, nil
+		}
+		f.EmailKey = address.key
+	}
+	if f.RoleID != "" {
+		cat, err := readCatalogue(ctx, s.store.Reads, org)
+		if err != nil {
+			return f, false, err
+		}
+		if role, ok := cat.role[f.RoleID]; !ok || !cat.visible(role, org, true) {
+			return f, false, errNotFound
+		}
+	}
+	return f, false, nil
+}
+
+// countUsers fills in how many match: exactly from the counters where nothing
+// is filtered, up to a cap otherwise.
+func (s *Service) countUsers(ctx context.Context, org string, f store.UserFilter, summary bool, resp *identityv1.ListUsersResponse) error {
+	var b store.Badges
+	var err error
+	if f.Unfiltered() {
+		b, err = s.store.Badges(ctx, org)
+	} else {
+		b, err = s.store.CountUsers(ctx, org, f, maxCount+1)
+	}
+	if err != nil {
+		return err
+	}
+	total := b.UsersActive + b.UsersPending + b.UsersDisabled
+	if f.Unfiltered() {
+		resp.TotalSize = clamp(total)
+	} else {
+		resp.TotalSize, resp.TotalCapped = capped(total)
+	}
+	if summary {
+		resp.Summary = &identityv1.ListUsersResponse_Summary{
+			Total: resp.GetTotalSize(), Active: clamp(b.UsersActive), Pending: clamp(b.UsersPending), Disabled: clamp(b.UsersDisabled),
+			Capped: resp.GetTotalCapped(),
+		}
+	}
+	return nil
+}
+
+// clamp fits an exact count into the type that the contract gives it.
+func clamp(n int64) int32 {
+	const most = 1<<31 - 1
+	return int32(min(max(n, 0), most)) //nolint:gosec // bounded on this line
+}

@@ -1,0 +1,296 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/store"
+)
+
+// UpdateUser changes the fields of the mask together or not at all.
+func (s *Service) UpdateUser(ctx context.Context, req *identityv1.UpdateUserRequest) (*identityv1.User, error) {
+	edit, err := s.readEdit(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	var resp *identityv1.User
+	err = s.change(ctx, func(ch *change) error {
+		former, err := ch.User(ctx, ch.org.ID, req.GetUser().GetId())
+		if err != nil {
+			return err
+		}
+		if err := checkEtag(req.GetUser().GetEtag(), former.Version); err != nil {
+			return err
+		}
+		u := former
+		err = ch.keepingAdministrator(ctx, func() error { return ch.updateUser(ctx, former, &u, edit) })
+		if err != nil {
+			return err
+		}
+		resp, err = ch.userAnswer(ctx, u)
+		return err
+	})
+	return resp, err
+}
+
+// edit is what an update asks for; nil is left as it is.
+type edit struct {
+	email       *email
+	first, last *string
+	confirmed   *bool
+	hash        string // of the new password
+	roles, keys *[]string
+}
+
+// readEdit reads the fields of the mask. It hashes the password, so it is
+// called before the lock is taken.
+func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserRequest) (e edit, err error) {
+	in := req.GetUser()
+	for _, path := range req.GetUpdateMask().GetPaths() {
+		switch path {
+		case "email":
+			address, ok := parseEmail(in.GetEmail())
+			if !ok {
+				return e, invalid("user.email", "email", "must be an e-mail address")
+			}
+			e.email = &address
+		case "first_name":
+			e.first = in.FirstName
+		case "last_name":
+			e.last = in.LastName
+		case "confirmed":
+			confirmed := in.GetConfirmed()
+			e.confirmed = &confirmed
+		case "role_ids":
+			e.roles = &in.RoleIds
+		case "permission_keys":
+			e.keys = &in.PermissionKeys
+		case "password":
+			if in.GetPassword() == "" {
+				continue // keep the present one
+			}
+			if e.hash, err = s.hashPassword(ctx, callOf(ctx).org, in.GetPassword()); err != nil {
+				return e, err
+			}
+		}
+	}
+	return e, nil
+}
+
+// updateUser applies an edit to a person: u begins as the former row and is
+// left as it was written. Every part checks its own right.
+func (ch *change) updateUser(ctx context.Context, former store.User, u *store.User, e edit) error {
+	var changed []string
+	if e.first != nil || e.last != nil {
+		setName(u, or(e.first, u.FirstName), or(e.last, u.LastName))
+		if u.DisplayName != former.DisplayName {
+			changed = append(changed, "name")
+		}
+	}
+	login, err := ch.editLogin(ctx, former, u, e)
+	if err != nil {
+		return err
+	}
+	changed = append(changed, login...)
+	data := store.Data{}
+	if e.roles != nil || e.keys != nil {
+		granted, err := ch.replaceGrants(ctx, u.ID, e.roles, e.keys)
+		if err != nil {
+			return err
+		}
+		if len(granted) > 0 {
+			changed, data = append(changed, "grants"), granted
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	u.Version, u.Updated = u.Version+1, ch.now
+	if err := ch.SaveUser(ctx, former, *u); err != nil {
+		return emailTaken(err)
+	}
+	data["fields"] = strings.Join(changed, ",")
+	ch.record("user.updated", u.ID, data)
+	return nil
+}
+
+// editLogin changes what a person signs in with: address, confirmation and
+// password. Whoever changes it could become that person.
+func (ch *change) editLogin(ctx context.Context, former store.User, u *store.User, e edit) (changed []string, err error) {
+	if e.email != nil && *e.email != (email{u.Email, u.EmailKey}) {
+		u.Email, u.EmailKey = e.email.text, e.email.key
+		changed = append(changed, "email")
+		if u.EmailKey != former.EmailKey && !ch.mayConfirm() {
+			u.Confirmed = false // the new address is not proven
+		}
+	}
+	if e.confirmed != nil && *e.confirmed != former.Confirmed {
+		if !ch.mayConfirm() {
+			return nil, errConfirmNotAllowed
+		}
+		u.Confirmed = *e.confirmed
+		changed = append(changed, "confirmed")
+	}
+	if e.hash != "" {
+		u.PasswordHash, u.PasswordInitial = e.hash, true
+		changed = append(changed, "password")
+	}
+	if len(changed) == 0 {
+		return nil, nil
+	}
+	if err := ch.mustOutlive(ctx, ch.principal(store.KindUser, u.ID), 0); err != nil {
+		return nil, err
+	}
+	return changed, ch.applyLogin(ctx, former, u, e.hash != "")
+}
+
+// applyLogin moves the address in the directory, and ends what was issued
+// before a new password or the loss of confirmation.
+func (ch *change) applyLogin(ctx context.Context, former store.User, u *store.User, newPassword bool) error {
+	if former.EmailKey != u.EmailKey || former.Confirmed != u.Confirmed {
+		if former.Confirmed {
+			if err := ch.Delist(ctx, store.ConfirmedEmail, former.EmailKey, former.ID); err != nil {
+				return err
+			}
+		}
+		if err := ch.claimEmail(ctx, *u); err != nil {
+			return err
+		}
+	}
+	if newPassword || (former.Confirmed && !u.Confirmed) {
+		u.Epoch = ch.nextEpoch(u.Epoch)
+		return ch.EndSessions(ctx, u.Org, u.ID, "login changed", ch.now)
+	}
+	return nil
+}
+
+// replaceGrants makes roles and permissions those that are wanted (nil: as
+// they are). What stays keeps its expiry; what comes never expires.
+func (ch *change) replaceGrants(ctx context.Context, id string, roles, keys *[]string) (store.Data, error) {
+	present, err := ch.Grants(ctx, ch.org.ID, id)
+	if err != nil {
+		return nil, err
+	}
+	var add, drop assignment
+	kept := 0
+	for _, g := range present {
+		switch {
+		case ended(g.Expires, ch.now):
+		case g.Role != "" && roles != nil && !slices.Contains(*roles, g.Role):
+			drop.roles = append(drop.roles, g.Role)
+		case g.Permit != "" && keys != nil && !slices.Contains(*keys, g.Permit):
+			drop.keys = append(drop.keys, g.Permit)
+		default:
+			kept++
+		}
+	}
+	add.roles = without(roles, present, func(g store.Grant) string { return g.Role }, ch.now)
+	add.keys = without(keys, present, func(g store.Grant) string { return g.Permit }, ch.now)
+	if kept+len(add.roles)+len(add.keys) == 0 {
+		return nil, invalid("user.role_ids", "at_least_one", "at least one role or permission must stay assigned")
+	}
+	if err := ch.grant(ctx, id, add); err != nil {
+		return nil, err
+	}
+	if err := ch.revoke(ctx, ch.principal(store.KindUser, id), drop); err != nil {
+		return nil, err
+	}
+	data := add.data()
+	for name, value := range drop.data() {
+		data["dropped_"+name] = value
+	}
+	return data, nil
+}
+
+// without lists the wanted names that no present grant gives.
+func without(wanted *[]string, present []store.Grant, name func(store.Grant) string, now store.Micros) (missing []string) {
+	if wanted == nil {
+		return nil
+	}
+	for _, want := range *wanted {
+		if !slices.ContainsFunc(present, func(g store.Grant) bool { return name(g) == want && !ended(g.Expires, now) }) {
+			missing = append(missing, want)
+		}
+	}
+	return missing
+}
+
+func or(value *string, otherwise string) string {
+	if value == nil {
+		return otherwise
+	}
+	return *value
+}
+
+// EnableUser lets a disabled person in again.
+func (s *Service) EnableUser(ctx context.Context, req *identityv1.EnableUserRequest) (*identityv1.User, error) {
+	return s.switchUser(ctx, req.GetId(), req.GetEtag(), "user.enabled", func(u *store.User) bool {
+		done := !u.Enabled
+		u.Enabled = true
+		return done
+	})
+}
+
+// DisableUser shuts a person out.
+func (s *Service) DisableUser(ctx context.Context, req *identityv1.DisableUserRequest) (*identityv1.User, error) {
+	return s.switchUser(ctx, req.GetId(), req.GetEtag(), "user.disabled", func(u *store.User) bool {
+		done := u.Enabled
+		u.Enabled = false
+		return done
+	})
+}
+
+// DeleteUser removes a person; the row stays for thirty days.
+func (s *Service) DeleteUser(ctx context.Context, req *identityv1.DeleteUserRequest) (*identityv1.User, error) {
+	now := store.At(s.now())
+	return s.switchUser(ctx, req.GetId(), req.GetEtag(), "user.deleted", func(u *store.User) bool {
+		u.Deleted = now
+		return true
+	})
+}
+
+// switchUser changes the state of a person. The flip tells whether it changed
+// anything; if not, the answer is the person as they are.
+func (s *Service) switchUser(ctx context.Context, id, etag, event string, flip func(*store.User) bool) (*identityv1.User, error) {
+	var resp *identityv1.User
+	err := s.change(ctx, func(ch *change) error {
+		former, err := ch.User(ctx, ch.org.ID, id)
+		if err != nil {
+			return err
+		}
+		if err := checkEtag(etag, former.Version); err != nil {
+			return err
+		}
+		if err := ch.mustControl(ctx, ch.principal(store.KindUser, id)); err != nil {
+			return err
+		}
+		u := former
+		if flip(&u) {
+			if err := ch.keepingAdministrator(ctx, func() error { return ch.saveSwitched(ctx, former, &u) }); err != nil {
+				return err
+			}
+			ch.record(event, id, nil)
+		}
+		resp, err = ch.userAnswer(ctx, u)
+		return err
+	})
+	return resp, err
+}
+
+func (ch *change) saveSwitched(ctx context.Context, former store.User, u *store.User) error {
+	u.Version, u.Updated = u.Version+1, ch.now
+	if !u.Enabled || u.Deleted != 0 {
+		u.Epoch = ch.nextEpoch(u.Epoch)
+		if err := ch.EndSessions(ctx, u.Org, u.ID, "disabled", ch.now); err != nil {
+			return err
+		}
+	}
+	if u.Deleted != 0 && u.Confirmed {
+		if err := ch.Delist(ctx, store.ConfirmedEmail, u.EmailKey, u.ID); err != nil {
+			return err
+		}
+	}
+	return ch.SaveUser(ctx, former, *u)
+}

@@ -1,0 +1,45 @@
+package store
+
+import "context"
+
+// Activity is a sign-in attempt or a refused call.
+type Activity struct {
+	Org       string `db:"organization_id"`
+	ID        string `db:"id"`
+	Time      Micros `db:"time"`
+	Type      string `db:"type"`
+	Outcome   string `db:"outcome"`
+	Principal string `db:"principal_id"`
+	Detail    string `db:"detail"`
+	RequestID string `db:"request_id"`
+	Source    string `db:"source"`
+}
+
+// AddActivity adds rows, of which there must be at least one.
+func (t *ShortTx) AddActivity(ctx context.Context, rows []Activity) error {
+	return t.insert(ctx, `
+		INSERT INTO activity (organization_id, id, time, type, outcome, principal_id, detail, request_id, source)
+		VALUES (:organization_id, :id, :time, :type, :outcome, :principal_id, :detail, :request_id, :source)`, rows)
+}
+
+// Sweep deletes what nobody needs any more: outcomes of requests and
+// throttles older than a day, sessions a week after their end, activity after
+// ninety days.
+func (t *ShortTx) Sweep(ctx context.Context, now Micros) error {
+	const day = 24 * 3600 * 1_000_000
+	for _, s := range []struct {
+		statement string
+		before    Micros
+	}{
+		{`DELETE FROM request_ids WHERE create_time < ?`, now - day},
+		{`DELETE FROM throttles WHERE update_time < ?`, now - day},
+		{`DELETE FROM directory WHERE kind = 'session' AND key IN (SELECT CAST(id AS TEXT) FROM sessions WHERE expire_time < ?)`, now - 7*day},
+		{`DELETE FROM sessions WHERE expire_time < ?`, now - 7*day},
+		{`DELETE FROM activity WHERE time < ?`, now - 90*day},
+	} {
+		if _, err := t.exec(ctx, s.statement, s.before); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// Kinds of directory entries.
+const (
+	ConfirmedEmail = "email"
+	ClientID       = "client"
+	SessionID      = "session"
+)
+
+// Entry says where a thing is that is asked for without its organization.
+type Entry struct {
+	Kind string `db:"kind"`
+	Key  string `db:"key"`
+	Org  string `db:"organization_id"`
+	ID   string `db:"id"`
+}
+
+// Find looks an entry up.
+func (r Reads) Find(ctx context.Context, kind, key string) (e Entry, err error) {
+	err = r.one(ctx, &e, `SELECT kind, key, organization_id, id FROM directory WHERE kind = ? AND key = ?`, kind, key)
+	return e, err
+}
+
+// Enlist adds entries, in the order of their keys, so that two changes never
+// wait for each other crosswise. A key that is taken is ErrExists.
+func (w writes) Enlist(ctx context.Context, entries ...Entry) error {
+	slices.SortFunc(entries, func(a, b Entry) int {
+		return strings.Compare(a.Kind+"\x00"+a.Key, b.Kind+"\x00"+b.Key)
+	})
+	for _, e := range entries {
+		err := w.insert(ctx, `INSERT INTO directory (kind, key, organization_id, id) VALUES (:kind, :key, :organization_id, :id)`, e)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Delist removes an entry, if it is that of the thing.
+func (w writes) Delist(ctx context.Context, kind, key, id string) error {
+	_, err := w.exec(ctx, `DELETE FROM directory WHERE kind = ? AND key = ? AND id = ?`, kind, key, id)
+	return err
+}

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+)
+
+// Event is one change that happened.
+type Event struct {
+	Org        string `db:"organization_id"`
+	Seq        int64  `db:"seq"`
+	Time       Micros `db:"time"`
+	Type       string `db:"type"`
+	Actor      string `db:"actor_id"`
+	ActorOrg   string `db:"actor_organization_id"`
+	Credential string `db:"credential_id"`
+	Target     string `db:"target_id"`
+	Data       Data   `db:"data"`
+	RequestID  string `db:"request_id"`
+	Source     string `db:"source"`
+	Operation  string `db:"operation_id"`
+}
+
+const eventColumns = `organization_id, seq, time, type, actor_id, actor_organization_id, credential_id,
+	target_id, data, request_id, source, operation_id`
+
+// Data is what an event says beside its type, kept as JSON text.
+type Data map[string]string
+
+// Value makes the JSON text.
+func (d Data) Value() (driver.Value, error) {
+	if d == nil {
+		return "{}", nil
+	}
+	text, err := json.Marshal(d)
+	return string(text), err
+}
+
+// Scan Reads the JSON text.
+func (d *Data) Scan(src any) error {
+	switch text := src.(type) {
+	case string:
+		return json.Unmarshal([]byte(text), d)
+	case []byte:
+		return json.Unmarshal(text, d)
+	}
+	return errors.New("event data is no text")
+}
+
+// Record notes an event of an organization whose lock this change holds. Its
+// number is given here, its row is written before the commit.
+func (t *Tx) Record(e Event) {
+	c := t.clocks[e.Org]
+	e.Seq = c.seq + int64(len(c.events)) + 1
+	c.events = append(c.events, e)
+}
+
+// Seq is the number of the last event recorded for the organization.
+func (t *Tx) Seq(org string) int64 {
+	c := t.clocks[org]
+	return c.seq + int64(len(c.events))
+}
+
+// eventsAtOnce keeps an INSERT below the parameter limits of both databases.
+const eventsAtOnce = 500
+
+func (t *Tx) addEvents(ctx context.Context, events []Event) error {
+	for len(events) > 0 {
+		n := min(len(events), eventsAtOnce)
+		err := t.insert(ctx, `
+			INSERT INTO events (`+eventColumns+`)
+			VALUES (:organization_id, :seq, :time, :type, :actor_id, :actor_organization_id, :credential_id,
+				:target_id, :data, :request_id, :source, :operation_id)`, events[:n])
+		if err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// EventFilter narrows a list of events; what is zero matches all.
+type EventFilter struct {
+	Actor, Target, Type string
+	From, To            Micros
+}
+
+func (f EventFilter) where(org string) *where {
+	w := newWhere(`organization_id = ?`, org)
+	w.and(f.Actor != "", `actor_id = ?`, f.Actor)
+	w.and(f.Target != "", `target_id = ?`, f.Target)
+	w.and(f.Type != "", `type = ?`, f.Type)
+	w.and(f.From != 0, `time >= ?`, f.From)
+	w.and(f.To != 0, `time < ?`, f.To)
+	return w
+}
+
+// Events returns up to limit events before the given number (0: the newest), newest first.
+func (r Reads) Events(ctx context.Context, org string, f EventFilter, before int64, skip, limit int) ([]Event, error) {
+	w := f.where(org)
+	w.and(before != 0, `seq < ?`, before)
+	var events []Event
+	err := r.all(ctx, &events, `SELECT `+eventColumns+` FROM events`+w.String()+` ORDER BY seq DESC LIMIT ? OFFSET ?`,
+		append(w.args, limit, skip)...)
+	return events, err
+}
+
+// CountEvents counts the events that match, up to a cap.
+func (r Reads) CountEvents(ctx context.Context, org string, f EventFilter, limit int) (n int, err error) {
+	w := f.where(org)
+	err = r.one(ctx, &n, `SELECT COUNT(*) FROM (SELECT 1 FROM events`+w.String()+` LIMIT ?) AS matched`, append(w.args, limit)...)
+	return n, err
+}

@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Grant assigns a role or a single permission to a principal.
+type Grant struct {
+	Org       string `db:"organization_id"`
+	Principal string `db:"principal_id"`
+	Role      string `db:"role_id"`
+	Permit    string `db:"permission_key"`
+	Expires   Micros `db:"expire_time"`
+	Created   Micros `db:"create_time"`
+	CreatedBy string `db:"created_by"`
+}
+
+const grantColumns = `organization_id, principal_id, role_id, permission_key, expire_time, create_time, created_by`
+
+// Grants returns what is assigned to the principals, expired grants included.
+func (r Reads) Grants(ctx context.Context, org string, principals ...string) (gs []Grant, err error) {
+	if len(principals) == 0 {
+		return nil, nil
+	}
+	err = r.in(ctx, &gs, `SELECT `+grantColumns+` FROM grants WHERE organization_id = ? AND principal_id IN (?)
+		ORDER BY principal_id, role_id, permission_key`, org, principals)
+	return gs, err
+}
+
+// PutGrant assigns, or replaces the expiry of what is assigned.
+func (t *Tx) PutGrant(ctx context.Context, g Grant) error {
+	return t.insert(ctx, `
+		INSERT INTO grants (`+grantColumns+`)
+		VALUES (:organization_id, :principal_id, :role_id, :permission_key, :expire_time, :create_time, :created_by)
+		ON CONFLICT (organization_id, principal_id, role_id, permission_key)
+		DO UPDATE SET expire_time = excluded.expire_time, create_time = excluded.create_time, created_by = excluded.created_by`, g)
+}
+
+// DropGrant takes a grant away.
+func (t *Tx) DropGrant(ctx context.Context, g Grant) error {
+	_, err := t.exec(ctx, `
+		DELETE FROM grants WHERE organization_id = ? AND principal_id = ? AND role_id = ? AND permission_key = ?`,
+		g.Org, g.Principal, g.Role, g.Permit)
+	return err
+}
+
+// HasAdministrator tells whether a person is there who is enabled, confirmed,
+// not deleted, has a password, and holds one of the roles or the permission
+// for ever.
+func (r Reads) HasAdministrator(ctx context.Context, org string, roles []string, permission string) (has bool, err error) {
+	if len(roles) == 0 {
+		roles = []string{BuiltIn} // a list may not be empty; no role has this id
+	}
+	query, args, err := sqlx.In(`
+		SELECT COUNT(*) FROM (
+			SELECT 1 FROM grants g JOIN users u ON u.organization_id = g.organization_id AND u.id = g.principal_id
+			WHERE g.organization_id = ? AND g.expire_time = 0 AND (g.role_id IN (?) OR g.permission_key = ?)
+			AND u.enabled AND u.confirmed AND u.delete_time = 0 AND u.password_hash <> ''
+			LIMIT 1) AS matched`, org, roles, permission)
+	if err != nil {
+		return false, err
+	}
+	var n int
+	err = r.one(ctx, &n, query, args...)
+	return n > 0, err
+}

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // registers "postgres"
+)
+
+func init() { sqlx.BindDriver("sqlite", sqlx.QUESTION) }
+
+// Config says which database and how much of it to use.
+type Config struct {
+	// URL is "sqlite:FILE" or "postgres://…" with an explicit sslmode.
+	URL string
+	// MaxConns bounds the connections to PostgreSQL, or the readers of SQLite; 0 means 10.
+	MaxConns int
+}
+
+// Embedded tells whether the URL names the embedded database.
+func Embedded(url string) bool { return strings.HasPrefix(url, "sqlite:") }
+
+// Open connects to the database; it neither makes nor changes a schema.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.MaxConns <= 0 {
+		cfg.MaxConns = 10
+	}
+	switch {
+	case Embedded(cfg.URL):
+		return openSQLite(ctx, strings.TrimPrefix(cfg.URL, "sqlite:"), cfg.MaxConns)
+	case strings.HasPrefix(cfg.URL, "postgres://"), strings.HasPrefix(cfg.URL, "postgresql://"):
+		return openPostgres(ctx, cfg.URL, cfg.MaxConns)
+	}
+	return nil, errors.New("the database URL must begin with sqlite: or postgres://")
+}
+
+// openSQLite opens one connection that writes and several that only read: a
+// second writer would wait in SQLite, which does not honour deadlines.
+// synchronous(FULL): an acknowledged revocation survives a power cut.
+func openSQLite(ctx context.Context, path string, readers int) (*Store, error) {
+	if path == "" {
+		return nil, errors.New("sqlite: names no file")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
+		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	write, err := sqlx.ConnectContext(ctx, "sqlite", dsn+"&_txlock=immediate")
+	if err != nil {
+		return nil, translate(err)
+	}
+	write.SetMaxOpenConns(1)
+	read, err := sqlx.ConnectContext(ctx, "sqlite", dsn+"&_pragma=query_only(1)")
+	if err != nil {
+		return nil, errors.Join(translate(err), write.Close())
+	}
+	read.SetMaxOpenConns(readers)
+	read.SetMaxIdleConns(readers)
+	return newStore("sqlite", write, read), nil
+}
+
+func openPostgres(ctx context.Context, text string, maxConns int) (*Store, error) {
+	dsn, err := postgresDSN(text)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqlx.ConnectContext(ctx, "postgres", dsn)
+	if err != nil {
+		return nil, translate(err)
+	}
+	db.SetMaxOpenConns(maxConns)
+	db.SetMaxIdleConns(maxConns) // the default of two costs ten times the database's CPU
+	db.SetConnMaxLifetime(30 * time.Minute)
+	var commit string
+	if err := db.GetContext(ctx, &commit, "SHOW synchronous_commit"); err != nil {
+		return nil, errors.Join(translate(err), db.Close())
+	}
+	if commit == "off" {
+		return nil, errors.Join(errors.New("synchronous_commit is off for this role: acknowledged changes could be lost"), db.Close())
+	}
+	return newStore("postgres", db, db), nil
+}
+
+// postgresDSN refuses connections that would not be verified and adds limits.
+func postgresDSN(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "", errors.New("the database URL cannot be read") // the cause would show the password
+	}
+	q := u.Query()
+	mode := q.Get("sslmode")
+	switch {
+	case mode == "":
+		return "", errors.New("the database URL must name an sslmode: verify-full, or disable for this machine")
+	case mode != "verify-full" && mode != "verify-ca" && !onThisMachine(u.Hostname(), q.Get("host")):
+		return "", fmt.Errorf("sslmode=%s does not verify the database's certificate: use verify-full", mode)
+	}
+	for name, value := range map[string]string{
+		"application_name":                    "identity",
+		"connect_timeout":                     "5",
+		"lock_timeout":                        "3000",
+		"statement_timeout":                   "20000",
+		"idle_in_transaction_session_timeout": "20000",
+	} {
+		if !q.Has(name) {
+			q.Set(name, value)
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// onThisMachine tells whether every host is a Unix socket or loopback.
+func onThisMachine(hosts ...string) bool {
+	named := slices.DeleteFunc(hosts, func(h string) bool { return h == "" })
+	for _, h := range named {
+		ip := net.ParseIP(h)
+		if !strings.HasPrefix(h, "/") && h != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return false
+		}
+	}
+	return len(named) > 0
+}

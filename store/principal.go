@@ -1,0 +1,84 @@
+package store
+
+import "context"
+
+// Kinds of principals.
+const (
+	KindUser           = "user"
+	KindServiceAccount = "service_account"
+)
+
+// Principal is what users and service accounts have in common.
+type Principal struct {
+	Org         string `db:"organization_id"`
+	ID          string `db:"id"`
+	Kind        string `db:"kind"`
+	DisplayName string `db:"display_name"`
+	Enabled     bool   `db:"enabled"`
+	Confirmed   bool   `db:"confirmed"`
+	Epoch       Micros `db:"epoch"`
+	Version     int64  `db:"version"`
+	Deleted     Micros `db:"delete_time"`
+	// The organization's part.
+	Platform  bool   `db:"platform"`
+	Suspended bool   `db:"suspended"`
+	OrgEpoch  Micros `db:"organization_epoch"`
+}
+
+// Live tells whether the principal may act at all.
+func (p Principal) Live() bool {
+	return p.Enabled && p.Confirmed && p.Deleted == 0 && !p.Suspended
+}
+
+const principalColumns = `p.organization_id, p.id, p.kind, p.display_name, p.enabled, p.confirmed, p.epoch, p.version,
+	p.delete_time, o.platform, o.suspended, o.epoch AS organization_epoch`
+
+// Principal returns a principal, deleted ones too.
+func (r Reads) Principal(ctx context.Context, org, id string) (p Principal, err error) {
+	err = r.one(ctx, &p, `
+		SELECT `+principalColumns+`
+		FROM principals p JOIN organizations o ON o.id = p.organization_id
+		WHERE p.organization_id = ? AND p.id = ?`, org, id)
+	return p, err
+}
+
+// Standing is a principal together with the credential or session it acts with.
+type Standing struct {
+	Principal
+	// ProofEnd is when the credential or session ends; 0: never.
+	ProofEnd Micros `db:"proof_end"`
+	// ProofDigest is what a machine's secret is compared with.
+	ProofDigest []byte `db:"proof_digest"`
+	// ProofLive is false for a disabled credential and for a session that was
+	// ended, or whose user or organization has moved to another epoch since.
+	ProofLive bool `db:"proof_live"`
+}
+
+// MachineStanding returns a service account with one of its credentials.
+func (r Reads) MachineStanding(ctx context.Context, org, account, credential string) (s Standing, err error) {
+	err = r.one(ctx, &s, `
+		SELECT `+principalColumns+`, c.enabled AS proof_live, c.expire_time AS proof_end,
+			c.digest AS proof_digest
+		FROM principals p JOIN organizations o ON o.id = p.organization_id
+		JOIN credentials c ON c.organization_id = p.organization_id AND c.service_account_id = p.id
+		WHERE p.organization_id = ? AND p.id = ? AND p.kind = 'service_account' AND c.id = ?`, org, account, credential)
+	return s, err
+}
+
+// PersonStanding returns a user with one of their sessions.
+func (r Reads) PersonStanding(ctx context.Context, org, user, session string) (s Standing, err error) {
+	err = r.one(ctx, &s, `
+		SELECT `+principalColumns+`,
+			s.end_time = 0 AND s.epoch = p.epoch AND s.org_epoch = o.epoch AS proof_live, s.expire_time AS proof_end
+		FROM principals p JOIN organizations o ON o.id = p.organization_id
+		JOIN sessions s ON s.organization_id = p.organization_id AND s.user_id = p.id
+		WHERE p.organization_id = ? AND p.id = ? AND p.kind = 'user' AND s.id = ?`, org, user, session)
+	return s, err
+}
+
+// Touch raises the version of a principal whose grants changed.
+func (t *Tx) Touch(ctx context.Context, p Principal, at Micros) error {
+	table := map[string]string{KindUser: "users", KindServiceAccount: "service_accounts"}[p.Kind]
+	return t.must(ctx, `UPDATE `+table+` SET version = version + 1, update_time = ? WHERE organization_id = ? AND id = ?`,
+		at, p.Org, p.ID)
+}

@@ -1,0 +1,217 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Store is the database. Its methods read; Change and Short write.
+type Store struct {
+	Reads
+	dialect string
+	write   *sqlx.DB
+	read    *sqlx.DB
+	queue   queue
+}
+
+// Reads holds every query. It runs on a pool or inside a transaction, so that
+// a rule can ask either.
+type Reads struct{ h handle }
+
+// handle is what *sqlx.DB and *sqlx.Tx share.
+type handle interface {
+	GetContext(ctx context.Context, dest any, query string, args ...any) error
+	SelectContext(ctx context.Context, dest any, query string, args ...any) error
+	Rebind(query string) string
+}
+
+func newStore(dialect string, write, read *sqlx.DB) *Store {
+	return &Store{
+		Reads: Reads{read}, dialect: dialect, write: write, read: read,
+		queue: queue{lines: map[string]*line{}},
+	}
+}
+
+// Close closes all connections.
+func (s *Store) Close() error {
+	if s.read == s.write {
+		return s.write.Close()
+	}
+	return errors.Join(s.read.Close(), s.write.Close())
+}
+
+// Ping asks the database for a sign of life.
+func (s *Store) Ping(ctx context.Context) error { return translate(s.read.PingContext(ctx)) }
+
+func (r Reads) one(ctx context.Context, dest any, query string, args ...any) error {
+	return translate(r.h.GetContext(ctx, dest, r.h.Rebind(query), args...))
+}
+
+func (r Reads) all(ctx context.Context, dest any, query string, args ...any) error {
+	return translate(r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...))
+}
+
+// in is all for a query with one or more lists: "IN (?)". No list may be empty.
+func (r Reads) in(ctx context.Context, dest any, query string, args ...any) error {
+	query, args, err := sqlx.In(query, args...)
+	if err != nil {
+		return err
+	}
+	return r.all(ctx, dest, query, args...)
+}
+
+// writes is what a transaction adds.
+type writes struct {
+	Reads
+	tx *sqlx.Tx
+}
+
+func (w writes) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
+	res, err := w.tx.ExecContext(ctx, w.tx.Rebind(query), args...)
+	if err != nil {
+		return 0, translate(err)
+	}
+	return res.RowsAffected()
+}
+
+// must is exec for a statement that means exactly one row.
+func (w writes) must(ctx context.Context, query string, args ...any) error {
+	n, err := w.exec(ctx, query, args...)
+	if err == nil && n != 1 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// insert runs a statement whose parameters are named after the columns of row.
+func (w writes) insert(ctx context.Context, query string, row any) error {
+	_, err := w.tx.NamedExecContext(ctx, query, row)
+	return translate(err)
+}
+
+// inTx runs fn in an explicit transaction. A failed commit is ErrUnavailable:
+// whether the change happened is then unknown.
+func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
+	tx, err := s.write.BeginTxx(ctx, nil)
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	if err := fn(writes{Reads{tx}, tx}); err != nil {
+		return err
+	}
+	err = tx.Commit()
+	if err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return translate(err)
+	}
+	return fmt.Errorf("%w: commit: %w", ErrUnavailable, err)
+}
+
+// ShortTx is a short transaction for what is not under an organization's
+// lock: sessions, attempts, last use, sweeps.
+type ShortTx struct{ writes }
+
+// Short runs fn in a short transaction.
+func (s *Store) Short(ctx context.Context, fn func(*ShortTx) error) error {
+	return s.inTx(ctx, func(w writes) error { return fn(&ShortTx{w}) })
+}
+
+// Tx is a change of identity or authority. It holds the lock of one
+// organization, or of two.
+type Tx struct {
+	writes
+	clocks map[string]*clock
+}
+
+// clock is what a change adds to an organization's clock row.
+type clock struct {
+	seq    int64
+	events []Event
+	badges Badges
+}
+
+// errNothing rolls back a change that recorded no event.
+var errNothing = errors.New("nothing changed")
+
+// Change runs fn under the lock of the organization, and of others where given
+// (taken in the order of their ids). What fn changes is kept only if it
+// recorded an event: no event, no change.
+func (s *Store) Change(ctx context.Context, org string, fn func(*Tx) error, others ...string) error {
+	leave, err := s.queue.enter(ctx, org)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	orgs := slices.Compact(slices.Sorted(slices.Values(append(others, org))))
+	return s.change(ctx, fn, orgs)
+}
+
+func (s *Store) change(ctx context.Context, fn func(*Tx) error, orgs []string) error {
+	err := s.inTx(ctx, func(w writes) error {
+		t := &Tx{writes: w, clocks: map[string]*clock{}}
+		for _, org := range orgs {
+			if err := t.lock(ctx, org); err != nil {
+				return err
+			}
+		}
+		if err := fn(t); err != nil {
+			return err
+		}
+		return t.flush(ctx)
+	})
+	if errors.Is(err, errNothing) {
+		return nil
+	}
+	return err
+}
+
+// Found runs fn on an empty database, where there is no organization to lock
+// yet. Of several at once one wins; the others get ErrExists.
+func (s *Store) Found(ctx context.Context, fn func(*Tx) error) error {
+	return s.change(ctx, fn, nil)
+}
+
+// lock takes the clock row: an UPDATE is the row lock that both databases have.
+func (t *Tx) lock(ctx context.Context, org string) error {
+	c := &clock{}
+	err := t.tx.GetContext(ctx, &c.seq, t.tx.Rebind(
+		`UPDATE organization_clock SET event_seq = event_seq WHERE organization_id = ? RETURNING event_seq`), org)
+	if err != nil {
+		return translate(err)
+	}
+	t.clocks[org] = c
+	return nil
+}
+
+// flush writes the events and moves the clocks.
+func (t *Tx) flush(ctx context.Context) error {
+	recorded := false
+	for org, c := range t.clocks {
+		if len(c.events) == 0 {
+			continue
+		}
+		recorded = true
+		if err := t.addEvents(ctx, c.events); err != nil {
+			return err
+		}
+		err := t.must(ctx, `
+			UPDATE organization_clock
+			SET event_seq = event_seq + ?,
+			    users_active = users_active + ?, users_pending = users_pending + ?, users_disabled = users_disabled + ?,
+			    accounts_active = accounts_active + ?, accounts_total = accounts_total + ?
+			WHERE organization_id = ?`,
+			len(c.events), c.badges.UsersActive, c.badges.UsersPending, c.badges.UsersDisabled,
+			c.badges.AccountsActive, c.badges.AccountsTotal, org)
+		if err != nil {
+			return err
+		}
+	}
+	if !recorded {
+		return errNothing
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package store
+
+import "strings"
+
+// where collects conditions. Every condition is a constant of this package;
+// what comes from outside is only ever an argument.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+func newWhere(condition string, args ...any) *where {
+	return &where{conditions: []string{condition}, args: args}
+}
+
+// and adds a condition where it is wanted.
+func (w *where) and(wanted bool, condition string, args ...any) {
+	if wanted {
+		w.conditions = append(w.conditions, condition)
+		w.args = append(w.args, args...)
+	}
+}
+
+func (w *where) String() string { return " WHERE " + strings.Join(w.conditions, " AND ") }
+
+// Page says which part of a list to read.
+type Page struct {
+	// Order is one of the orders of the list, with Desc the other way round.
+	Order string
+	Desc  bool
+	// After is the row that the page begins behind; nil: the first page.
+	After *Cursor
+	// Skip passes rows over; Limit bounds the page.
+	Skip, Limit int
+}
+
+// Cursor is the place of a row in an order.
+type Cursor struct {
+	Key any
+	ID  string
+}
+
+// keyset adds the condition for the page and returns the ORDER BY for it.
+func (p Page) keyset(w *where, column string) string {
+	direction, after := " ASC", `(`+column+`, id) > (?, ?)`
+	if p.Desc {
+		direction, after = " DESC", `(`+column+`, id) < (?, ?)`
+	}
+	if p.After != nil {
+		w.and(true, after, p.After.Key, p.After.ID)
+	}
+	return ` ORDER BY ` + column + direction + `, id` + direction + ` LIMIT ? OFFSET ?`
+}
+
+// contains is a LIKE pattern for a part of a folded text.
+func contains(text string) string { return "%" + escapeLike(text) + "%" }
+
+// begins is a LIKE pattern for the beginning of a folded text.
+func begins(text string) string { return escapeLike(text) + "%" }
+
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+func escapeLike(text string) string { return likeEscaper.Replace(text) }
