@@ -17,7 +17,7 @@ FUZZTIME ?= 20s
 BASE     ?= main
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz bench lint gen breaking check fresh tidy
+.PHONY: help tools build run test race fuzz bench lint gen breaking check fresh tidy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,8 @@ fresh: gen ## prove that gen/ is what proto/ makes
 
 tidy: ## prove that go.mod and go.sum are tidy
 	go mod tidy -diff
+
+tools: $(BUF) $(LINTER) $(PLUGINS) .protodeps/.done ## build buf, the linter and the generators into bin/
 
 # The tools, each pinned by a go.mod. The generators are pinned by the service's
 # own, because their versions have to match the code that they make.
