@@ -23,7 +23,7 @@ type change struct {
 // administrators who remove each other, one wins.
 func (s *Service) change(ctx context.Context, fn func(*change) error) error {
 	c := callOf(ctx)
-	return s.store.Change(ctx, c.org, func(t *store.Tx) error {
+	return s.commit(ctx, c.org, func(t *store.Tx) error {
 		ch := &change{Tx: t, s: s, c: c, now: store.At(s.now())}
 		var err error
 		if ch.cat, err = readCatalogue(ctx, t.Reads, c.org, c.caller.Org); err != nil {

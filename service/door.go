@@ -157,7 +157,7 @@ func (s *Service) enterOrganization(ctx context.Context, c *call, named string, 
 	if !c.method.across(c.caller) && !(c.caller.has(actInOrganizations) && c.method.allows(c.caller, false)) {
 		return errNotFound
 	}
-	if _, err := s.store.Organization(ctx, named); err != nil {
+	if _, err := s.memory.organization(ctx, named); err != nil {
 		return err
 	}
 	c.org = named

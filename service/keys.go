@@ -60,7 +60,9 @@ func (s *Service) loadKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.signing.Store(ring)
+	if former := s.signing.Swap(ring); former == nil || !former.Same(ring) {
+		s.memory.tokens.InvalidateAll() // verified by keys that may be gone
+	}
 	return nil
 }
 

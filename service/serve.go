@@ -61,7 +61,7 @@ func (s *Service) oauthCaller(ctx context.Context, clientID, clientSecret, beare
 	if err != nil {
 		return nil, err
 	}
-	claims := s.claimsFor(standing)
+	claims := s.claimsFor(standing.Standing)
 	claims.Credential = credential
-	return s.readCaller(ctx, s.store.Reads, claims, nil)
+	return s.recallCaller(ctx, claims)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,9 @@ type Config struct {
 	Log *slog.Logger
 	// Metrics gets the counters; nil: none.
 	Metrics prometheus.Registerer
+	// StalenessBudget is how long verify and check go on from memory when the
+	// database cannot be asked; 0: DefaultBudget.
+	StalenessBudget time.Duration
 	// TrustedProxies are the networks whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix
 }
@@ -63,6 +67,8 @@ type Service struct {
 	incarnation string
 	signing     atomic.Pointer[token.Ring]
 	sources     *sources
+	memory      *memory
+	rope        chan struct{} // pulled after a change, rings the bell
 	activity    *activity
 	lastUsed    *lastUsed
 }
@@ -80,6 +86,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		now: cfg.Now, rand: cfg.Rand, log: cfg.Log, proxies: cfg.TrustedProxies,
 		metrics: newMetrics(cfg.Metrics), sources: newSources(cfg.Now),
 		activity: newActivity(), lastUsed: newLastUsed(),
+		memory: newMemory(cfg.Store, cfg.StalenessBudget), rope: make(chan struct{}, 1),
 	}
 	var err error
 	if s.methods, err = readMethods(); err != nil {
@@ -89,6 +96,13 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, err
 	}
 	if s.incarnation, err = s.store.Incarnation(ctx); err != nil {
+		return nil, err
+	}
+	platform, err := s.store.Platform(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the platform organization: %w", err)
+	}
+	if _, err := s.memory.follow(ctx, platform.ID); err != nil { // before the keys are read: its events tell of new ones
 		return nil, err
 	}
 	return s, s.loadKeys(ctx)
@@ -101,6 +115,10 @@ func (c *Config) setDefaults() error {
 	if c.Rand == nil {
 		c.Rand = systemRand
 	}
+	if c.StalenessBudget <= 0 {
+		c.StalenessBudget = DefaultBudget
+	}
+	c.StalenessBudget = min(c.StalenessBudget, MaxBudget)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -131,6 +149,9 @@ func (s *Service) Run(ctx context.Context) error {
 	defer flush.Stop()
 	sweep := time.NewTicker(10 * time.Minute)
 	defer sweep.Stop()
+	var feed sync.WaitGroup
+	feed.Go(func() { s.followFeed(ctx) })
+	defer feed.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -138,7 +159,6 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-flush.C:
 			s.flush(ctx)
-			s.tried(ctx, "load signing keys", s.loadKeys)
 		case <-sweep.C:
 			s.tried(ctx, "sweep", func(ctx context.Context) error {
 				return s.store.Short(ctx, func(t *store.ShortTx) error { return t.Sweep(ctx, store.At(s.now())) })

@@ -121,7 +121,7 @@ func (s *Service) startSession(ctx context.Context, u store.User, org store.Orga
 
 // tokensFor mints the tokens of a session's generation.
 func (s *Service) tokensFor(ctx context.Context, session store.Session, generation int64) (*identityv1.Tokens, error) {
-	standing, err := s.usable(ctx, s.store.Reads, proof{org: session.Org, principal: session.User, kind: store.KindUser, session: session.ID})
+	standing, err := s.standingInRows(ctx, s.store.Reads, proof{org: session.Org, principal: session.User, kind: store.KindUser, session: session.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (s *Service) refresh(ctx context.Context, org, id string, generation int64)
 // endFamily ends a session whose refresh token was used twice.
 func (s *Service) endFamily(ctx context.Context, session store.Session) error {
 	c := callOf(ctx)
-	return s.store.Change(ctx, session.Org, func(t *store.Tx) error {
+	return s.commit(ctx, session.Org, func(t *store.Tx) error {
 		now := store.At(s.now())
 		err := t.EndSession(ctx, session.Org, session.ID, "reuse", now)
 		if err != nil {

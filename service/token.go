@@ -53,14 +53,11 @@ func (s *Service) ClientCredentials(ctx context.Context, req TokenRequest) (Toke
 	if err != nil {
 		return Token{}, err
 	}
-	account, err := s.store.ServiceAccount(ctx, standing.Org, standing.ID)
-	if err != nil {
-		return Token{}, err
-	}
+	account := standing.view.account
 	if !networkAllowed(account.AllowedNetworks, callOf(ctx).source) {
 		return Token{}, errCredentials
 	}
-	claims := s.claimsFor(standing)
+	claims := s.claimsFor(standing.Standing)
 	claims.ClientID, claims.Credential = account.ID, credential
 	claims.Expires = claims.IssuedAt + int64(lifetimeOf(account)/time.Second)
 	if end := standing.ProofEnd; end != 0 {
@@ -72,7 +69,7 @@ func (s *Service) ClientCredentials(ctx context.Context, req TokenRequest) (Toke
 		}
 		claims.Audience = []string{req.Resource}
 	}
-	if claims.Scope, err = s.narrow(ctx, standing, req.Scope); err != nil {
+	if claims.Scope, err = s.narrow(standing, req.Scope); err != nil {
 		return Token{}, err
 	}
 	return s.sign(claims)
@@ -80,7 +77,7 @@ func (s *Service) ClientCredentials(ctx context.Context, req TokenRequest) (Toke
 
 // authenticateMachine finds the account of a client id and compares the
 // secret. The secret names its credential, so nothing is tried out.
-func (s *Service) authenticateMachine(ctx context.Context, clientID, text string) (standing store.Standing, credential string, err error) {
+func (s *Service) authenticateMachine(ctx context.Context, clientID, text string) (standing recalled, credential string, err error) {
 	c := callOf(ctx)
 	if err := s.sources.admit(c.source); err != nil {
 		return standing, "", err
@@ -97,23 +94,21 @@ func (s *Service) authenticateMachine(ctx context.Context, clientID, text string
 	return standing, credential, nil
 }
 
-func (s *Service) findMachine(ctx context.Context, clientID, text string) (standing store.Standing, credential string, err error) {
+func (s *Service) findMachine(ctx context.Context, clientID, text string) (standing recalled, credential string, err error) {
 	credential, digest, ok := secret.ParseMachineSecret(text)
 	if !ok || !isID(clientID) {
 		return standing, "", errCredentials
 	}
-	entry, err := s.store.Find(ctx, store.ClientID, clientID)
+	org, err := s.memory.client(ctx, clientID)
 	if isNotFound(err) {
 		return standing, "", errCredentials
 	}
 	if err != nil {
 		return standing, "", err
 	}
-	standing, err = s.usable(ctx, s.store.Reads, proof{
-		org: entry.Org, principal: clientID, kind: store.KindServiceAccount, credential: credential,
-	})
+	standing, err = s.recall(ctx, proof{org: org, principal: clientID, kind: store.KindServiceAccount, credential: credential})
 	switch {
-	case err == errToken: //nolint:errorlint // usable returns the sentinel itself
+	case err == errToken: //nolint:errorlint // recall returns the sentinel itself
 		return standing, "", errCredentials
 	case err != nil:
 		return standing, "", err
@@ -139,7 +134,7 @@ func (s *Service) sign(claims token.Claims) (Token, error) {
 }
 
 // narrow checks a requested scope: permissions that the principal holds.
-func (s *Service) narrow(ctx context.Context, p store.Standing, scope string) (string, error) {
+func (s *Service) narrow(r recalled, scope string) (string, error) {
 	keys := scopeKeys(scope)
 	if len(keys) == 0 {
 		return "", nil
@@ -147,16 +142,9 @@ func (s *Service) narrow(ctx context.Context, p store.Standing, scope string) (s
 	if len(scope) > maxScope {
 		return "", errScope
 	}
-	cat, err := readCatalogue(ctx, s.store.Reads, p.Org)
-	if err != nil {
-		return "", err
-	}
-	held, err := s.heldBy(ctx, s.store.Reads, cat, p.Principal)
-	if err != nil {
-		return "", err
-	}
+	held := r.view.rightsNow(r.org.cat, store.At(s.now()))
 	for _, key := range keys {
-		if !cat.Has(held.Set(), key) {
+		if !r.org.cat.Has(held.set, key) {
 			return "", errScope
 		}
 	}
@@ -187,7 +175,7 @@ func (s *Service) IntrospectToken(ctx context.Context, req *identityv1.Introspec
 // what the asking principal may not know about; the two look the same.
 func (s *Service) introspect(ctx context.Context, by *caller, text string) (*identityv1.IntrospectTokenResponse, error) {
 	inactive := &identityv1.IntrospectTokenResponse{}
-	claims, err := s.signing.Load().Verify(text, token.Want{Issuer: s.issuer, AnyAudience: true, Now: s.now()})
+	claims, err := s.verify(text, token.Want{Issuer: s.issuer, AnyAudience: true, Now: s.now()})
 	if err != nil {
 		return inactive, nil //nolint:nilerr // a token that is not valid is an answer here
 	}
@@ -196,8 +184,8 @@ func (s *Service) introspect(ctx context.Context, by *caller, text string) (*ide
 	if !own && !local && !by.has("system.tokens.introspect") {
 		return inactive, nil
 	}
-	if _, err := s.usable(ctx, s.store.Reads, proofOf(claims)); err != nil {
-		if err == errToken { //nolint:errorlint // usable returns the sentinel itself
+	if _, err := s.recall(ctx, proofOf(claims)); err != nil {
+		if err == errToken { //nolint:errorlint // recall returns the sentinel itself
 			return inactive, nil
 		}
 		return nil, err

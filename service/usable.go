@@ -2,7 +2,9 @@ package service
 
 import (
 	"context"
+	"crypto/sha256"
 
+	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
 )
@@ -23,33 +25,76 @@ func proofOf(c token.Claims) proof {
 }
 
 // usable tells whether a principal may act now with this proof. Every path
-// that accepts a credential or mints a token asks it. Anything that is missing,
-// disabled, expired, ended or of another epoch is errToken.
-func (s *Service) usable(ctx context.Context, q store.Reads, p proof) (store.Standing, error) {
-	if !isID(p.org) || !isID(p.principal) || !isID(p.credential+p.session) {
-		return store.Standing{}, errToken
+// that accepts a credential or mints a token asks it, of rows or of memory.
+// Anything disabled, expired, ended or of another epoch is not.
+func (p proof) usable(standing store.Standing, now store.Micros) bool {
+	return standing.Live() && standing.ProofLive && !ended(standing.ProofEnd, now) &&
+		(p.epoch == 0 || p.epoch == int64(standing.Epoch)) && (p.orgEpoch == 0 || p.orgEpoch == int64(standing.OrgEpoch))
+}
+
+// wellFormed keeps what cannot be an id away from the database.
+func (p proof) wellFormed() bool {
+	return isID(p.org) && isID(p.principal) && isID(p.credential+p.session) &&
+		((p.kind == store.KindUser && p.session != "") || (p.kind == store.KindServiceAccount && p.credential != ""))
+}
+
+// standingInRows reads a principal with its proof from rows. One that is not
+// there or not usable is errToken.
+func (s *Service) standingInRows(ctx context.Context, q store.Reads, p proof) (standing store.Standing, err error) {
+	if !p.wellFormed() {
+		return standing, errToken
 	}
-	var standing store.Standing
-	var err error
-	switch p.kind {
-	case store.KindUser:
+	if p.kind == store.KindUser {
 		standing, err = q.PersonStanding(ctx, p.org, p.principal, p.session)
-	case store.KindServiceAccount:
+	} else {
 		standing, err = q.MachineStanding(ctx, p.org, p.principal, p.credential)
-	default:
-		return store.Standing{}, errToken
 	}
-	switch {
-	case isNotFound(err):
-		return store.Standing{}, errToken
-	case err != nil:
-		return store.Standing{}, err
-	case !standing.Live(), !standing.ProofLive, ended(standing.ProofEnd, store.At(s.now())):
-		return store.Standing{}, errToken
-	case p.epoch != 0 && p.epoch != int64(standing.Epoch), p.orgEpoch != 0 && p.orgEpoch != int64(standing.OrgEpoch):
-		return store.Standing{}, errToken
+	if isNotFound(err) || (err == nil && !p.usable(standing, store.At(s.now()))) {
+		err = errToken
 	}
-	return standing, nil
+	return standing, err
+}
+
+// recalled is a usable principal out of memory.
+type recalled struct {
+	store.Standing
+	view *principalView
+	org  *orgView
+}
+
+// recall is standingInRows out of memory that is at most a second old.
+func (s *Service) recall(ctx context.Context, p proof) (r recalled, err error) {
+	if !p.wellFormed() {
+		return r, errToken
+	}
+	if err := s.current(ctx); err != nil {
+		return r, err
+	}
+	if r.org, err = s.memory.organization(ctx, p.org); err == nil {
+		if r.view, err = s.memory.principal(ctx, p.org, p.principal); err == nil {
+			err = r.prove(ctx, s.memory, p)
+		}
+	}
+	if isNotFound(err) || (err == nil && !p.usable(r.Standing, store.At(s.now()))) {
+		err = errToken
+	}
+	return r, err
+}
+
+// prove puts the standing together from what is remembered of each part.
+func (r *recalled) prove(ctx context.Context, m *memory, p proof) error {
+	v, err := m.proof(ctx, p)
+	if err != nil {
+		return err
+	}
+	r.Principal = r.view.principal
+	r.Platform, r.Suspended, r.OrgEpoch = r.org.org.Platform, r.org.org.Suspended, r.org.org.Epoch
+	r.ProofEnd, r.ProofDigest = v.end, v.digest
+	r.ProofLive = v.live && v.owner == p.principal && r.Kind == p.kind
+	if p.kind == store.KindUser {
+		r.ProofLive = r.ProofLive && v.epoch == r.Epoch && v.orgEpoch == r.OrgEpoch
+	}
+	return nil
 }
 
 // ended tells whether a time that means an end, with 0 for never, has come.
@@ -57,36 +102,65 @@ func ended(end, now store.Micros) bool { return end != 0 && end <= now }
 
 // verifyCaller makes of a bearer token the caller with its present rights.
 func (s *Service) verifyCaller(ctx context.Context, text string) (*caller, error) {
-	claims, err := s.signing.Load().Verify(text, token.Want{Issuer: s.issuer, Audience: s.issuer, Now: s.now()})
+	claims, err := s.verify(text, token.Want{Issuer: s.issuer, Audience: s.issuer, Now: s.now()})
 	if err != nil {
 		return nil, errToken
 	}
-	return s.readCaller(ctx, s.store.Reads, claims, nil)
+	return s.recallCaller(ctx, claims)
 }
 
-// readCaller reads a caller's standing and rights from rows: from the pool
-// when a call begins, and again inside the transaction of a change. The
-// catalogue is read along where it is not given.
-func (s *Service) readCaller(ctx context.Context, q store.Reads, claims token.Claims, cat *catalogue) (*caller, error) {
+// recallCaller makes of verified claims the caller, out of memory.
+func (s *Service) recallCaller(ctx context.Context, claims token.Claims) (*caller, error) {
 	if claims.Epoch == 0 || claims.OrganizationEpoch == 0 {
 		return nil, errToken
 	}
-	standing, err := s.usable(ctx, q, proofOf(claims))
+	r, err := s.recall(ctx, proofOf(claims))
 	if err != nil {
 		return nil, err
 	}
-	if cat == nil {
-		if cat, err = readCatalogue(ctx, q, standing.Org); err != nil {
-			return nil, err
-		}
+	now := r.view.rightsNow(r.org.cat, store.At(s.now()))
+	return &caller{
+		Standing: r.Standing, claims: claims, model: r.org.cat.Model, held: now.held, set: narrowed(r.org.cat, now.set, claims.Scope),
+	}, nil
+}
+
+// readCaller makes of verified claims the caller, out of rows, inside the
+// transaction of a change.
+func (s *Service) readCaller(ctx context.Context, q store.Reads, claims token.Claims, cat *catalogue) (*caller, error) {
+	standing, err := s.standingInRows(ctx, q, proofOf(claims))
+	if err != nil {
+		return nil, err
 	}
 	held, err := s.heldBy(ctx, q, cat, standing.Principal)
 	if err != nil {
 		return nil, err
 	}
-	c := &caller{Standing: standing, claims: claims, model: cat.Model, held: held, set: held.Set()}
-	if claims.Scope != "" {
-		c.set = c.set.Intersect(cat.Of(nil, scopeKeys(claims.Scope)))
+	return &caller{Standing: standing, claims: claims, model: cat.Model, held: held, set: narrowed(cat, held.Set(), claims.Scope)}, nil
+}
+
+// narrowed is what of a set a token's scope leaves.
+func narrowed(cat *catalogue, set perm.Set, scope string) perm.Set {
+	if scope == "" {
+		return set
 	}
-	return c, nil
+	return set.Intersect(cat.Of(nil, scopeKeys(scope)))
+}
+
+// verify checks a token, and remembers the claims of good ones: the signature
+// of the same text is checked once. What changes with time is checked always.
+func (s *Service) verify(text string, want token.Want) (token.Claims, error) {
+	digest := sha256.Sum256([]byte(text))
+	if claims, ok := s.memory.tokens.GetIfPresent(digest); ok {
+		return claims, want.Check(&claims)
+	}
+	ring := s.signing.Load()
+	claims, err := ring.Verify(text, token.Want{Issuer: want.Issuer, AnyAudience: true, Now: want.Now})
+	if err != nil {
+		return claims, err
+	}
+	s.memory.tokens.Set(digest, claims)
+	if s.signing.Load() != ring { // keys changed meanwhile: perhaps this one went
+		s.memory.tokens.Invalidate(digest)
+	}
+	return claims, want.Check(&claims)
 }

@@ -27,6 +27,12 @@ func (r Reads) Credential(ctx context.Context, org, account, id string) (c Crede
 	return c, err
 }
 
+// CredentialByID returns one credential, whichever machine's it is.
+func (r Reads) CredentialByID(ctx context.Context, org, id string) (c Credential, err error) {
+	err = r.one(ctx, &c, `SELECT `+credentialColumns+` FROM credentials WHERE organization_id = ? AND id = ?`, org, id)
+	return c, err
+}
+
 // Credentials returns the credentials of a machine, newest first.
 func (r Reads) Credentials(ctx context.Context, org, account string) (cs []Credential, err error) {
 	err = r.all(ctx, &cs, `SELECT `+credentialColumns+` FROM credentials

@@ -95,7 +95,9 @@ func openPostgres(ctx context.Context, text string, maxConns int) (*Store, error
 	if commit == "off" {
 		return nil, errors.Join(errors.New("synchronous_commit is off for this role: acknowledged changes could be lost"), db.Close())
 	}
-	return newStore("postgres", db, db), nil
+	s := newStore("postgres", db, db)
+	s.listenURL = dsn
+	return s, nil
 }
 
 // postgresDSN refuses connections that would not be verified and adds limits.

@@ -16,6 +16,8 @@ type Store struct {
 	write   *sqlx.DB
 	read    *sqlx.DB
 	queue   queue
+	// listenURL reaches the database itself, for the bell.
+	listenURL string
 }
 
 // Reads holds every query. It runs on a pool or inside a transaction, so that
@@ -139,20 +141,21 @@ var errNothing = errors.New("nothing changed")
 
 // Change runs fn under the lock of the organization, and of others where given
 // (taken in the order of their ids). What fn changes is kept only if it
-// recorded an event: no event, no change.
-func (s *Store) Change(ctx context.Context, org string, fn func(*Tx) error, others ...string) error {
+// recorded an event: no event, no change. It returns the events.
+func (s *Store) Change(ctx context.Context, org string, fn func(*Tx) error, others ...string) ([]Event, error) {
 	leave, err := s.queue.enter(ctx, org)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer leave()
 	orgs := slices.Compact(slices.Sorted(slices.Values(append(others, org))))
 	return s.change(ctx, fn, orgs)
 }
 
-func (s *Store) change(ctx context.Context, fn func(*Tx) error, orgs []string) error {
+func (s *Store) change(ctx context.Context, fn func(*Tx) error, orgs []string) ([]Event, error) {
+	var t *Tx
 	err := s.inTx(ctx, func(w writes) error {
-		t := &Tx{writes: w, clocks: map[string]*clock{}}
+		t = &Tx{writes: w, clocks: map[string]*clock{}}
 		for _, org := range orgs {
 			if err := t.lock(ctx, org); err != nil {
 				return err
@@ -164,15 +167,23 @@ func (s *Store) change(ctx context.Context, fn func(*Tx) error, orgs []string) e
 		return t.flush(ctx)
 	})
 	if errors.Is(err, errNothing) {
-		return nil
+		return nil, nil
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	var events []Event
+	for _, c := range t.clocks {
+		events = append(events, c.events...)
+	}
+	return events, nil
 }
 
 // Found runs fn on an empty database, where there is no organization to lock
 // yet. Of several at once one wins; the others get ErrExists.
 func (s *Store) Found(ctx context.Context, fn func(*Tx) error) error {
-	return s.change(ctx, fn, nil)
+	_, err := s.change(ctx, fn, nil)
+	return err
 }
 
 // lock takes the clock row: an UPDATE is the row lock that both databases have.

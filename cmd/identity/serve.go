@@ -27,15 +27,16 @@ import (
 
 type serveCmd struct {
 	databaseSettings
-	GRPCAddr       string         `name:"grpc-addr" env:"IDENTITY_GRPC_ADDR" default:"127.0.0.1:9090" help:"Address of the gRPC port. One that other machines reach needs IDENTITY_INSECURE=behind-proxy."`
-	HTTPAddr       string         `name:"http-addr" env:"IDENTITY_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the HTTP port: REST, OAuth 2.0, docs."`
-	AdminAddr      string         `name:"admin-addr" env:"IDENTITY_ADMIN_ADDR" default:"127.0.0.1:9091" help:"Address of /metrics and profiles; never on the public ports."`
-	PublicURL      string         `name:"public-url" env:"IDENTITY_PUBLIC_URL" default:"http://localhost:8080" help:"Issuer and audience of tokens; never taken from a request."`
-	Insecure       string         `name:"insecure" env:"IDENTITY_INSECURE" enum:",behind-proxy" default:"" help:"behind-proxy: other machines may connect without TLS, because a proxy provides it."`
-	TrustedProxies []netip.Prefix `name:"trusted-proxies" env:"IDENTITY_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Networks whose X-Forwarded-For is believed."`
-	BootstrapEmail string         `name:"bootstrap-email" env:"IDENTITY_BOOTSTRAP_EMAIL" placeholder:"ADDRESS" help:"First administrator of an empty database (embedded database: admin@example.com). On PostgreSQL an empty database is refused without."`
-	Reflection     *bool          `name:"reflection" env:"IDENTITY_REFLECTION" negatable:"" help:"gRPC reflection (default: on with the embedded database)."`
-	LogLevel       slog.Level     `name:"log-level" env:"IDENTITY_LOG_LEVEL" default:"info" help:"debug, info, warn or error; JSON lines on standard error."`
+	GRPCAddr        string         `name:"grpc-addr" env:"IDENTITY_GRPC_ADDR" default:"127.0.0.1:9090" help:"Address of the gRPC port. One that other machines reach needs IDENTITY_INSECURE=behind-proxy."`
+	HTTPAddr        string         `name:"http-addr" env:"IDENTITY_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the HTTP port: REST, OAuth 2.0, docs."`
+	AdminAddr       string         `name:"admin-addr" env:"IDENTITY_ADMIN_ADDR" default:"127.0.0.1:9091" help:"Address of /metrics and profiles; never on the public ports."`
+	PublicURL       string         `name:"public-url" env:"IDENTITY_PUBLIC_URL" default:"http://localhost:8080" help:"Issuer and audience of tokens; never taken from a request."`
+	Insecure        string         `name:"insecure" env:"IDENTITY_INSECURE" enum:",behind-proxy" default:"" help:"behind-proxy: other machines may connect without TLS, because a proxy provides it."`
+	TrustedProxies  []netip.Prefix `name:"trusted-proxies" env:"IDENTITY_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Networks whose X-Forwarded-For is believed."`
+	BootstrapEmail  string         `name:"bootstrap-email" env:"IDENTITY_BOOTSTRAP_EMAIL" placeholder:"ADDRESS" help:"First administrator of an empty database (embedded database: admin@example.com). On PostgreSQL an empty database is refused without."`
+	Reflection      *bool          `name:"reflection" env:"IDENTITY_REFLECTION" negatable:"" help:"gRPC reflection (default: on with the embedded database)."`
+	StalenessBudget time.Duration  `name:"staleness-budget" env:"IDENTITY_STALENESS_BUDGET" default:"5s" help:"How long tokens are verified and permissions checked from memory when the database cannot be asked (at most 60s)."`
+	LogLevel        slog.Level     `name:"log-level" env:"IDENTITY_LOG_LEVEL" default:"info" help:"debug, info, warn or error; JSON lines on standard error."`
 }
 
 // Run serves until the context ends, then lets calls in flight finish.
@@ -118,6 +119,7 @@ func (c *serveCmd) prepare(ctx context.Context, o output, st *store.Store, log *
 	}
 	return service.New(ctx, service.Config{
 		Store: st, Ring: ring, Issuer: c.PublicURL, Log: log, Metrics: metrics, TrustedProxies: c.TrustedProxies,
+		StalenessBudget: c.StalenessBudget,
 	})
 }
 

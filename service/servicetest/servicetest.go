@@ -117,6 +117,7 @@ func New(t testing.TB, url string, options ...func(*service.Config)) *World {
 	check(t, err)
 	w.Service, err = service.New(t.Context(), cfg)
 	check(t, err)
+	w.follow(t)
 	w.serve(t)
 	w.Root = w.SignIn(RootEmail, RootPassword)
 	return w
@@ -125,6 +126,14 @@ func New(t testing.TB, url string, options ...func(*service.Config)) *World {
 // faults logs what is the service's own fault to the test.
 func faults(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+// follow runs the work in the background, as the service does.
+func (w *World) follow(t testing.TB) {
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Service.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
 }
 
 func (w *World) serve(t testing.TB) {

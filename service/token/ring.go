@@ -121,3 +121,16 @@ func newer(a, b Key) bool {
 }
 
 func expired(expires, now time.Time) bool { return !expires.IsZero() && !expires.After(now) }
+
+// Same tells whether both rings verify with the same keys.
+func (r *Ring) Same(other *Ring) bool {
+	if len(r.keys) != len(other.keys) {
+		return false
+	}
+	for id := range r.keys {
+		if _, ok := other.keys[id]; !ok {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,223 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bizmetry/identity/store"
+)
+
+// How the feed keeps time.
+const (
+	pollEvery = 300 * time.Millisecond
+	// freshFor is how old memory may be without asking the database.
+	freshFor = time.Second
+	// catchUpWait is how long a call waits for the database to say that memory is current.
+	catchUpWait = 250 * time.Millisecond
+	// eventsAtOnce bounds what is applied one by one; after more, everything of the organization is dropped.
+	eventsAtOnce = 1000
+	// bellPause collects the changes of a moment into one ring.
+	bellPause = 10 * time.Millisecond
+	// DefaultBudget and MaxBudget are how long memory is believed when the database cannot be asked.
+	DefaultBudget = 5 * time.Second
+	MaxBudget     = time.Minute
+)
+
+// feed knows how old the memory is. It measures with the monotonic clock, which
+// goes on while a process is frozen: after waking up nothing from before counts.
+type feed struct {
+	start    time.Time
+	budget   time.Duration
+	caughtUp atomic.Int64 // when the last successful poll began, since start
+	failed   atomic.Int64 // when asking last failed or took too long, since start
+}
+
+func (f *feed) since() time.Duration { return time.Since(f.start) }
+
+// age is how old the memory may be.
+func (f *feed) age() time.Duration { return f.since() - time.Duration(f.caughtUp.Load()) }
+
+// current makes sure that memory is at most a second old. Where the database
+// cannot be asked it is believed for the staleness budget; after that it is
+// store.ErrUnavailable.
+func (s *Service) current(ctx context.Context) error {
+	f := &s.memory.feed
+	age := f.age()
+	if age <= freshFor {
+		return nil
+	}
+	if f.since()-time.Duration(f.failed.Load()) > catchUpWait || f.failed.Load() == 0 || age > f.budget {
+		if err := s.catchUp(ctx); err == nil {
+			return nil
+		}
+		f.failed.Store(int64(f.since()))
+	}
+	if f.age() <= f.budget {
+		return nil
+	}
+	return store.ErrUnavailable
+}
+
+// catchUp polls now, once for all who ask at the same moment. A poll that was
+// under way already when a call came does not count for it.
+func (s *Service) catchUp(ctx context.Context) error {
+	wanted := s.memory.feed.since()
+	for {
+		flight := s.memory.flights.DoChan("poll", func() (any, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), freshFor)
+			defer cancel()
+			return nil, s.poll(ctx)
+		})
+		select {
+		case r := <-flight:
+			if r.Err != nil {
+				return r.Err
+			}
+			if time.Duration(s.memory.feed.caughtUp.Load()) >= wanted {
+				return nil
+			}
+		case <-time.After(catchUpWait):
+			return context.DeadlineExceeded
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// poll reads which organizations have new events, and applies them.
+func (s *Service) poll(ctx context.Context) error {
+	m := s.memory
+	begin := m.feed.since()
+	m.mu.Lock()
+	following := make([]*followed, 0, len(m.orgs))
+	ids := make([]string, 0, len(m.orgs))
+	for id, f := range m.orgs {
+		following, ids = append(following, f), append(ids, id)
+	}
+	m.mu.Unlock()
+	clocks, err := m.store.Clocks(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, f := range following {
+		if err := s.advance(ctx, f, clocks[f.id]); err != nil {
+			return err
+		}
+	}
+	for {
+		former := m.feed.caughtUp.Load()
+		if former >= int64(begin) || m.feed.caughtUp.CompareAndSwap(former, int64(begin)) {
+			return nil
+		}
+	}
+}
+
+// advance applies the events of an organization up to a number.
+func (s *Service) advance(ctx context.Context, f *followed, to int64) error {
+	f.mu.Lock()
+	from := f.seq
+	f.mu.Unlock()
+	if to == from {
+		return nil
+	}
+	if to < from { // another copy of the data: nothing that was read counts
+		s.memory.forget(f.id)
+		f.mu.Lock()
+		f.seq = to
+		f.mu.Unlock()
+		return s.loadKeys(ctx)
+	}
+	events, err := s.store.EventsAfter(ctx, f.id, from, eventsAtOnce)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(events, keyChanged) || len(events) == eventsAtOnce {
+		if err := s.loadKeys(ctx); err != nil {
+			return err
+		}
+	}
+	if len(events) == eventsAtOnce {
+		s.memory.forget(f.id)
+		f.mu.Lock()
+		f.seq = max(f.seq, to)
+		f.mu.Unlock()
+		return nil
+	}
+	s.memory.apply(events)
+	return nil
+}
+
+func keyChanged(e store.Event) bool { return strings.HasPrefix(e.Type, "signing_key.") }
+
+// commit runs a change, and drops what it changed from memory before anybody
+// is answered. Where the outcome is unknown, everything of the organization goes.
+func (s *Service) commit(ctx context.Context, org string, fn func(*store.Tx) error, others ...string) error {
+	events, err := s.store.Change(ctx, org, fn, others...)
+	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		s.memory.forget(org)
+	}
+	s.memory.apply(events)
+	if len(events) > 0 {
+		select {
+		case s.rope <- struct{}{}:
+		default: // the bell is about to ring anyway
+		}
+	}
+	return err
+}
+
+// ringBell rings the bell for other replicas, once for all changes of a moment.
+func (s *Service) ringBell(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.rope:
+			time.Sleep(bellPause)
+			s.tried(ctx, "ring the bell", s.store.Ring)
+		}
+	}
+}
+
+// followFeed polls until the context ends, at once when the bell rings.
+func (s *Service) followFeed(ctx context.Context) {
+	bell := make(chan struct{}, 1)
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	helpers.Go(func() {
+		s.listenForBell(ctx, func() {
+			select {
+			case bell <- struct{}{}:
+			default: // one is waiting already
+			}
+		})
+	})
+	helpers.Go(func() { s.ringBell(ctx) })
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-bell:
+		}
+		s.tried(ctx, "follow the feed", s.poll)
+	}
+}
+
+// listenForBell listens until the context ends; without the bell the feed is
+// still polled.
+func (s *Service) listenForBell(ctx context.Context, fn func()) {
+	for ctx.Err() == nil {
+		if err := s.store.Listen(ctx, fn); err != nil {
+			s.log.Warn("the bell cannot be heard", "error", err.Error())
+			time.Sleep(freshFor)
+		}
+	}
+}

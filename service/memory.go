@@ -1,0 +1,332 @@
+package service
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/bizmetry/identity/service/perm"
+	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/store"
+)
+
+// Bounds of the memory.
+const (
+	organizationsAtMost = 10_000
+	principalsAtMost    = 200_000
+	proofsAtMost        = 200_000
+	tokensAtMost        = 100_000
+	fillTime            = 5 * time.Second
+)
+
+// memory is what a replica remembers of the database, so that verifying a
+// token, checking a permission and issuing a token take no statement. It is
+// filled on demand and emptied by events (feed.go), which also say how old it
+// may be. Changes never ask it.
+type memory struct {
+	store      *store.Store
+	mu         sync.Mutex
+	orgs       map[string]*followed
+	principals *otter.Cache[ref, *principalView]
+	proofs     *otter.Cache[ref, *proofView]
+	clients    *otter.Cache[string, string] // client id -> organization
+	tokens     *otter.Cache[[32]byte, token.Claims]
+	flights    singleflight.Group
+	feed       feed
+}
+
+// ref names a thing of an organization.
+type ref struct{ org, id string }
+
+func newMemory(st *store.Store, budget time.Duration) *memory {
+	return &memory{
+		store: st, orgs: map[string]*followed{},
+		principals: bounded[ref, *principalView](principalsAtMost),
+		proofs:     bounded[ref, *proofView](proofsAtMost),
+		clients:    bounded[string, string](principalsAtMost),
+		tokens:     bounded[[32]byte, token.Claims](tokensAtMost),
+		feed:       feed{start: time.Now(), budget: budget},
+	}
+}
+
+func bounded[K comparable, V any](size int) *otter.Cache[K, V] {
+	return otter.Must(&otter.Options[K, V]{MaximumSize: size})
+}
+
+// followed is an organization whose events this replica follows.
+type followed struct {
+	id  string
+	mu  sync.Mutex // orders what is kept and what is dropped
+	seq int64      // of the last event applied
+	// gen is raised by every event: what was being read before is not kept.
+	gen atomic.Uint64
+	// whole is raised when everything of the organization is dropped.
+	whole atomic.Uint64
+	view  atomic.Pointer[orgView]
+	used  atomic.Int64
+}
+
+// orgView is what is remembered of an organization itself.
+type orgView struct {
+	org store.Organization
+	cat *catalogue
+}
+
+// principalView is a principal with what is granted to it.
+type principalView struct {
+	f         *followed
+	whole     uint64
+	principal store.Principal
+	grants    []store.Grant
+	account   store.ServiceAccount // of machines
+	rights    atomic.Pointer[rights]
+}
+
+// rights is what grants amount to, with one catalogue and until the next of them ends.
+type rights struct {
+	cat  *catalogue
+	held perm.Held
+	set  perm.Set
+	end  store.Micros
+}
+
+// proofView is a credential or session.
+type proofView struct {
+	f        *followed
+	whole    uint64
+	owner    string
+	live     bool
+	end      store.Micros
+	digest   []byte
+	epoch    store.Micros // of a session: the user's and the organization's at its start
+	orgEpoch store.Micros
+}
+
+// follow returns an organization whose events are followed from now on. The
+// number of its last event is read before anything else of it.
+func (m *memory) follow(ctx context.Context, org string) (*followed, error) {
+	m.mu.Lock()
+	f := m.orgs[org]
+	m.mu.Unlock()
+	if f == nil {
+		clocks, err := m.store.Clocks(ctx, []string{org})
+		if err != nil {
+			return nil, err
+		}
+		seq, ok := clocks[org]
+		if !ok {
+			return nil, store.ErrNotFound
+		}
+		f = m.join(&followed{id: org, seq: seq})
+	}
+	f.used.Store(int64(time.Since(m.feed.start)))
+	return f, nil
+}
+
+// join adds an organization unless another call was first, and lets the one
+// go that was not asked for the longest when there are too many.
+func (m *memory) join(f *followed) *followed {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if first := m.orgs[f.id]; first != nil {
+		return first
+	}
+	if len(m.orgs) >= organizationsAtMost {
+		var oldest *followed
+		for _, other := range m.orgs {
+			if oldest == nil || other.used.Load() < oldest.used.Load() {
+				oldest = other
+			}
+		}
+		delete(m.orgs, oldest.id) // what is kept of it refers to it, and is not believed any more
+	}
+	m.orgs[f.id] = f
+	return f
+}
+
+// fill reads a thing once for all who ask at the same moment, and keeps it
+// unless an event came in between. Who asks after an event never gets what
+// was read before it.
+func fill[V any](ctx context.Context, m *memory, f *followed, kind, id string, read func(context.Context) (V, error), keep func(V)) (V, error) {
+	gen := f.gen.Load()
+	key := kind + "\x00" + f.id + "\x00" + id + "\x00" + strconv.FormatUint(gen, 10)
+	flight := m.flights.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillTime)
+		defer cancel()
+		v, err := read(ctx)
+		if err != nil {
+			return v, err
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.gen.Load() == gen {
+			keep(v)
+		}
+		return v, nil
+	})
+	select {
+	case r := <-flight:
+		v, _ := r.Val.(V)
+		return v, r.Err
+	case <-ctx.Done():
+		var none V
+		return none, ctx.Err()
+	}
+}
+
+// organization returns what is remembered of an organization.
+func (m *memory) organization(ctx context.Context, org string) (*orgView, error) {
+	f, err := m.follow(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	if v := f.view.Load(); v != nil {
+		return v, nil
+	}
+	return fill(ctx, m, f, "organization", "", func(ctx context.Context) (*orgView, error) {
+		o, err := m.store.Organization(ctx, org)
+		if err != nil {
+			return nil, err
+		}
+		cat, err := readCatalogue(ctx, m.store.Reads, org)
+		return &orgView{org: o, cat: cat}, err
+	}, f.view.Store)
+}
+
+// principal returns what is remembered of a principal, deleted ones too.
+func (m *memory) principal(ctx context.Context, org, id string) (*principalView, error) {
+	f, err := m.follow(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	at := ref{org, id}
+	if v, ok := m.principals.GetIfPresent(at); ok && v.f == f && v.whole == f.whole.Load() {
+		return v, nil
+	}
+	whole := f.whole.Load()
+	return fill(ctx, m, f, "principal", id, func(ctx context.Context) (*principalView, error) {
+		v := &principalView{f: f, whole: whole}
+		var err error
+		if v.principal, err = m.store.Principal(ctx, org, id); err != nil {
+			return nil, err
+		}
+		if v.principal.Kind == store.KindServiceAccount && v.principal.Deleted == 0 {
+			if v.account, err = m.store.ServiceAccount(ctx, org, id); err != nil {
+				return nil, err
+			}
+		}
+		v.grants, err = m.store.Grants(ctx, org, id)
+		return v, err
+	}, func(v *principalView) { m.principals.Set(at, v) })
+}
+
+// proof returns what is remembered of a credential or session.
+func (m *memory) proof(ctx context.Context, p proof) (*proofView, error) {
+	f, err := m.follow(ctx, p.org)
+	if err != nil {
+		return nil, err
+	}
+	at := ref{p.org, p.credential + p.session}
+	if v, ok := m.proofs.GetIfPresent(at); ok && v.f == f && v.whole == f.whole.Load() {
+		return v, nil
+	}
+	whole := f.whole.Load()
+	return fill(ctx, m, f, "proof", at.id, func(ctx context.Context) (*proofView, error) {
+		v, err := m.readProof(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		v.f, v.whole = f, whole
+		return v, nil
+	}, func(v *proofView) { m.proofs.Set(at, v) })
+}
+
+func (m *memory) readProof(ctx context.Context, p proof) (*proofView, error) {
+	if p.kind == store.KindUser {
+		s, err := m.store.Session(ctx, p.org, p.session)
+		return &proofView{owner: s.User, live: s.Ended == 0, end: s.Expires, epoch: s.Epoch, orgEpoch: s.OrgEpoch}, err
+	}
+	c, err := m.store.CredentialByID(ctx, p.org, p.credential)
+	return &proofView{owner: c.Account, live: c.Enabled, end: c.Expires, digest: c.Digest}, err
+}
+
+// client returns the organization of a client id. Client ids never move; that
+// the account is still there is asked elsewhere.
+func (m *memory) client(ctx context.Context, id string) (org string, err error) {
+	if org, ok := m.clients.GetIfPresent(id); ok {
+		return org, nil
+	}
+	entry, err := m.store.Find(ctx, store.ClientID, id)
+	if err != nil {
+		return "", err
+	}
+	m.clients.Set(id, entry.Org)
+	return entry.Org, nil
+}
+
+// rightsNow adds up the grants of a principal, anew when roles changed or a grant ended.
+func (v *principalView) rightsNow(cat *catalogue, now store.Micros) *rights {
+	if r := v.rights.Load(); r != nil && r.cat == cat && !ended(r.end, now) {
+		return r
+	}
+	r := &rights{cat: cat, held: cat.heldOf(v.grants, v.principal.Platform, now)}
+	r.set = r.held.Set()
+	for _, g := range v.grants {
+		if g.Expires > now && (r.end == 0 || g.Expires < r.end) {
+			r.end = g.Expires
+		}
+	}
+	v.rights.Store(r)
+	return r
+}
+
+// forget drops everything of an organization.
+func (m *memory) forget(org string) {
+	m.mu.Lock()
+	f := m.orgs[org]
+	m.mu.Unlock()
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gen.Add(1)
+	f.whole.Add(1)
+	f.view.Store(nil)
+}
+
+// apply drops what events say has changed. Events may come twice, and before
+// others that are still to come: only the feed moves the number, in order.
+func (m *memory) apply(events []store.Event) {
+	for _, e := range events {
+		m.mu.Lock()
+		f := m.orgs[e.Org]
+		m.mu.Unlock()
+		if f == nil {
+			continue
+		}
+		f.mu.Lock()
+		m.drop(f, e)
+		if e.Seq == f.seq+1 {
+			f.seq = e.Seq
+		}
+		f.mu.Unlock()
+	}
+}
+
+func (m *memory) drop(f *followed, e store.Event) {
+	f.gen.Add(1)
+	m.principals.Invalidate(ref{f.id, e.Target})
+	m.proofs.Invalidate(ref{f.id, e.Target})
+	noun, _, _ := strings.Cut(e.Type, ".")
+	switch noun {
+	case "organization", "role":
+		f.view.Store(nil)
+	}
+}

@@ -1,0 +1,46 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// channel of the bell that says that some organization has new events.
+const channel = "identity_events"
+
+// Ring tells other processes that there are new events. It is never part of a
+// transaction: there it would make all commits queue up.
+func (s *Store) Ring(ctx context.Context) error {
+	if s.dialect == "sqlite" {
+		return nil // one process only
+	}
+	var nothing string
+	return s.one(ctx, &nothing, `SELECT CAST(pg_notify(?, '') AS TEXT)`, channel)
+}
+
+// Listen calls fn whenever the bell rings, and after a connection was lost and
+// came back, when rings may have been missed, until the context ends. The URL
+// must reach the database itself, not a pooler.
+func (s *Store) Listen(ctx context.Context, fn func()) error {
+	if s.dialect == "sqlite" {
+		<-ctx.Done()
+		return nil
+	}
+	listener := pq.NewListener(s.listenURL, 100*time.Millisecond, 10*time.Second, nil)
+	defer listener.Close()
+	if err := listener.Listen(channel); err != nil {
+		return translate(err)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-listener.Notify:
+			fn()
+		case <-time.After(time.Minute):
+			_ = listener.Ping() // a dead connection is noticed and made anew
+		}
+	}
+}
