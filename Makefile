@@ -17,7 +17,7 @@ FUZZTIME ?= 20s
 BASE     ?= main
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build run test race fuzz bench lint gen breaking check fresh tidy
+.PHONY: help tools build run test session race fuzz bench lint gen breaking check fresh tidy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ run: build ## serve on this machine, with SQLite under .data
 
 test: ## run the tests on SQLite and PostgreSQL (RUN=Name picks some, PKG=./store one package)
 	go test $(if $(RUN),-run '$(RUN)') $(PKG)
+
+session: $(BUF) ## play both sessions of README, curl and gRPC, against a server
+	go test -tags buf -run TestReadme ./cmd/identity
 
 race: ## run the tests under the race detector (RACE=packages, RUN=Name; needs a C compiler)
 	CGO_ENABLED=1 go test -race $(if $(RUN),-run '$(RUN)') $(RACE)

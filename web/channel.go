@@ -1,0 +1,112 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/bizmetry/identity/service"
+)
+
+// channel is a gRPC connection inside the process: services register with it
+// as with a server, clients call it as a connection. It runs the interceptors,
+// copies messages, and lets nothing of the client's context through but when
+// the call ends, its metadata and its peer.
+type channel struct {
+	methods map[string]method
+	door    []grpc.UnaryServerInterceptor // outermost first
+}
+
+type method struct {
+	impl   any
+	handle grpc.MethodHandler
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (c *channel) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	for _, m := range desc.Methods {
+		c.methods[fmt.Sprintf("/%s/%s", desc.ServiceName, m.MethodName)] = method{impl, m.Handler}
+	}
+}
+
+// Invoke implements grpc.ClientConnInterface.
+func (c *channel) Invoke(ctx context.Context, name string, args, reply any, opts ...grpc.CallOption) error {
+	m, ok := c.methods[name]
+	if !ok {
+		return service.UnknownMethod(nil, nil)
+	}
+	s := &stream{method: name}
+	inside, cancel := enter(ctx)
+	defer cancel()
+	read := func(v any) error {
+		proto.Merge(v.(proto.Message), args.(proto.Message))
+		return nil
+	}
+	resp, err := m.handle(m.impl, grpc.NewContextWithServerTransportStream(inside, s), read, c.intercept)
+	for _, o := range opts {
+		switch o := o.(type) {
+		case grpc.HeaderCallOption:
+			*o.HeaderAddr = s.Header()
+		case grpc.TrailerCallOption:
+			*o.TrailerAddr = s.Trailer()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	proto.Merge(reply.(proto.Message), resp.(proto.Message))
+	return nil
+}
+
+// NewStream implements grpc.ClientConnInterface. No RPC streams yet.
+func (c *channel) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, service.UnknownMethod(nil, nil)
+}
+
+// intercept runs the door around a handler.
+func (c *channel) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	for i := len(c.door) - 1; i >= 0; i-- {
+		this, next := c.door[i], handle
+		handle = func(ctx context.Context, req any) (any, error) { return this(ctx, req, info, next) }
+	}
+	return handle(ctx, req)
+}
+
+// enter makes the server's context of the client's: a new one, because a value
+// that crossed unnoticed would be a fact nobody checked.
+func enter(ctx context.Context) (context.Context, context.CancelFunc) {
+	inside := context.Background()
+	if md, ok := metadata.FromOutgoingContext(ctx); ok {
+		inside = metadata.NewIncomingContext(inside, md)
+	}
+	if p, ok := peer.FromContext(ctx); ok {
+		inside = peer.NewContext(inside, p)
+	}
+	cancel := context.CancelFunc(nil)
+	if deadline, ok := ctx.Deadline(); ok {
+		inside, cancel = context.WithDeadline(inside, deadline)
+	} else {
+		inside, cancel = context.WithCancel(inside)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // its own deadline says so better
+			cancel()
+		}
+	})
+	return inside, func() { stop(); cancel() }
+}
+
+// stream collects the headers and trailers that the server sets.
+type stream struct {
+	runtime.ServerTransportStream
+	method string
+}
+
+// Method implements grpc.ServerTransportStream.
+func (s *stream) Method() string { return s.method }

@@ -1,0 +1,205 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service"
+)
+
+// headersIn are all headers that reach the door.
+var headersIn = []string{"Authorization", "Idempotency-Key", "X-Forwarded-For", "User-Agent"}
+
+// headersOut are all headers of the door that reach the client.
+var headersOut = map[string]string{"request-id": "Request-Id", "identity-revision": "Identity-Revision"}
+
+// codec reads and writes proto3 JSON: scalars always shown, absent messages
+// not, unknown fields refused.
+var codec = &jsonCodec{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitDefaultValues: true}}}
+
+type jsonCodec struct{ runtime.JSONPb }
+
+// ContentType implements runtime.Marshaler.
+func (*jsonCodec) ContentType(any) string { return typeJSON }
+
+// newGateway makes the REST mirror. Its requests are made by rest alone.
+func newGateway(svc *service.Service) (http.Handler, error) {
+	conn := &channel{methods: map[string]method{}, door: svc.Interceptors()}
+	svc.Register(conn)
+	none := func(string) (string, bool) { return "", false }
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, codec),
+		runtime.WithErrorHandler(gatewayError),
+		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, _ int) {
+			refuse(w, noSuchPath)
+		}),
+		runtime.WithIncomingHeaderMatcher(none),
+		runtime.WithOutgoingTrailerMatcher(none),
+		runtime.WithOutgoingHeaderMatcher(func(name string) (string, bool) {
+			out, ok := headersOut[name]
+			return out, ok
+		}),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+	)
+	ctx := context.Background()
+	return mux, errors.Join(
+		identityv1.RegisterUserServiceHandlerClient(ctx, mux, identityv1.NewUserServiceClient(conn)),
+		identityv1.RegisterRoleServiceHandlerClient(ctx, mux, identityv1.NewRoleServiceClient(conn)),
+		identityv1.RegisterServiceAccountServiceHandlerClient(ctx, mux, identityv1.NewServiceAccountServiceClient(conn)),
+		identityv1.RegisterSessionServiceHandlerClient(ctx, mux, identityv1.NewSessionServiceClient(conn)),
+		identityv1.RegisterOrganizationServiceHandlerClient(ctx, mux, identityv1.NewOrganizationServiceClient(conn)),
+		identityv1.RegisterEventServiceHandlerClient(ctx, mux, identityv1.NewEventServiceClient(conn)),
+	)
+}
+
+// rest reads a request of the contract and hands the gateway a new one that
+// has only what was read. The gateway takes Grpc-Timeout, Grpc-Metadata-*,
+// X-Forwarded-* and more from its request; this one has none of them.
+func (p *port) rest(w http.ResponseWriter, r *http.Request) {
+	rt, allow, no := p.routes.find(r)
+	if len(allow) > 0 {
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+	}
+	if no == nil {
+		no = checkQuery(&rt, r.URL.RawQuery)
+	}
+	var md metadata.MD
+	if no == nil {
+		md, no = headers(r.Header)
+	}
+	var body []byte
+	if no == nil {
+		body, no = readBody(w, r, &rt)
+	}
+	if no != nil {
+		p.refused(r, rt.path, no)
+		refuse(w, no)
+		return
+	}
+	in := r.WithContext(peer.NewContext(metadata.NewOutgoingContext(r.Context(), md), peerOf(r)))
+	in.Header, in.Host, in.RemoteAddr = http.Header{}, "", ""
+	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	p.gateway.ServeHTTP(w, in)
+}
+
+// headers picks the headers that count. The values of two are compared or
+// stored, so they must be plain text.
+func headers(h http.Header) (metadata.MD, *refusal) {
+	md := metadata.MD{}
+	for _, name := range headersIn {
+		values := h.Values(name)
+		if len(values) > 0 {
+			md.Set(name, values...)
+		}
+		if name != "Authorization" && name != "Idempotency-Key" {
+			continue
+		}
+		for _, v := range values {
+			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) {
+				return nil, malformed.with("header", name)
+			}
+		}
+	}
+	return md, nil
+}
+
+// name is a parameter that can be repeated in an answer: no secret looks so.
+var name = regexp.MustCompile(`^[A-Za-z][A-Za-z._]{0,39}$`)
+
+// checkQuery refuses parameters that the gateway would pass over in silence.
+func checkQuery(rt *route, raw string) *refusal {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return malformed
+	}
+	for key, values := range query {
+		switch {
+		case rt.takes(key):
+		case name.MatchString(key):
+			return unknownParameter.with("parameter", key)
+		default:
+			return unknownParameter
+		}
+		for _, v := range values {
+			if !isText(v) {
+				return badParameter
+			}
+		}
+	}
+	return nil
+}
+
+// readBody reads the body where the route takes one: JSON, one value, UTF-8.
+func readBody(w http.ResponseWriter, r *http.Request, rt *route) ([]byte, *refusal) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, service.MaxMessage))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge
+	case err != nil:
+		return nil, malformed
+	case len(body) == 0:
+		return nil, nil
+	case rt.body == "":
+		return nil, noBody
+	case !isJSON(r.Header):
+		return nil, wrongType
+	case !utf8.Valid(body) || !json.Valid(body):
+		return nil, badBody
+	}
+	if rt.method == http.MethodPatch && isEmptyObject(body) {
+		return nil, nil // the gateway would make a mask of it that has one empty path
+	}
+	return body, nil
+}
+
+func isJSON(h http.Header) bool {
+	if len(h.Values("Content-Type")) != 1 || h.Get("Content-Encoding") != "" {
+		return false
+	}
+	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	charset, given := params["charset"]
+	return err == nil && media == "application/json" && (!given || strings.EqualFold(charset, "utf-8"))
+}
+
+func isEmptyObject(body []byte) bool {
+	inner, ok := bytes.CutPrefix(bytes.TrimSpace(body), []byte("{"))
+	return ok && string(bytes.TrimSpace(inner)) == "}"
+}
+
+// peerOf is the client as gRPC describes it.
+func peerOf(r *http.Request) *peer.Peer {
+	p := &peer.Peer{Addr: address(r.RemoteAddr)}
+	if port, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		p.Addr = net.TCPAddrFromAddrPort(port)
+	}
+	if r.TLS != nil {
+		p.AuthInfo = credentials.TLSInfo{State: *r.TLS}
+	}
+	return p
+}
+
+// address is a net.Addr that is not TCP.
+type address string
+
+func (address) Network() string  { return "http" }
+func (a address) String() string { return string(a) }
