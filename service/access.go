@@ -21,6 +21,7 @@ type method struct {
 	org     protoreflect.FieldDescriptor // organization_id, where the request has one
 	self    protoreflect.FieldDescriptor // the field that self_or names
 	retry   protoreflect.FieldDescriptor // request_id
+	atLeast protoreflect.FieldDescriptor // at_least
 	masked  bool                         // has an update mask: fields may be left out
 }
 
@@ -66,7 +67,7 @@ func readMethod(d protoreflect.MethodDescriptor) (*method, error) {
 	fields := d.Input().Fields()
 	m := &method{
 		name: name, access: access, request: d.Input(),
-		org: fields.ByName("organization_id"), retry: fields.ByName("request_id"), masked: fields.ByName("update_mask") != nil,
+		org: fields.ByName("organization_id"), retry: fields.ByName("request_id"), atLeast: fields.ByName("at_least"), masked: fields.ByName("update_mask") != nil,
 	}
 	if field := access.GetSelfOr().GetField(); field != "" {
 		if m.self = fields.ByName(protoreflect.Name(field)); m.self == nil {

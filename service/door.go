@@ -30,7 +30,7 @@ const (
 // Interceptors are the door, outermost first.
 func (s *Service) Interceptors() []grpc.UnaryServerInterceptor {
 	return []grpc.UnaryServerInterceptor{
-		s.observe, s.answer, s.limitTime, s.authenticate, s.authorize, s.validate,
+		s.observe, s.answer, s.limitTime, s.reach, s.authenticate, s.authorize, s.validate,
 	}
 }
 

@@ -163,6 +163,7 @@ func (s *Service) commit(ctx context.Context, org string, fn func(*store.Tx) err
 	}
 	s.memory.apply(events)
 	if len(events) > 0 {
+		s.announce(ctx, events)
 		select {
 		case s.rope <- struct{}{}:
 		default: // the bell is about to ring anyway

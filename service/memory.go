@@ -22,6 +22,7 @@ const (
 	principalsAtMost    = 200_000
 	proofsAtMost        = 200_000
 	tokensAtMost        = 100_000
+	endedAtMost         = 10_000 // of one organization
 	fillTime            = 5 * time.Second
 )
 
@@ -31,6 +32,7 @@ const (
 // may be. Changes never ask it.
 type memory struct {
 	store      *store.Store
+	now        func() time.Time
 	mu         sync.Mutex
 	orgs       map[string]*followed
 	principals *otter.Cache[ref, *principalView]
@@ -44,9 +46,9 @@ type memory struct {
 // ref names a thing of an organization.
 type ref struct{ org, id string }
 
-func newMemory(st *store.Store, budget time.Duration) *memory {
+func newMemory(st *store.Store, now func() time.Time, budget time.Duration) *memory {
 	return &memory{
-		store: st, orgs: map[string]*followed{},
+		store: st, now: now, orgs: map[string]*followed{},
 		principals: bounded[ref, *principalView](principalsAtMost),
 		proofs:     bounded[ref, *proofView](proofsAtMost),
 		clients:    bounded[string, string](principalsAtMost),
@@ -76,6 +78,9 @@ type followed struct {
 type orgView struct {
 	org store.Organization
 	cat *catalogue
+	// ended are the tokens that were ended one by one; unlisted: too many to remember.
+	ended    map[string]bool
+	unlisted bool
 }
 
 // principalView is a principal with what is granted to it.
@@ -98,14 +103,16 @@ type rights struct {
 
 // proofView is a credential or session.
 type proofView struct {
-	f        *followed
-	whole    uint64
-	owner    string
-	live     bool
-	end      store.Micros
-	digest   []byte
-	epoch    store.Micros // of a session: the user's and the organization's at its start
-	orgEpoch store.Micros
+	f      *followed
+	whole  uint64
+	owner  string
+	live   bool
+	end    store.Micros
+	digest []byte
+	// tokensAfter ends the tokens of a credential that were issued until then.
+	tokensAfter store.Micros
+	epoch       store.Micros // of a session: the user's and the organization's at its start
+	orgEpoch    store.Micros
 }
 
 // follow returns an organization whose events are followed from now on. The
@@ -194,9 +201,25 @@ func (m *memory) organization(ctx context.Context, org string) (*orgView, error)
 		if err != nil {
 			return nil, err
 		}
-		cat, err := readCatalogue(ctx, m.store.Reads, org)
-		return &orgView{org: o, cat: cat}, err
+		v := &orgView{org: o, ended: map[string]bool{}}
+		if v.cat, err = readCatalogue(ctx, m.store.Reads, org); err != nil {
+			return nil, err
+		}
+		ids, err := m.store.RevokedTokens(ctx, org, store.At(m.now()), endedAtMost)
+		v.unlisted = len(ids) == endedAtMost
+		for _, id := range ids {
+			v.ended[id] = true
+		}
+		return v, err
 	}, f.view.Store)
+}
+
+// revoked tells whether a token was ended one by one.
+func (m *memory) revoked(ctx context.Context, v *orgView, p proof) (bool, error) {
+	if v.ended[p.token] || !v.unlisted {
+		return v.ended[p.token], nil
+	}
+	return m.store.TokenRevoked(ctx, p.org, p.token)
 }
 
 // principal returns what is remembered of a principal, deleted ones too.
@@ -253,7 +276,7 @@ func (m *memory) readProof(ctx context.Context, p proof) (*proofView, error) {
 		return &proofView{owner: s.User, live: s.Ended == 0, end: s.Expires, epoch: s.Epoch, orgEpoch: s.OrgEpoch}, err
 	}
 	c, err := m.store.CredentialByID(ctx, p.org, p.credential)
-	return &proofView{owner: c.Account, live: c.Enabled, end: c.Expires, digest: c.Digest}, err
+	return &proofView{owner: c.Account, live: c.Enabled, end: c.Expires, digest: c.Digest, tokensAfter: c.TokensAfter}, err
 }
 
 // client returns the organization of a client id. Client ids never move; that
@@ -326,7 +349,7 @@ func (m *memory) drop(f *followed, e store.Event) {
 	m.proofs.Invalidate(ref{f.id, e.Target})
 	noun, _, _ := strings.Cut(e.Type, ".")
 	switch noun {
-	case "organization", "role":
+	case "organization", "role", "token":
 		f.view.Store(nil)
 	}
 }

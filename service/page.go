@@ -104,7 +104,7 @@ func nextPage[T any](ctx context.Context, s *Service, req listRequest, rows []T,
 // pageOf is what a page token is bound to.
 func (s *Service) pageOf(ctx context.Context, req listRequest) []string {
 	query := proto.Clone(req)
-	for _, name := range []protoreflect.Name{"organization_id", "page_size", "page_token", "skip", "with_summary"} {
+	for _, name := range []protoreflect.Name{"organization_id", "page_size", "page_token", "skip", "with_summary", "at_least"} {
 		if f := query.ProtoReflect().Descriptor().Fields().ByName(name); f != nil {
 			query.ProtoReflect().Clear(f)
 		}

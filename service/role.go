@@ -125,30 +125,6 @@ func (cat *catalogue) below(id string) map[string]bool {
 	return found
 }
 
-// CheckPermission tells whether a principal may do something now.
-func (s *Service) CheckPermission(ctx context.Context, req *identityv1.CheckPermissionRequest) (*identityv1.CheckPermissionResponse, error) {
-	c := callOf(ctx)
-	id := req.GetPrincipalId()
-	if id == "" {
-		id = c.caller.ID
-	}
-	org, err := s.memory.organization(ctx, c.org)
-	if err != nil {
-		return nil, err
-	}
-	v, err := s.memory.principal(ctx, c.org, id)
-	if err == nil && v.principal.Deleted != 0 {
-		err = errNotFound
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !org.cat.Known(req.GetPermission()) {
-		return nil, refuse(errUnknownPermission, "permission", cut(req.GetPermission(), 100))
-	}
-	return &identityv1.CheckPermissionResponse{Allowed: s.allowed(org, v, req.GetPermission())}, nil
-}
-
 // allowed tells whether a principal is live and holds a permission now.
 func (s *Service) allowed(org *orgView, v *principalView, key string) bool {
 	p := v.principal

@@ -53,6 +53,17 @@ func (s *Service) IntrospectAs(ctx context.Context, clientID, clientSecret, bear
 	return s.introspect(ctx, by, text)
 }
 
+// RevokeAs answers the OAuth revocation endpoint (RFC 7009).
+func (s *Service) RevokeAs(ctx context.Context, clientID, clientSecret, bearer, text string) error {
+	by, err := s.oauthCaller(ctx, clientID, clientSecret, bearer)
+	if err != nil {
+		return err
+	}
+	c := callOf(ctx)
+	c.caller, c.org, c.method = by, by.Org, s.methods[identityv1.ServiceAccountService_RevokeToken_FullMethodName]
+	return s.revokeToken(ctx, text)
+}
+
 func (s *Service) oauthCaller(ctx context.Context, clientID, clientSecret, bearer string) (*caller, error) {
 	if bearer != "" {
 		return s.verifyCaller(ctx, bearer)

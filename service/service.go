@@ -86,7 +86,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		now: cfg.Now, rand: cfg.Rand, log: cfg.Log, proxies: cfg.TrustedProxies,
 		metrics: newMetrics(cfg.Metrics), sources: newSources(cfg.Now),
 		activity: newActivity(), lastUsed: newLastUsed(),
-		memory: newMemory(cfg.Store, cfg.StalenessBudget), rope: make(chan struct{}, 1),
+		memory: newMemory(cfg.Store, cfg.Now, cfg.StalenessBudget), rope: make(chan struct{}, 1),
 	}
 	var err error
 	if s.methods, err = readMethods(); err != nil {

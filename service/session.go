@@ -239,12 +239,11 @@ func (s *Service) SignOut(ctx context.Context, req *identityv1.SignOutRequest) (
 		if err := ch.maySignOut(ctx, session); err != nil {
 			return err
 		}
-		if session.Ended != 0 {
-			return nil
+		err = ch.endSession(ctx, session, "signed out")
+		if session.Ended == 0 {
+			session.Ended = ch.now
 		}
-		session.Ended = ch.now
-		ch.record("session.ended", id, store.Data{"user": session.User, "reason": "signed out"})
-		return ch.EndSession(ctx, ch.org.ID, id, "signed out", ch.now)
+		return err
 	})
 	return sessionProto(session), err
 }

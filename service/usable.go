@@ -3,6 +3,9 @@ package service
 import (
 	"context"
 	"crypto/sha256"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
@@ -15,12 +18,14 @@ type proof struct {
 	credential, session  string
 	// Epochs that a token was issued in; 0 where a token is only being minted.
 	epoch, orgEpoch int64
+	// token is the id of the token; "" where one is only being minted.
+	token string
 }
 
 func proofOf(c token.Claims) proof {
 	return proof{
 		org: c.Organization, principal: c.Subject, kind: c.PrincipalType,
-		credential: c.Credential, session: c.Session, epoch: c.Epoch, orgEpoch: c.OrganizationEpoch,
+		credential: c.Credential, session: c.Session, epoch: c.Epoch, orgEpoch: c.OrganizationEpoch, token: c.ID,
 	}
 }
 
@@ -29,12 +34,24 @@ func proofOf(c token.Claims) proof {
 // Anything disabled, expired, ended or of another epoch is not.
 func (p proof) usable(standing store.Standing, now store.Micros) bool {
 	return standing.Live() && standing.ProofLive && !ended(standing.ProofEnd, now) &&
+		(p.token == "" || standing.TokensAfter == 0 || issued(p.token) > standing.TokensAfter) &&
 		(p.epoch == 0 || p.epoch == int64(standing.Epoch)) && (p.orgEpoch == 0 || p.orgEpoch == int64(standing.OrgEpoch))
+}
+
+// issued is when a token was made, which its id tells (UUIDv7): to the
+// millisecond, so tokens of the very moment of a revocation are over too.
+func issued(id string) store.Micros {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return 0
+	}
+	sec, nsec := parsed.Time().UnixTime()
+	return store.At(time.Unix(sec, nsec))
 }
 
 // wellFormed keeps what cannot be an id away from the database.
 func (p proof) wellFormed() bool {
-	return isID(p.org) && isID(p.principal) && isID(p.credential+p.session) &&
+	return isID(p.org) && isID(p.principal) && isID(p.credential+p.session) && (p.token == "" || isID(p.token)) &&
 		((p.kind == store.KindUser && p.session != "") || (p.kind == store.KindServiceAccount && p.credential != ""))
 }
 
@@ -50,6 +67,13 @@ func (s *Service) standingInRows(ctx context.Context, q store.Reads, p proof) (s
 		standing, err = q.MachineStanding(ctx, p.org, p.principal, p.credential)
 	}
 	if isNotFound(err) || (err == nil && !p.usable(standing, store.At(s.now()))) {
+		err = errToken
+	}
+	if err != nil || p.token == "" {
+		return standing, err
+	}
+	revoked, err := q.TokenRevoked(ctx, p.org, p.token)
+	if err == nil && revoked {
 		err = errToken
 	}
 	return standing, err
@@ -78,6 +102,13 @@ func (s *Service) recall(ctx context.Context, p proof) (r recalled, err error) {
 	if isNotFound(err) || (err == nil && !p.usable(r.Standing, store.At(s.now()))) {
 		err = errToken
 	}
+	if err != nil || p.token == "" {
+		return r, err
+	}
+	revoked, err := s.memory.revoked(ctx, r.org, p)
+	if err == nil && revoked {
+		err = errToken
+	}
 	return r, err
 }
 
@@ -89,7 +120,7 @@ func (r *recalled) prove(ctx context.Context, m *memory, p proof) error {
 	}
 	r.Principal = r.view.principal
 	r.Platform, r.Suspended, r.OrgEpoch = r.org.org.Platform, r.org.org.Suspended, r.org.org.Epoch
-	r.ProofEnd, r.ProofDigest = v.end, v.digest
+	r.ProofEnd, r.ProofDigest, r.TokensAfter = v.end, v.digest, v.tokensAfter
 	r.ProofLive = v.live && v.owner == p.principal && r.Kind == p.kind
 	if p.kind == store.KindUser {
 		r.ProofLive = r.ProofLive && v.epoch == r.Epoch && v.orgEpoch == r.OrgEpoch

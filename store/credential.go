@@ -15,10 +15,12 @@ type Credential struct {
 	Created     Micros `db:"create_time"`
 	CreatedBy   string `db:"created_by"`
 	LastUsed    Micros `db:"last_used_time"`
+	// TokensAfter ends the tokens that were issued until then.
+	TokensAfter Micros `db:"tokens_after"`
 }
 
 const credentialColumns = `organization_id, id, service_account_id, kind, display_name, digest, enabled, expire_time,
-	create_time, created_by, last_used_time`
+	create_time, created_by, last_used_time, tokens_after`
 
 // Credential returns one credential of a machine.
 func (r Reads) Credential(ctx context.Context, org, account, id string) (c Credential, err error) {
@@ -45,7 +47,7 @@ func (t *Tx) AddCredential(ctx context.Context, c Credential) error {
 	return t.insert(ctx, `
 		INSERT INTO credentials (`+credentialColumns+`)
 		VALUES (:organization_id, :id, :service_account_id, :kind, :display_name, :digest, :enabled, :expire_time,
-			:create_time, :created_by, :last_used_time)`, c)
+			:create_time, :created_by, :last_used_time, :tokens_after)`, c)
 }
 
 // DropCredential removes a credential.

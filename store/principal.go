@@ -49,6 +49,8 @@ type Standing struct {
 	ProofEnd Micros `db:"proof_end"`
 	// ProofDigest is what a machine's secret is compared with.
 	ProofDigest []byte `db:"proof_digest"`
+	// TokensAfter ends the tokens that were issued for a credential until then.
+	TokensAfter Micros `db:"tokens_after"`
 	// ProofLive is false for a disabled credential and for a session that was
 	// ended, or whose user or organization has moved to another epoch since.
 	ProofLive bool `db:"proof_live"`
@@ -58,7 +60,7 @@ type Standing struct {
 func (r Reads) MachineStanding(ctx context.Context, org, account, credential string) (s Standing, err error) {
 	err = r.one(ctx, &s, `
 		SELECT `+principalColumns+`, c.enabled AS proof_live, c.expire_time AS proof_end,
-			c.digest AS proof_digest
+			c.digest AS proof_digest, c.tokens_after
 		FROM principals p JOIN organizations o ON o.id = p.organization_id
 		JOIN credentials c ON c.organization_id = p.organization_id AND c.service_account_id = p.id
 		WHERE p.organization_id = ? AND p.id = ? AND p.kind = 'service_account' AND c.id = ?`, org, account, credential)
@@ -69,16 +71,19 @@ func (r Reads) MachineStanding(ctx context.Context, org, account, credential str
 func (r Reads) PersonStanding(ctx context.Context, org, user, session string) (s Standing, err error) {
 	err = r.one(ctx, &s, `
 		SELECT `+principalColumns+`,
-			s.end_time = 0 AND s.epoch = p.epoch AND s.org_epoch = o.epoch AS proof_live, s.expire_time AS proof_end
+			s.end_time = 0 AND s.epoch = p.epoch AND s.org_epoch = o.epoch AS proof_live, s.expire_time AS proof_end,
+			0 AS tokens_after
 		FROM principals p JOIN organizations o ON o.id = p.organization_id
 		JOIN sessions s ON s.organization_id = p.organization_id AND s.user_id = p.id
 		WHERE p.organization_id = ? AND p.id = ? AND p.kind = 'user' AND s.id = ?`, org, user, session)
 	return s, err
 }
 
+// principalTable holds the rows of each kind.
+var principalTable = map[string]string{KindUser: "users", KindServiceAccount: "service_accounts"}
+
 // Touch raises the version of a principal whose grants changed.
 func (t *Tx) Touch(ctx context.Context, p Principal, at Micros) error {
-	table := map[string]string{KindUser: "users", KindServiceAccount: "service_accounts"}[p.Kind]
-	return t.must(ctx, `UPDATE `+table+` SET version = version + 1, update_time = ? WHERE organization_id = ? AND id = ?`,
+	return t.must(ctx, `UPDATE `+principalTable[p.Kind]+` SET version = version + 1, update_time = ? WHERE organization_id = ? AND id = ?`,
 		at, p.Org, p.ID)
 }

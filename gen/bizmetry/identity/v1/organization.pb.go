@@ -308,7 +308,9 @@ func (x *CreateOrganizationResponse) GetAdministrator() *User {
 type GetOrganizationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the organization; "-": the caller's own.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,2,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -350,6 +352,13 @@ func (x *GetOrganizationRequest) GetId() string {
 	return ""
 }
 
+func (x *GetOrganizationRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
 var File_bizmetry_identity_v1_organization_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_organization_proto_rawDesc = "" +
@@ -380,9 +389,10 @@ const file_bizmetry_identity_v1_organization_proto_rawDesc = "" +
 	"request_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xa6\x01\n" +
 	"\x1aCreateOrganizationResponse\x12F\n" +
 	"\forganization\x18\x01 \x01(\v2\".bizmetry.identity.v1.OrganizationR\forganization\x12@\n" +
-	"\radministrator\x18\x02 \x01(\v2\x1a.bizmetry.identity.v1.UserR\radministrator\"c\n" +
+	"\radministrator\x18\x02 \x01(\v2\x1a.bizmetry.identity.v1.UserR\radministrator\"\x88\x01\n" +
 	"\x16GetOrganizationRequest\x12I\n" +
-	"\x02id\x18\x01 \x01(\tB9\xe0A\x02\xbaH3r12/^(-|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$R\x02id2\x90\x03\n" +
+	"\x02id\x18\x01 \x01(\tB9\xe0A\x02\xbaH3r12/^(-|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$R\x02id\x12#\n" +
+	"\bat_least\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast2\x90\x03\n" +
 	"\x13OrganizationService\x12\xb5\x01\n" +
 	"\x12CreateOrganization\x12/.bizmetry.identity.v1.CreateOrganizationRequest\x1a0.bizmetry.identity.v1.CreateOrganizationResponse\"<\xaa\xbb\x18\x1c\x1a\x1asystem.organizations.write\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/organizations\x12\xc0\x01\n" +
 	"\x0fGetOrganization\x12,.bizmetry.identity.v1.GetOrganizationRequest\x1a\".bizmetry.identity.v1.Organization\"[\xaa\xbb\x189*7\n" +

@@ -363,7 +363,9 @@ type ListRolesRequest struct {
 	// next_page_token of the page before.
 	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// How many to pass over.
-	Skip          int32 `protobuf:"varint,5,opt,name=skip,proto3" json:"skip,omitempty"`
+	Skip int32 `protobuf:"varint,5,opt,name=skip,proto3" json:"skip,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,6,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -431,6 +433,13 @@ func (x *ListRolesRequest) GetSkip() int32 {
 		return x.Skip
 	}
 	return 0
+}
+
+func (x *ListRolesRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
 }
 
 // ListRolesResponse is a page of roles.
@@ -503,7 +512,9 @@ type GetRoleRequest struct {
 	// The organization; empty: the caller's own.
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Id of the role.
-	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -552,6 +563,13 @@ func (x *GetRoleRequest) GetId() string {
 	return ""
 }
 
+func (x *GetRoleRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
 // ListPermissionsRequest asks for a page of the catalogue.
 type ListPermissionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -562,7 +580,9 @@ type ListPermissionsRequest struct {
 	// next_page_token of the page before.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// How many to pass over.
-	Skip          int32 `protobuf:"varint,4,opt,name=skip,proto3" json:"skip,omitempty"`
+	Skip int32 `protobuf:"varint,4,opt,name=skip,proto3" json:"skip,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,5,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -623,6 +643,13 @@ func (x *ListPermissionsRequest) GetSkip() int32 {
 		return x.Skip
 	}
 	return 0
+}
+
+func (x *ListPermissionsRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
 }
 
 // ListPermissionsResponse is a page of the catalogue.
@@ -909,7 +936,9 @@ type CheckPermissionRequest struct {
 	// Id of the user or service account; empty: the caller.
 	PrincipalId string `protobuf:"bytes,2,opt,name=principal_id,json=principalId,proto3" json:"principal_id,omitempty"`
 	// Key of the permission.
-	Permission    string `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
+	Permission string `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,4,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -965,6 +994,13 @@ func (x *CheckPermissionRequest) GetPermission() string {
 	return ""
 }
 
+func (x *CheckPermissionRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
 // CheckPermissionResponse is the answer of a check.
 type CheckPermissionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1011,6 +1047,326 @@ func (x *CheckPermissionResponse) GetAllowed() bool {
 	return false
 }
 
+// AuthorizeRequest asks whether the bearer of a token may do something.
+type AuthorizeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization of the thing; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The access token that the service was called with.
+	AccessToken string `protobuf:"bytes,2,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	// Key of the permission.
+	Permission string `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
+	// The audience that the token must be meant for; empty: any of its account's.
+	Audience string `protobuf:"bytes,4,opt,name=audience,proto3" json:"audience,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,5,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorizeRequest) Reset() {
+	*x = AuthorizeRequest{}
+	mi := &file_bizmetry_identity_v1_role_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorizeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorizeRequest) ProtoMessage() {}
+
+func (x *AuthorizeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_role_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorizeRequest.ProtoReflect.Descriptor instead.
+func (*AuthorizeRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_role_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AuthorizeRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *AuthorizeRequest) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *AuthorizeRequest) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *AuthorizeRequest) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *AuthorizeRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
+// AuthorizeResponse is the answer, and who the bearer is where the token is active.
+type AuthorizeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the bearer may.
+	Allowed bool `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// Id of the user or service account; empty when the token is not active.
+	PrincipalId string `protobuf:"bytes,2,opt,name=principal_id,json=principalId,proto3" json:"principal_id,omitempty"`
+	// "user" or "service_account".
+	PrincipalType string `protobuf:"bytes,3,opt,name=principal_type,json=principalType,proto3" json:"principal_type,omitempty"`
+	// The organization of the principal.
+	PrincipalOrganizationId string `protobuf:"bytes,4,opt,name=principal_organization_id,json=principalOrganizationId,proto3" json:"principal_organization_id,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
+}
+
+func (x *AuthorizeResponse) Reset() {
+	*x = AuthorizeResponse{}
+	mi := &file_bizmetry_identity_v1_role_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorizeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorizeResponse) ProtoMessage() {}
+
+func (x *AuthorizeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_role_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorizeResponse.ProtoReflect.Descriptor instead.
+func (*AuthorizeResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_role_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AuthorizeResponse) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *AuthorizeResponse) GetPrincipalId() string {
+	if x != nil {
+		return x.PrincipalId
+	}
+	return ""
+}
+
+func (x *AuthorizeResponse) GetPrincipalType() string {
+	if x != nil {
+		return x.PrincipalType
+	}
+	return ""
+}
+
+func (x *AuthorizeResponse) GetPrincipalOrganizationId() string {
+	if x != nil {
+		return x.PrincipalOrganizationId
+	}
+	return ""
+}
+
+// BatchCheckPermissionsRequest asks many questions at once.
+type BatchCheckPermissionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The questions.
+	Checks []*BatchCheckPermissionsRequest_Check `protobuf:"bytes,2,rep,name=checks,proto3" json:"checks,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCheckPermissionsRequest) Reset() {
+	*x = BatchCheckPermissionsRequest{}
+	mi := &file_bizmetry_identity_v1_role_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCheckPermissionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCheckPermissionsRequest) ProtoMessage() {}
+
+func (x *BatchCheckPermissionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_role_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCheckPermissionsRequest.ProtoReflect.Descriptor instead.
+func (*BatchCheckPermissionsRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_role_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BatchCheckPermissionsRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *BatchCheckPermissionsRequest) GetChecks() []*BatchCheckPermissionsRequest_Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+func (x *BatchCheckPermissionsRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
+// BatchCheckPermissionsResponse is the answers, in the order of the questions.
+type BatchCheckPermissionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the principal may.
+	Allowed       []bool `protobuf:"varint,1,rep,packed,name=allowed,proto3" json:"allowed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCheckPermissionsResponse) Reset() {
+	*x = BatchCheckPermissionsResponse{}
+	mi := &file_bizmetry_identity_v1_role_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCheckPermissionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCheckPermissionsResponse) ProtoMessage() {}
+
+func (x *BatchCheckPermissionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_role_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCheckPermissionsResponse.ProtoReflect.Descriptor instead.
+func (*BatchCheckPermissionsResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_role_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BatchCheckPermissionsResponse) GetAllowed() []bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return nil
+}
+
+// Check is one question.
+type BatchCheckPermissionsRequest_Check struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user or service account; empty: the caller.
+	PrincipalId string `protobuf:"bytes,1,opt,name=principal_id,json=principalId,proto3" json:"principal_id,omitempty"`
+	// Key of the permission.
+	Permission    string `protobuf:"bytes,2,opt,name=permission,proto3" json:"permission,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCheckPermissionsRequest_Check) Reset() {
+	*x = BatchCheckPermissionsRequest_Check{}
+	mi := &file_bizmetry_identity_v1_role_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCheckPermissionsRequest_Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCheckPermissionsRequest_Check) ProtoMessage() {}
+
+func (x *BatchCheckPermissionsRequest_Check) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_role_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCheckPermissionsRequest_Check.ProtoReflect.Descriptor instead.
+func (*BatchCheckPermissionsRequest_Check) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_role_proto_rawDescGZIP(), []int{13, 0}
+}
+
+func (x *BatchCheckPermissionsRequest_Check) GetPrincipalId() string {
+	if x != nil {
+		return x.PrincipalId
+	}
+	return ""
+}
+
+func (x *BatchCheckPermissionsRequest_Check) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
 var File_bizmetry_identity_v1_role_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_role_proto_rawDesc = "" +
@@ -1045,14 +1401,15 @@ const file_bizmetry_identity_v1_role_proto_rawDesc = "" +
 	"\fsub_role_ids\x18\n" +
 	" \x03(\tB\x03\xe0A\x03R\n" +
 	"subRoleIds\x12?\n" +
-	"\x19effective_permission_keys\x18\v \x03(\tB\x03\xe0A\x03R\x17effectivePermissionKeys\"\xe0\x02\n" +
+	"\x19effective_permission_keys\x18\v \x03(\tB\x03\xe0A\x03R\x17effectivePermissionKeys\"\x85\x03\n" +
 	"\x10ListRolesRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12I\n" +
 	"\x04view\x18\x02 \x01(\x0e2+.bizmetry.identity.v1.ListRolesRequest.ViewB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04view\x12$\n" +
 	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\tpageToken\x12\x1f\n" +
-	"\x04skip\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\"1\n" +
+	"\x04skip\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\x12#\n" +
+	"\bat_least\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"1\n" +
 	"\x04View\x12\x14\n" +
 	"\x10VIEW_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05BASIC\x10\x01\x12\b\n" +
@@ -1061,16 +1418,18 @@ const file_bizmetry_identity_v1_role_proto_rawDesc = "" +
 	"\x05roles\x18\x01 \x03(\v2\x1a.bizmetry.identity.v1.RoleR\x05roles\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
 	"\n" +
-	"total_size\x18\x03 \x01(\x05R\ttotalSize\"\xb7\x01\n" +
+	"total_size\x18\x03 \x01(\x05R\ttotalSize\"\xdc\x01\n" +
 	"\x0eGetRoleRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
-	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\"\xe8\x01\n" +
+	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12#\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\x8d\x02\n" +
 	"\x16ListPermissionsRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12$\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\tpageToken\x12\x1f\n" +
-	"\x04skip\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\"\xa4\x01\n" +
+	"\x04skip\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\x12#\n" +
+	"\bat_least\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xa4\x01\n" +
 	"\x17ListPermissionsResponse\x12B\n" +
 	"\vpermissions\x18\x01 \x03(\v2 .bizmetry.identity.v1.PermissionR\vpermissions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
@@ -1092,15 +1451,40 @@ const file_bizmetry_identity_v1_role_proto_rawDesc = "" +
 	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12V\n" +
 	"\brole_ids\x18\x03 \x03(\tB;\xbaH8\x92\x015\x10d\x18\x01\"/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\aroleIds\x12S\n" +
 	"\x0fpermission_keys\x18\x04 \x03(\tB*\xbaH'\x92\x01$\x10\xc8\x01\x18\x01\"\x1dr\x1b\x18d2\x17^[a-z]+(\\.[a-z]+){1,3}$R\x0epermissionKeys\x12\x1b\n" +
-	"\x04etag\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\x80\x02\n" +
+	"\x04etag\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\xa5\x02\n" +
 	"\x16CheckPermissionRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12X\n" +
 	"\fprincipal_id\x18\x02 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\vprincipalId\x12,\n" +
 	"\n" +
 	"permission\x18\x03 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18dR\n" +
-	"permission\"3\n" +
+	"permission\x12#\n" +
+	"\bat_least\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"3\n" +
 	"\x17CheckPermissionResponse\x12\x18\n" +
-	"\aallowed\x18\x01 \x01(\bR\aallowed2\xfa\a\n" +
+	"\aallowed\x18\x01 \x01(\bR\aallowed\"\xa0\x02\n" +
+	"\x10AuthorizeRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x123\n" +
+	"\faccess_token\x18\x02 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01\x18\x80@R\vaccessToken\x12,\n" +
+	"\n" +
+	"permission\x18\x03 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18dR\n" +
+	"permission\x12$\n" +
+	"\baudience\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\baudience\x12#\n" +
+	"\bat_least\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xb3\x01\n" +
+	"\x11AuthorizeResponse\x12\x18\n" +
+	"\aallowed\x18\x01 \x01(\bR\aallowed\x12!\n" +
+	"\fprincipal_id\x18\x02 \x01(\tR\vprincipalId\x12%\n" +
+	"\x0eprincipal_type\x18\x03 \x01(\tR\rprincipalType\x12:\n" +
+	"\x19principal_organization_id\x18\x04 \x01(\tR\x17principalOrganizationId\"\x97\x03\n" +
+	"\x1cBatchCheckPermissionsRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12`\n" +
+	"\x06checks\x18\x02 \x03(\v28.bizmetry.identity.v1.BatchCheckPermissionsRequest.CheckB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x06checks\x12#\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a\x8f\x01\n" +
+	"\x05Check\x12X\n" +
+	"\fprincipal_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\vprincipalId\x12,\n" +
+	"\n" +
+	"permission\x18\x02 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18dR\n" +
+	"permission\"9\n" +
+	"\x1dBatchCheckPermissionsResponse\x12\x18\n" +
+	"\aallowed\x18\x01 \x03(\bR\aallowed2\x81\v\n" +
 	"\vRoleService\x12\x88\x01\n" +
 	"\tListRoles\x12&.bizmetry.identity.v1.ListRolesRequest\x1a'.bizmetry.identity.v1.ListRolesResponse\"*\xaa\xbb\x18\x15\x1a\x13platform.roles.read\x82\xd3\xe4\x93\x02\v\x12\t/v1/roles\x12|\n" +
 	"\aGetRole\x12$.bizmetry.identity.v1.GetRoleRequest\x1a\x1a.bizmetry.identity.v1.Role\"/\xaa\xbb\x18\x15\x1a\x13platform.roles.read\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/roles/{id}\x12\xa0\x01\n" +
@@ -1111,7 +1495,10 @@ const file_bizmetry_identity_v1_role_proto_rawDesc = "" +
 	"\x1eplatform.serviceaccounts.write\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/principals/{id}:grant\x12\xb8\x01\n" +
 	"\vRevokeRoles\x12(.bizmetry.identity.v1.RevokeRolesRequest\x1a\x1c.bizmetry.identity.v1.Grants\"a\xaa\xbb\x188*6\n" +
 	"\x14platform.users.write\n" +
-	"\x1eplatform.serviceaccounts.write\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/principals/{id}:revoke\x12\xcb\x01\n" +
+	"\x1eplatform.serviceaccounts.write\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/principals/{id}:revoke\x12\xad\x01\n" +
+	"\tAuthorize\x12&.bizmetry.identity.v1.AuthorizeRequest\x1a'.bizmetry.identity.v1.AuthorizeResponse\"O\xaa\xbb\x18,2\x13system.access.check\x1a\x15platform.access.check\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/access:authorize\x12\xd4\x01\n" +
+	"\x15BatchCheckPermissions\x122.bizmetry.identity.v1.BatchCheckPermissionsRequest\x1a3.bizmetry.identity.v1.BatchCheckPermissionsResponse\"R\xaa\xbb\x18.2\x13system.access.check\"\x17\n" +
+	"\x15platform.access.check\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/access:batchCheck\x12\xcb\x01\n" +
 	"\x0fCheckPermission\x12,.bizmetry.identity.v1.CheckPermissionRequest\x1a-.bizmetry.identity.v1.CheckPermissionResponse\"[\xaa\xbb\x18<2\x13system.access.check\"%\n" +
 	"\x15platform.access.check\x12\fprincipal_id\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/access:checkBBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
 
@@ -1128,49 +1515,59 @@ func file_bizmetry_identity_v1_role_proto_rawDescGZIP() []byte {
 }
 
 var file_bizmetry_identity_v1_role_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_bizmetry_identity_v1_role_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_bizmetry_identity_v1_role_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_bizmetry_identity_v1_role_proto_goTypes = []any{
-	(Permission_Stage)(0),           // 0: bizmetry.identity.v1.Permission.Stage
-	(ListRolesRequest_View)(0),      // 1: bizmetry.identity.v1.ListRolesRequest.View
-	(*Permission)(nil),              // 2: bizmetry.identity.v1.Permission
-	(*Role)(nil),                    // 3: bizmetry.identity.v1.Role
-	(*ListRolesRequest)(nil),        // 4: bizmetry.identity.v1.ListRolesRequest
-	(*ListRolesResponse)(nil),       // 5: bizmetry.identity.v1.ListRolesResponse
-	(*GetRoleRequest)(nil),          // 6: bizmetry.identity.v1.GetRoleRequest
-	(*ListPermissionsRequest)(nil),  // 7: bizmetry.identity.v1.ListPermissionsRequest
-	(*ListPermissionsResponse)(nil), // 8: bizmetry.identity.v1.ListPermissionsResponse
-	(*GrantRolesRequest)(nil),       // 9: bizmetry.identity.v1.GrantRolesRequest
-	(*RevokeRolesRequest)(nil),      // 10: bizmetry.identity.v1.RevokeRolesRequest
-	(*CheckPermissionRequest)(nil),  // 11: bizmetry.identity.v1.CheckPermissionRequest
-	(*CheckPermissionResponse)(nil), // 12: bizmetry.identity.v1.CheckPermissionResponse
-	(*timestamppb.Timestamp)(nil),   // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 14: google.protobuf.Duration
-	(*Grants)(nil),                  // 15: bizmetry.identity.v1.Grants
+	(Permission_Stage)(0),                      // 0: bizmetry.identity.v1.Permission.Stage
+	(ListRolesRequest_View)(0),                 // 1: bizmetry.identity.v1.ListRolesRequest.View
+	(*Permission)(nil),                         // 2: bizmetry.identity.v1.Permission
+	(*Role)(nil),                               // 3: bizmetry.identity.v1.Role
+	(*ListRolesRequest)(nil),                   // 4: bizmetry.identity.v1.ListRolesRequest
+	(*ListRolesResponse)(nil),                  // 5: bizmetry.identity.v1.ListRolesResponse
+	(*GetRoleRequest)(nil),                     // 6: bizmetry.identity.v1.GetRoleRequest
+	(*ListPermissionsRequest)(nil),             // 7: bizmetry.identity.v1.ListPermissionsRequest
+	(*ListPermissionsResponse)(nil),            // 8: bizmetry.identity.v1.ListPermissionsResponse
+	(*GrantRolesRequest)(nil),                  // 9: bizmetry.identity.v1.GrantRolesRequest
+	(*RevokeRolesRequest)(nil),                 // 10: bizmetry.identity.v1.RevokeRolesRequest
+	(*CheckPermissionRequest)(nil),             // 11: bizmetry.identity.v1.CheckPermissionRequest
+	(*CheckPermissionResponse)(nil),            // 12: bizmetry.identity.v1.CheckPermissionResponse
+	(*AuthorizeRequest)(nil),                   // 13: bizmetry.identity.v1.AuthorizeRequest
+	(*AuthorizeResponse)(nil),                  // 14: bizmetry.identity.v1.AuthorizeResponse
+	(*BatchCheckPermissionsRequest)(nil),       // 15: bizmetry.identity.v1.BatchCheckPermissionsRequest
+	(*BatchCheckPermissionsResponse)(nil),      // 16: bizmetry.identity.v1.BatchCheckPermissionsResponse
+	(*BatchCheckPermissionsRequest_Check)(nil), // 17: bizmetry.identity.v1.BatchCheckPermissionsRequest.Check
+	(*timestamppb.Timestamp)(nil),              // 18: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),                // 19: google.protobuf.Duration
+	(*Grants)(nil),                             // 20: bizmetry.identity.v1.Grants
 }
 var file_bizmetry_identity_v1_role_proto_depIdxs = []int32{
 	0,  // 0: bizmetry.identity.v1.Permission.stage:type_name -> bizmetry.identity.v1.Permission.Stage
 	1,  // 1: bizmetry.identity.v1.ListRolesRequest.view:type_name -> bizmetry.identity.v1.ListRolesRequest.View
 	3,  // 2: bizmetry.identity.v1.ListRolesResponse.roles:type_name -> bizmetry.identity.v1.Role
 	2,  // 3: bizmetry.identity.v1.ListPermissionsResponse.permissions:type_name -> bizmetry.identity.v1.Permission
-	13, // 4: bizmetry.identity.v1.GrantRolesRequest.expire_time:type_name -> google.protobuf.Timestamp
-	14, // 5: bizmetry.identity.v1.GrantRolesRequest.ttl:type_name -> google.protobuf.Duration
-	4,  // 6: bizmetry.identity.v1.RoleService.ListRoles:input_type -> bizmetry.identity.v1.ListRolesRequest
-	6,  // 7: bizmetry.identity.v1.RoleService.GetRole:input_type -> bizmetry.identity.v1.GetRoleRequest
-	7,  // 8: bizmetry.identity.v1.RoleService.ListPermissions:input_type -> bizmetry.identity.v1.ListPermissionsRequest
-	9,  // 9: bizmetry.identity.v1.RoleService.GrantRoles:input_type -> bizmetry.identity.v1.GrantRolesRequest
-	10, // 10: bizmetry.identity.v1.RoleService.RevokeRoles:input_type -> bizmetry.identity.v1.RevokeRolesRequest
-	11, // 11: bizmetry.identity.v1.RoleService.CheckPermission:input_type -> bizmetry.identity.v1.CheckPermissionRequest
-	5,  // 12: bizmetry.identity.v1.RoleService.ListRoles:output_type -> bizmetry.identity.v1.ListRolesResponse
-	3,  // 13: bizmetry.identity.v1.RoleService.GetRole:output_type -> bizmetry.identity.v1.Role
-	8,  // 14: bizmetry.identity.v1.RoleService.ListPermissions:output_type -> bizmetry.identity.v1.ListPermissionsResponse
-	15, // 15: bizmetry.identity.v1.RoleService.GrantRoles:output_type -> bizmetry.identity.v1.Grants
-	15, // 16: bizmetry.identity.v1.RoleService.RevokeRoles:output_type -> bizmetry.identity.v1.Grants
-	12, // 17: bizmetry.identity.v1.RoleService.CheckPermission:output_type -> bizmetry.identity.v1.CheckPermissionResponse
-	12, // [12:18] is the sub-list for method output_type
-	6,  // [6:12] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	18, // 4: bizmetry.identity.v1.GrantRolesRequest.expire_time:type_name -> google.protobuf.Timestamp
+	19, // 5: bizmetry.identity.v1.GrantRolesRequest.ttl:type_name -> google.protobuf.Duration
+	17, // 6: bizmetry.identity.v1.BatchCheckPermissionsRequest.checks:type_name -> bizmetry.identity.v1.BatchCheckPermissionsRequest.Check
+	4,  // 7: bizmetry.identity.v1.RoleService.ListRoles:input_type -> bizmetry.identity.v1.ListRolesRequest
+	6,  // 8: bizmetry.identity.v1.RoleService.GetRole:input_type -> bizmetry.identity.v1.GetRoleRequest
+	7,  // 9: bizmetry.identity.v1.RoleService.ListPermissions:input_type -> bizmetry.identity.v1.ListPermissionsRequest
+	9,  // 10: bizmetry.identity.v1.RoleService.GrantRoles:input_type -> bizmetry.identity.v1.GrantRolesRequest
+	10, // 11: bizmetry.identity.v1.RoleService.RevokeRoles:input_type -> bizmetry.identity.v1.RevokeRolesRequest
+	13, // 12: bizmetry.identity.v1.RoleService.Authorize:input_type -> bizmetry.identity.v1.AuthorizeRequest
+	15, // 13: bizmetry.identity.v1.RoleService.BatchCheckPermissions:input_type -> bizmetry.identity.v1.BatchCheckPermissionsRequest
+	11, // 14: bizmetry.identity.v1.RoleService.CheckPermission:input_type -> bizmetry.identity.v1.CheckPermissionRequest
+	5,  // 15: bizmetry.identity.v1.RoleService.ListRoles:output_type -> bizmetry.identity.v1.ListRolesResponse
+	3,  // 16: bizmetry.identity.v1.RoleService.GetRole:output_type -> bizmetry.identity.v1.Role
+	8,  // 17: bizmetry.identity.v1.RoleService.ListPermissions:output_type -> bizmetry.identity.v1.ListPermissionsResponse
+	20, // 18: bizmetry.identity.v1.RoleService.GrantRoles:output_type -> bizmetry.identity.v1.Grants
+	20, // 19: bizmetry.identity.v1.RoleService.RevokeRoles:output_type -> bizmetry.identity.v1.Grants
+	14, // 20: bizmetry.identity.v1.RoleService.Authorize:output_type -> bizmetry.identity.v1.AuthorizeResponse
+	16, // 21: bizmetry.identity.v1.RoleService.BatchCheckPermissions:output_type -> bizmetry.identity.v1.BatchCheckPermissionsResponse
+	12, // 22: bizmetry.identity.v1.RoleService.CheckPermission:output_type -> bizmetry.identity.v1.CheckPermissionResponse
+	15, // [15:23] is the sub-list for method output_type
+	7,  // [7:15] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_bizmetry_identity_v1_role_proto_init() }
@@ -1190,7 +1587,7 @@ func file_bizmetry_identity_v1_role_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bizmetry_identity_v1_role_proto_rawDesc), len(file_bizmetry_identity_v1_role_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

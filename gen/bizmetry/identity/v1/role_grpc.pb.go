@@ -19,12 +19,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RoleService_ListRoles_FullMethodName       = "/bizmetry.identity.v1.RoleService/ListRoles"
-	RoleService_GetRole_FullMethodName         = "/bizmetry.identity.v1.RoleService/GetRole"
-	RoleService_ListPermissions_FullMethodName = "/bizmetry.identity.v1.RoleService/ListPermissions"
-	RoleService_GrantRoles_FullMethodName      = "/bizmetry.identity.v1.RoleService/GrantRoles"
-	RoleService_RevokeRoles_FullMethodName     = "/bizmetry.identity.v1.RoleService/RevokeRoles"
-	RoleService_CheckPermission_FullMethodName = "/bizmetry.identity.v1.RoleService/CheckPermission"
+	RoleService_ListRoles_FullMethodName             = "/bizmetry.identity.v1.RoleService/ListRoles"
+	RoleService_GetRole_FullMethodName               = "/bizmetry.identity.v1.RoleService/GetRole"
+	RoleService_ListPermissions_FullMethodName       = "/bizmetry.identity.v1.RoleService/ListPermissions"
+	RoleService_GrantRoles_FullMethodName            = "/bizmetry.identity.v1.RoleService/GrantRoles"
+	RoleService_RevokeRoles_FullMethodName           = "/bizmetry.identity.v1.RoleService/RevokeRoles"
+	RoleService_Authorize_FullMethodName             = "/bizmetry.identity.v1.RoleService/Authorize"
+	RoleService_BatchCheckPermissions_FullMethodName = "/bizmetry.identity.v1.RoleService/BatchCheckPermissions"
+	RoleService_CheckPermission_FullMethodName       = "/bizmetry.identity.v1.RoleService/CheckPermission"
 )
 
 // RoleServiceClient is the client API for RoleService service.
@@ -50,6 +52,17 @@ type RoleServiceClient interface {
 	// permissions the caller must hold all. What is not assigned is passed over.
 	// Errors: GRANT_EXCEEDS_OWN, LAST_ADMINISTRATOR.
 	RevokeRoles(ctx context.Context, in *RevokeRolesRequest, opts ...grpc.CallOption) (*Grants, error)
+	// Authorize tells whether the bearer of an access token may do something to a
+	// thing of an organization: the token is active and meant for the audience,
+	// its principal holds the permission, the token's scope has it, and the
+	// principal belongs to the organization or may act in others. Services ask
+	// it on every request they serve.
+	// Errors: UNKNOWN_PERMISSION.
+	Authorize(ctx context.Context, in *AuthorizeRequest, opts ...grpc.CallOption) (*AuthorizeResponse, error)
+	// BatchCheckPermissions is CheckPermission for up to 1,000 questions; a
+	// principal that is not there fails the whole call.
+	// Errors: UNKNOWN_PERMISSION.
+	BatchCheckPermissions(ctx context.Context, in *BatchCheckPermissionsRequest, opts ...grpc.CallOption) (*BatchCheckPermissionsResponse, error)
 	// CheckPermission tells whether a principal may do something: it is usable
 	// (enabled, confirmed, not deleted) and holds the permission now.
 	// Errors: UNKNOWN_PERMISSION.
@@ -114,6 +127,26 @@ func (c *roleServiceClient) RevokeRoles(ctx context.Context, in *RevokeRolesRequ
 	return out, nil
 }
 
+func (c *roleServiceClient) Authorize(ctx context.Context, in *AuthorizeRequest, opts ...grpc.CallOption) (*AuthorizeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuthorizeResponse)
+	err := c.cc.Invoke(ctx, RoleService_Authorize_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *roleServiceClient) BatchCheckPermissions(ctx context.Context, in *BatchCheckPermissionsRequest, opts ...grpc.CallOption) (*BatchCheckPermissionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchCheckPermissionsResponse)
+	err := c.cc.Invoke(ctx, RoleService_BatchCheckPermissions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *roleServiceClient) CheckPermission(ctx context.Context, in *CheckPermissionRequest, opts ...grpc.CallOption) (*CheckPermissionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CheckPermissionResponse)
@@ -147,6 +180,17 @@ type RoleServiceServer interface {
 	// permissions the caller must hold all. What is not assigned is passed over.
 	// Errors: GRANT_EXCEEDS_OWN, LAST_ADMINISTRATOR.
 	RevokeRoles(context.Context, *RevokeRolesRequest) (*Grants, error)
+	// Authorize tells whether the bearer of an access token may do something to a
+	// thing of an organization: the token is active and meant for the audience,
+	// its principal holds the permission, the token's scope has it, and the
+	// principal belongs to the organization or may act in others. Services ask
+	// it on every request they serve.
+	// Errors: UNKNOWN_PERMISSION.
+	Authorize(context.Context, *AuthorizeRequest) (*AuthorizeResponse, error)
+	// BatchCheckPermissions is CheckPermission for up to 1,000 questions; a
+	// principal that is not there fails the whole call.
+	// Errors: UNKNOWN_PERMISSION.
+	BatchCheckPermissions(context.Context, *BatchCheckPermissionsRequest) (*BatchCheckPermissionsResponse, error)
 	// CheckPermission tells whether a principal may do something: it is usable
 	// (enabled, confirmed, not deleted) and holds the permission now.
 	// Errors: UNKNOWN_PERMISSION.
@@ -175,6 +219,12 @@ func (UnimplementedRoleServiceServer) GrantRoles(context.Context, *GrantRolesReq
 }
 func (UnimplementedRoleServiceServer) RevokeRoles(context.Context, *RevokeRolesRequest) (*Grants, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeRoles not implemented")
+}
+func (UnimplementedRoleServiceServer) Authorize(context.Context, *AuthorizeRequest) (*AuthorizeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Authorize not implemented")
+}
+func (UnimplementedRoleServiceServer) BatchCheckPermissions(context.Context, *BatchCheckPermissionsRequest) (*BatchCheckPermissionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchCheckPermissions not implemented")
 }
 func (UnimplementedRoleServiceServer) CheckPermission(context.Context, *CheckPermissionRequest) (*CheckPermissionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CheckPermission not implemented")
@@ -290,6 +340,42 @@ func _RoleService_RevokeRoles_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RoleService_Authorize_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AuthorizeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoleServiceServer).Authorize(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RoleService_Authorize_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoleServiceServer).Authorize(ctx, req.(*AuthorizeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RoleService_BatchCheckPermissions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchCheckPermissionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoleServiceServer).BatchCheckPermissions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RoleService_BatchCheckPermissions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoleServiceServer).BatchCheckPermissions(ctx, req.(*BatchCheckPermissionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RoleService_CheckPermission_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CheckPermissionRequest)
 	if err := dec(in); err != nil {
@@ -334,6 +420,14 @@ var RoleService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeRoles",
 			Handler:    _RoleService_RevokeRoles_Handler,
+		},
+		{
+			MethodName: "Authorize",
+			Handler:    _RoleService_Authorize_Handler,
+		},
+		{
+			MethodName: "BatchCheckPermissions",
+			Handler:    _RoleService_BatchCheckPermissions_Handler,
 		},
 		{
 			MethodName: "CheckPermission",

@@ -527,7 +527,9 @@ type GetServiceAccountRequest struct {
 	// The organization; empty: the caller's own.
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Id of the service account.
-	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -576,6 +578,13 @@ func (x *GetServiceAccountRequest) GetId() string {
 	return ""
 }
 
+func (x *GetServiceAccountRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
 // ListServiceAccountsRequest asks for a page of machines.
 type ListServiceAccountsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -592,7 +601,9 @@ type ListServiceAccountsRequest struct {
 	// How many to pass over, for page jumps.
 	Skip int32 `protobuf:"varint,6,opt,name=skip,proto3" json:"skip,omitempty"`
 	// Whether to count the badges.
-	WithSummary   bool `protobuf:"varint,7,opt,name=with_summary,json=withSummary,proto3" json:"with_summary,omitempty"`
+	WithSummary bool `protobuf:"varint,7,opt,name=with_summary,json=withSummary,proto3" json:"with_summary,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,8,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -674,6 +685,13 @@ func (x *ListServiceAccountsRequest) GetWithSummary() bool {
 		return x.WithSummary
 	}
 	return false
+}
+
+func (x *ListServiceAccountsRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
 }
 
 // ListServiceAccountsResponse is a page of machines.
@@ -1085,8 +1103,10 @@ type ListCredentialsRequest struct {
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Id of the service account.
 	ServiceAccountId string `protobuf:"bytes,2,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListCredentialsRequest) Reset() {
@@ -1129,6 +1149,13 @@ func (x *ListCredentialsRequest) GetOrganizationId() string {
 func (x *ListCredentialsRequest) GetServiceAccountId() string {
 	if x != nil {
 		return x.ServiceAccountId
+	}
+	return ""
+}
+
+func (x *ListCredentialsRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
 	}
 	return ""
 }
@@ -1393,7 +1420,9 @@ func (x *IssueTokenResponse) GetScope() string {
 type IntrospectTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The access token.
-	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,2,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1431,6 +1460,13 @@ func (*IntrospectTokenRequest) Descriptor() ([]byte, []int) {
 func (x *IntrospectTokenRequest) GetToken() string {
 	if x != nil {
 		return x.Token
+	}
+	return ""
+}
+
+func (x *IntrospectTokenRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
 	}
 	return ""
 }
@@ -1589,6 +1625,229 @@ func (x *IntrospectTokenResponse) GetSessionId() string {
 	return ""
 }
 
+// RevokeTokenRequest asks to end a token.
+type RevokeTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The access token or refresh token.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokenRequest) Reset() {
+	*x = RevokeTokenRequest{}
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokenRequest) ProtoMessage() {}
+
+func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
+func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_service_account_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RevokeTokenRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// RevokeTokenResponse is empty: whether there was anything to end is not told.
+type RevokeTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokenResponse) Reset() {
+	*x = RevokeTokenResponse{}
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokenResponse) ProtoMessage() {}
+
+func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
+func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_service_account_proto_rawDescGZIP(), []int{19}
+}
+
+// RevokeTokensRequest asks to end all tokens of a principal.
+type RevokeTokensRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Id of the user or service account.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Types that are valid to be assigned to Only:
+	//
+	//	*RevokeTokensRequest_CredentialId
+	//	*RevokeTokensRequest_SessionId
+	Only          isRevokeTokensRequest_Only `protobuf_oneof:"only"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokensRequest) Reset() {
+	*x = RevokeTokensRequest{}
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokensRequest) ProtoMessage() {}
+
+func (x *RevokeTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokensRequest.ProtoReflect.Descriptor instead.
+func (*RevokeTokensRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_service_account_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RevokeTokensRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *RevokeTokensRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RevokeTokensRequest) GetOnly() isRevokeTokensRequest_Only {
+	if x != nil {
+		return x.Only
+	}
+	return nil
+}
+
+func (x *RevokeTokensRequest) GetCredentialId() string {
+	if x != nil {
+		if x, ok := x.Only.(*RevokeTokensRequest_CredentialId); ok {
+			return x.CredentialId
+		}
+	}
+	return ""
+}
+
+func (x *RevokeTokensRequest) GetSessionId() string {
+	if x != nil {
+		if x, ok := x.Only.(*RevokeTokensRequest_SessionId); ok {
+			return x.SessionId
+		}
+	}
+	return ""
+}
+
+type isRevokeTokensRequest_Only interface {
+	isRevokeTokensRequest_Only()
+}
+
+type RevokeTokensRequest_CredentialId struct {
+	// Only the tokens of this credential of the service account.
+	CredentialId string `protobuf:"bytes,3,opt,name=credential_id,json=credentialId,proto3,oneof"`
+}
+
+type RevokeTokensRequest_SessionId struct {
+	// Only this session of the user, which ends.
+	SessionId string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3,oneof"`
+}
+
+func (*RevokeTokensRequest_CredentialId) isRevokeTokensRequest_Only() {}
+
+func (*RevokeTokensRequest_SessionId) isRevokeTokensRequest_Only() {}
+
+// RevokeTokensResponse is empty.
+type RevokeTokensResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokensResponse) Reset() {
+	*x = RevokeTokensResponse{}
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokensResponse) ProtoMessage() {}
+
+func (x *RevokeTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokensResponse.ProtoReflect.Descriptor instead.
+func (*RevokeTokensResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_service_account_proto_rawDescGZIP(), []int{21}
+}
+
 // Filter narrows the list; parts that are not set match all.
 type ListServiceAccountsRequest_Filter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1604,7 +1863,7 @@ type ListServiceAccountsRequest_Filter struct {
 
 func (x *ListServiceAccountsRequest_Filter) Reset() {
 	*x = ListServiceAccountsRequest_Filter{}
-	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[18]
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +1875,7 @@ func (x *ListServiceAccountsRequest_Filter) String() string {
 func (*ListServiceAccountsRequest_Filter) ProtoMessage() {}
 
 func (x *ListServiceAccountsRequest_Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[18]
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1927,7 @@ type ListServiceAccountsResponse_Summary struct {
 
 func (x *ListServiceAccountsResponse_Summary) Reset() {
 	*x = ListServiceAccountsResponse_Summary{}
-	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[19]
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +1939,7 @@ func (x *ListServiceAccountsResponse_Summary) String() string {
 func (*ListServiceAccountsResponse_Summary) ProtoMessage() {}
 
 func (x *ListServiceAccountsResponse_Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[19]
+	mi := &file_bizmetry_identity_v1_service_account_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,10 +2044,11 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12X\n" +
 	"\x0fservice_account\x18\x02 \x01(\v2$.bizmetry.identity.v1.ServiceAccountB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x0eserviceAccount\x12'\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xc1\x01\n" +
+	"request_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xe6\x01\n" +
 	"\x18GetServiceAccountRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
-	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\"\xbd\x04\n" +
+	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12#\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xe2\x04\n" +
 	"\x1aListServiceAccountsRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12O\n" +
 	"\x06filter\x18\x02 \x01(\v27.bizmetry.identity.v1.ListServiceAccountsRequest.FilterR\x06filter\x12b\n" +
@@ -1797,7 +2057,8 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\tpageToken\x12\x1f\n" +
 	"\x04skip\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\x12!\n" +
-	"\fwith_summary\x18\a \x01(\bR\vwithSummary\x1aw\n" +
+	"\fwith_summary\x18\a \x01(\bR\vwithSummary\x12#\n" +
+	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1aw\n" +
 	"\x06Filter\x12\x1c\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12(\n" +
 	"\vparent_type\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\n" +
@@ -1838,10 +2099,11 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\n" +
 	"credential\x18\x01 \x01(\v2 .bizmetry.identity.v1.CredentialR\n" +
 	"credential\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\"\xdd\x01\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"\x82\x02\n" +
 	"\x16ListCredentialsRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12c\n" +
-	"\x12service_account_id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x10serviceAccountId\"]\n" +
+	"\x12service_account_id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x10serviceAccountId\x12#\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"]\n" +
 	"\x17ListCredentialsResponse\x12B\n" +
 	"\vcredentials\x18\x01 \x03(\v2 .bizmetry.identity.v1.CredentialR\vcredentials\"\xa5\x02\n" +
 	"\x17DeleteCredentialRequest\x12^\n" +
@@ -1859,9 +2121,10 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"token_type\x18\x02 \x01(\tR\ttokenType\x12;\n" +
 	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x14\n" +
-	"\x05scope\x18\x04 \x01(\tR\x05scope\"@\n" +
+	"\x05scope\x18\x04 \x01(\tR\x05scope\"e\n" +
 	"\x16IntrospectTokenRequest\x12&\n" +
-	"\x05token\x18\x01 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01\x18\x80@R\x05token\"\xdd\x04\n" +
+	"\x05token\x18\x01 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01\x18\x80@R\x05token\x12#\n" +
+	"\bat_least\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xdd\x04\n" +
 	"\x17IntrospectTokenResponse\x12\x16\n" +
 	"\x06active\x18\x01 \x01(\bR\x06active\x12\x15\n" +
 	"\x03sub\x18\x02 \x01(\tH\x00R\x03sub\x88\x01\x01\x12 \n" +
@@ -1889,7 +2152,18 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\x10_organization_idB\x11\n" +
 	"\x0f_principal_typeB\x10\n" +
 	"\x0e_credential_idB\r\n" +
-	"\v_session_id2\xa7\x10\n" +
+	"\v_session_id\"<\n" +
+	"\x12RevokeTokenRequest\x12&\n" +
+	"\x05token\x18\x01 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01\x18\x80@R\x05token\"\x15\n" +
+	"\x13RevokeTokenResponse\"\xf4\x02\n" +
+	"\x13RevokeTokensRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
+	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12Y\n" +
+	"\rcredential_id\x18\x03 \x01(\tB2\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$H\x00R\fcredentialId\x12S\n" +
+	"\n" +
+	"session_id\x18\x04 \x01(\tB2\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$H\x00R\tsessionIdB\x06\n" +
+	"\x04only\"\x16\n" +
+	"\x14RevokeTokensResponse2\xfd\x12\n" +
 	"\x15ServiceAccountService\x12\xc1\x01\n" +
 	"\x14CreateServiceAccount\x121.bizmetry.identity.v1.CreateServiceAccountRequest\x1a$.bizmetry.identity.v1.ServiceAccount\"P\xaa\xbb\x18 \x1a\x1eplatform.serviceaccounts.write\x82\xd3\xe4\x93\x02&:\x0fservice_account\"\x13/v1/serviceAccounts\x12\xae\x01\n" +
 	"\x11GetServiceAccount\x12..bizmetry.identity.v1.GetServiceAccountRequest\x1a$.bizmetry.identity.v1.ServiceAccount\"C\xaa\xbb\x18\x1f\x1a\x1dplatform.serviceaccounts.read\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/serviceAccounts/{id}\x12\xba\x01\n" +
@@ -1903,7 +2177,11 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\x10DeleteCredential\x12-.bizmetry.identity.v1.DeleteCredentialRequest\x1a .bizmetry.identity.v1.Credential\"e\xaa\xbb\x18 \x1a\x1eplatform.serviceaccounts.write\x82\xd3\xe4\x93\x02;*9/v1/serviceAccounts/{service_account_id}/credentials/{id}\x12\x82\x01\n" +
 	"\n" +
 	"IssueToken\x12'.bizmetry.identity.v1.IssueTokenRequest\x1a(.bizmetry.identity.v1.IssueTokenResponse\"!\xaa\xbb\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/tokens:issue\x12\x96\x01\n" +
-	"\x0fIntrospectToken\x12,.bizmetry.identity.v1.IntrospectTokenRequest\x1a-.bizmetry.identity.v1.IntrospectTokenResponse\"&\xaa\xbb\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/tokens:introspectBBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
+	"\x0fIntrospectToken\x12,.bizmetry.identity.v1.IntrospectTokenRequest\x1a-.bizmetry.identity.v1.IntrospectTokenResponse\"&\xaa\xbb\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/tokens:introspect\x12\x9d\x01\n" +
+	"\vRevokeToken\x12(.bizmetry.identity.v1.RevokeTokenRequest\x1a).bizmetry.identity.v1.RevokeTokenResponse\"9\xaa\xbb\x18\x19\"\x17\n" +
+	"\x15platform.tokens.write\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/tokens:revoke\x12\xb3\x01\n" +
+	"\fRevokeTokens\x12).bizmetry.identity.v1.RevokeTokensRequest\x1a*.bizmetry.identity.v1.RevokeTokensResponse\"L\xaa\xbb\x18\x1d\"\x1b\n" +
+	"\x15platform.tokens.write\x12\x02id\x82\xd3\xe4\x93\x02%:\x01*\" /v1/principals/{id}:revokeTokensBBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
 
 var (
 	file_bizmetry_identity_v1_service_account_proto_rawDescOnce sync.Once
@@ -1918,7 +2196,7 @@ func file_bizmetry_identity_v1_service_account_proto_rawDescGZIP() []byte {
 }
 
 var file_bizmetry_identity_v1_service_account_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bizmetry_identity_v1_service_account_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_bizmetry_identity_v1_service_account_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_bizmetry_identity_v1_service_account_proto_goTypes = []any{
 	(Credential_Kind)(0),                        // 0: bizmetry.identity.v1.Credential.Kind
 	(*ServiceAccount)(nil),                      // 1: bizmetry.identity.v1.ServiceAccount
@@ -1939,36 +2217,40 @@ var file_bizmetry_identity_v1_service_account_proto_goTypes = []any{
 	(*IssueTokenResponse)(nil),                  // 16: bizmetry.identity.v1.IssueTokenResponse
 	(*IntrospectTokenRequest)(nil),              // 17: bizmetry.identity.v1.IntrospectTokenRequest
 	(*IntrospectTokenResponse)(nil),             // 18: bizmetry.identity.v1.IntrospectTokenResponse
-	(*ListServiceAccountsRequest_Filter)(nil),   // 19: bizmetry.identity.v1.ListServiceAccountsRequest.Filter
-	(*ListServiceAccountsResponse_Summary)(nil), // 20: bizmetry.identity.v1.ListServiceAccountsResponse.Summary
-	(*GrantedRole)(nil),                         // 21: bizmetry.identity.v1.GrantedRole
-	(*GrantedPermission)(nil),                   // 22: bizmetry.identity.v1.GrantedPermission
-	(*durationpb.Duration)(nil),                 // 23: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),               // 24: google.protobuf.Timestamp
+	(*RevokeTokenRequest)(nil),                  // 19: bizmetry.identity.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),                 // 20: bizmetry.identity.v1.RevokeTokenResponse
+	(*RevokeTokensRequest)(nil),                 // 21: bizmetry.identity.v1.RevokeTokensRequest
+	(*RevokeTokensResponse)(nil),                // 22: bizmetry.identity.v1.RevokeTokensResponse
+	(*ListServiceAccountsRequest_Filter)(nil),   // 23: bizmetry.identity.v1.ListServiceAccountsRequest.Filter
+	(*ListServiceAccountsResponse_Summary)(nil), // 24: bizmetry.identity.v1.ListServiceAccountsResponse.Summary
+	(*GrantedRole)(nil),                         // 25: bizmetry.identity.v1.GrantedRole
+	(*GrantedPermission)(nil),                   // 26: bizmetry.identity.v1.GrantedPermission
+	(*durationpb.Duration)(nil),                 // 27: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),               // 28: google.protobuf.Timestamp
 }
 var file_bizmetry_identity_v1_service_account_proto_depIdxs = []int32{
-	21, // 0: bizmetry.identity.v1.ServiceAccount.roles:type_name -> bizmetry.identity.v1.GrantedRole
-	22, // 1: bizmetry.identity.v1.ServiceAccount.permissions:type_name -> bizmetry.identity.v1.GrantedPermission
-	23, // 2: bizmetry.identity.v1.ServiceAccount.token_lifetime:type_name -> google.protobuf.Duration
-	24, // 3: bizmetry.identity.v1.ServiceAccount.last_used_time:type_name -> google.protobuf.Timestamp
-	24, // 4: bizmetry.identity.v1.ServiceAccount.create_time:type_name -> google.protobuf.Timestamp
-	24, // 5: bizmetry.identity.v1.ServiceAccount.update_time:type_name -> google.protobuf.Timestamp
-	24, // 6: bizmetry.identity.v1.ServiceAccount.delete_time:type_name -> google.protobuf.Timestamp
+	25, // 0: bizmetry.identity.v1.ServiceAccount.roles:type_name -> bizmetry.identity.v1.GrantedRole
+	26, // 1: bizmetry.identity.v1.ServiceAccount.permissions:type_name -> bizmetry.identity.v1.GrantedPermission
+	27, // 2: bizmetry.identity.v1.ServiceAccount.token_lifetime:type_name -> google.protobuf.Duration
+	28, // 3: bizmetry.identity.v1.ServiceAccount.last_used_time:type_name -> google.protobuf.Timestamp
+	28, // 4: bizmetry.identity.v1.ServiceAccount.create_time:type_name -> google.protobuf.Timestamp
+	28, // 5: bizmetry.identity.v1.ServiceAccount.update_time:type_name -> google.protobuf.Timestamp
+	28, // 6: bizmetry.identity.v1.ServiceAccount.delete_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: bizmetry.identity.v1.Credential.kind:type_name -> bizmetry.identity.v1.Credential.Kind
-	24, // 8: bizmetry.identity.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	23, // 9: bizmetry.identity.v1.Credential.ttl:type_name -> google.protobuf.Duration
-	24, // 10: bizmetry.identity.v1.Credential.last_used_time:type_name -> google.protobuf.Timestamp
-	24, // 11: bizmetry.identity.v1.Credential.create_time:type_name -> google.protobuf.Timestamp
+	28, // 8: bizmetry.identity.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	27, // 9: bizmetry.identity.v1.Credential.ttl:type_name -> google.protobuf.Duration
+	28, // 10: bizmetry.identity.v1.Credential.last_used_time:type_name -> google.protobuf.Timestamp
+	28, // 11: bizmetry.identity.v1.Credential.create_time:type_name -> google.protobuf.Timestamp
 	1,  // 12: bizmetry.identity.v1.CreateServiceAccountRequest.service_account:type_name -> bizmetry.identity.v1.ServiceAccount
-	19, // 13: bizmetry.identity.v1.ListServiceAccountsRequest.filter:type_name -> bizmetry.identity.v1.ListServiceAccountsRequest.Filter
+	23, // 13: bizmetry.identity.v1.ListServiceAccountsRequest.filter:type_name -> bizmetry.identity.v1.ListServiceAccountsRequest.Filter
 	1,  // 14: bizmetry.identity.v1.ListServiceAccountsResponse.service_accounts:type_name -> bizmetry.identity.v1.ServiceAccount
-	20, // 15: bizmetry.identity.v1.ListServiceAccountsResponse.summary:type_name -> bizmetry.identity.v1.ListServiceAccountsResponse.Summary
+	24, // 15: bizmetry.identity.v1.ListServiceAccountsResponse.summary:type_name -> bizmetry.identity.v1.ListServiceAccountsResponse.Summary
 	2,  // 16: bizmetry.identity.v1.CreateCredentialRequest.credential:type_name -> bizmetry.identity.v1.Credential
 	2,  // 17: bizmetry.identity.v1.CreateCredentialResponse.credential:type_name -> bizmetry.identity.v1.Credential
 	2,  // 18: bizmetry.identity.v1.ListCredentialsResponse.credentials:type_name -> bizmetry.identity.v1.Credential
-	24, // 19: bizmetry.identity.v1.IssueTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	24, // 20: bizmetry.identity.v1.IntrospectTokenResponse.issue_time:type_name -> google.protobuf.Timestamp
-	24, // 21: bizmetry.identity.v1.IntrospectTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	28, // 19: bizmetry.identity.v1.IssueTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	28, // 20: bizmetry.identity.v1.IntrospectTokenResponse.issue_time:type_name -> google.protobuf.Timestamp
+	28, // 21: bizmetry.identity.v1.IntrospectTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
 	3,  // 22: bizmetry.identity.v1.ServiceAccountService.CreateServiceAccount:input_type -> bizmetry.identity.v1.CreateServiceAccountRequest
 	4,  // 23: bizmetry.identity.v1.ServiceAccountService.GetServiceAccount:input_type -> bizmetry.identity.v1.GetServiceAccountRequest
 	5,  // 24: bizmetry.identity.v1.ServiceAccountService.ListServiceAccounts:input_type -> bizmetry.identity.v1.ListServiceAccountsRequest
@@ -1980,19 +2262,23 @@ var file_bizmetry_identity_v1_service_account_proto_depIdxs = []int32{
 	14, // 30: bizmetry.identity.v1.ServiceAccountService.DeleteCredential:input_type -> bizmetry.identity.v1.DeleteCredentialRequest
 	15, // 31: bizmetry.identity.v1.ServiceAccountService.IssueToken:input_type -> bizmetry.identity.v1.IssueTokenRequest
 	17, // 32: bizmetry.identity.v1.ServiceAccountService.IntrospectToken:input_type -> bizmetry.identity.v1.IntrospectTokenRequest
-	1,  // 33: bizmetry.identity.v1.ServiceAccountService.CreateServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
-	1,  // 34: bizmetry.identity.v1.ServiceAccountService.GetServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
-	6,  // 35: bizmetry.identity.v1.ServiceAccountService.ListServiceAccounts:output_type -> bizmetry.identity.v1.ListServiceAccountsResponse
-	1,  // 36: bizmetry.identity.v1.ServiceAccountService.DeleteServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
-	1,  // 37: bizmetry.identity.v1.ServiceAccountService.EnableServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
-	1,  // 38: bizmetry.identity.v1.ServiceAccountService.DisableServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
-	11, // 39: bizmetry.identity.v1.ServiceAccountService.CreateCredential:output_type -> bizmetry.identity.v1.CreateCredentialResponse
-	13, // 40: bizmetry.identity.v1.ServiceAccountService.ListCredentials:output_type -> bizmetry.identity.v1.ListCredentialsResponse
-	2,  // 41: bizmetry.identity.v1.ServiceAccountService.DeleteCredential:output_type -> bizmetry.identity.v1.Credential
-	16, // 42: bizmetry.identity.v1.ServiceAccountService.IssueToken:output_type -> bizmetry.identity.v1.IssueTokenResponse
-	18, // 43: bizmetry.identity.v1.ServiceAccountService.IntrospectToken:output_type -> bizmetry.identity.v1.IntrospectTokenResponse
-	33, // [33:44] is the sub-list for method output_type
-	22, // [22:33] is the sub-list for method input_type
+	19, // 33: bizmetry.identity.v1.ServiceAccountService.RevokeToken:input_type -> bizmetry.identity.v1.RevokeTokenRequest
+	21, // 34: bizmetry.identity.v1.ServiceAccountService.RevokeTokens:input_type -> bizmetry.identity.v1.RevokeTokensRequest
+	1,  // 35: bizmetry.identity.v1.ServiceAccountService.CreateServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
+	1,  // 36: bizmetry.identity.v1.ServiceAccountService.GetServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
+	6,  // 37: bizmetry.identity.v1.ServiceAccountService.ListServiceAccounts:output_type -> bizmetry.identity.v1.ListServiceAccountsResponse
+	1,  // 38: bizmetry.identity.v1.ServiceAccountService.DeleteServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
+	1,  // 39: bizmetry.identity.v1.ServiceAccountService.EnableServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
+	1,  // 40: bizmetry.identity.v1.ServiceAccountService.DisableServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
+	11, // 41: bizmetry.identity.v1.ServiceAccountService.CreateCredential:output_type -> bizmetry.identity.v1.CreateCredentialResponse
+	13, // 42: bizmetry.identity.v1.ServiceAccountService.ListCredentials:output_type -> bizmetry.identity.v1.ListCredentialsResponse
+	2,  // 43: bizmetry.identity.v1.ServiceAccountService.DeleteCredential:output_type -> bizmetry.identity.v1.Credential
+	16, // 44: bizmetry.identity.v1.ServiceAccountService.IssueToken:output_type -> bizmetry.identity.v1.IssueTokenResponse
+	18, // 45: bizmetry.identity.v1.ServiceAccountService.IntrospectToken:output_type -> bizmetry.identity.v1.IntrospectTokenResponse
+	20, // 46: bizmetry.identity.v1.ServiceAccountService.RevokeToken:output_type -> bizmetry.identity.v1.RevokeTokenResponse
+	22, // 47: bizmetry.identity.v1.ServiceAccountService.RevokeTokens:output_type -> bizmetry.identity.v1.RevokeTokensResponse
+	35, // [35:48] is the sub-list for method output_type
+	22, // [22:35] is the sub-list for method input_type
 	22, // [22:22] is the sub-list for extension type_name
 	22, // [22:22] is the sub-list for extension extendee
 	0,  // [0:22] is the sub-list for field type_name
@@ -2011,13 +2297,17 @@ func file_bizmetry_identity_v1_service_account_proto_init() {
 		(*Credential_Ttl)(nil),
 	}
 	file_bizmetry_identity_v1_service_account_proto_msgTypes[17].OneofWrappers = []any{}
+	file_bizmetry_identity_v1_service_account_proto_msgTypes[20].OneofWrappers = []any{
+		(*RevokeTokensRequest_CredentialId)(nil),
+		(*RevokeTokensRequest_SessionId)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bizmetry_identity_v1_service_account_proto_rawDesc), len(file_bizmetry_identity_v1_service_account_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,8 @@ const (
 	ServiceAccountService_DeleteCredential_FullMethodName      = "/bizmetry.identity.v1.ServiceAccountService/DeleteCredential"
 	ServiceAccountService_IssueToken_FullMethodName            = "/bizmetry.identity.v1.ServiceAccountService/IssueToken"
 	ServiceAccountService_IntrospectToken_FullMethodName       = "/bizmetry.identity.v1.ServiceAccountService/IntrospectToken"
+	ServiceAccountService_RevokeToken_FullMethodName           = "/bizmetry.identity.v1.ServiceAccountService/RevokeToken"
+	ServiceAccountService_RevokeTokens_FullMethodName          = "/bizmetry.identity.v1.ServiceAccountService/RevokeTokens"
 )
 
 // ServiceAccountServiceClient is the client API for ServiceAccountService service.
@@ -72,6 +74,16 @@ type ServiceAccountServiceClient interface {
 	// those of its organization; with system.tokens.introspect all. Any other
 	// token, like garbage, is just not active.
 	IntrospectToken(ctx context.Context, in *IntrospectTokenRequest, opts ...grpc.CallOption) (*IntrospectTokenResponse, error)
+	// RevokeToken ends one access token, or the session of a refresh token, at
+	// once (RFC 7009). One's own needs nothing; those of others
+	// platform.tokens.write and all permissions of their principal. A token that
+	// is not active, or not the caller's to end, is passed over.
+	// Errors: GRANT_EXCEEDS_OWN.
+	RevokeToken(ctx context.Context, in *RevokeTokenRequest, opts ...grpc.CallOption) (*RevokeTokenResponse, error)
+	// RevokeTokens ends all tokens of a principal, or those of one of its
+	// credentials or sessions. Credentials stay good for new ones.
+	// Errors: GRANT_EXCEEDS_OWN.
+	RevokeTokens(ctx context.Context, in *RevokeTokensRequest, opts ...grpc.CallOption) (*RevokeTokensResponse, error)
 }
 
 type serviceAccountServiceClient struct {
@@ -192,6 +204,26 @@ func (c *serviceAccountServiceClient) IntrospectToken(ctx context.Context, in *I
 	return out, nil
 }
 
+func (c *serviceAccountServiceClient) RevokeToken(ctx context.Context, in *RevokeTokenRequest, opts ...grpc.CallOption) (*RevokeTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeTokenResponse)
+	err := c.cc.Invoke(ctx, ServiceAccountService_RevokeToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *serviceAccountServiceClient) RevokeTokens(ctx context.Context, in *RevokeTokensRequest, opts ...grpc.CallOption) (*RevokeTokensResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeTokensResponse)
+	err := c.cc.Invoke(ctx, ServiceAccountService_RevokeTokens_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ServiceAccountServiceServer is the server API for ServiceAccountService service.
 // All implementations must embed UnimplementedServiceAccountServiceServer
 // for forward compatibility.
@@ -232,6 +264,16 @@ type ServiceAccountServiceServer interface {
 	// those of its organization; with system.tokens.introspect all. Any other
 	// token, like garbage, is just not active.
 	IntrospectToken(context.Context, *IntrospectTokenRequest) (*IntrospectTokenResponse, error)
+	// RevokeToken ends one access token, or the session of a refresh token, at
+	// once (RFC 7009). One's own needs nothing; those of others
+	// platform.tokens.write and all permissions of their principal. A token that
+	// is not active, or not the caller's to end, is passed over.
+	// Errors: GRANT_EXCEEDS_OWN.
+	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
+	// RevokeTokens ends all tokens of a principal, or those of one of its
+	// credentials or sessions. Credentials stay good for new ones.
+	// Errors: GRANT_EXCEEDS_OWN.
+	RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error)
 	mustEmbedUnimplementedServiceAccountServiceServer()
 }
 
@@ -274,6 +316,12 @@ func (UnimplementedServiceAccountServiceServer) IssueToken(context.Context, *Iss
 }
 func (UnimplementedServiceAccountServiceServer) IntrospectToken(context.Context, *IntrospectTokenRequest) (*IntrospectTokenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method IntrospectToken not implemented")
+}
+func (UnimplementedServiceAccountServiceServer) RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeToken not implemented")
+}
+func (UnimplementedServiceAccountServiceServer) RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeTokens not implemented")
 }
 func (UnimplementedServiceAccountServiceServer) mustEmbedUnimplementedServiceAccountServiceServer() {}
 func (UnimplementedServiceAccountServiceServer) testEmbeddedByValue()                               {}
@@ -494,6 +542,42 @@ func _ServiceAccountService_IntrospectToken_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ServiceAccountService_RevokeToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ServiceAccountServiceServer).RevokeToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ServiceAccountService_RevokeToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ServiceAccountServiceServer).RevokeToken(ctx, req.(*RevokeTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ServiceAccountService_RevokeTokens_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeTokensRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ServiceAccountServiceServer).RevokeTokens(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ServiceAccountService_RevokeTokens_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ServiceAccountServiceServer).RevokeTokens(ctx, req.(*RevokeTokensRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ServiceAccountService_ServiceDesc is the grpc.ServiceDesc for ServiceAccountService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -544,6 +628,14 @@ var ServiceAccountService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "IntrospectToken",
 			Handler:    _ServiceAccountService_IntrospectToken_Handler,
+		},
+		{
+			MethodName: "RevokeToken",
+			Handler:    _ServiceAccountService_RevokeToken_Handler,
+		},
+		{
+			MethodName: "RevokeTokens",
+			Handler:    _ServiceAccountService_RevokeTokens_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -377,7 +377,9 @@ type GetUserRequest struct {
 	// The organization; empty: the caller's own.
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Id of the user.
-	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -426,6 +428,13 @@ func (x *GetUserRequest) GetId() string {
 	return ""
 }
 
+func (x *GetUserRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
 // ListUsersRequest asks for a page of people.
 type ListUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -442,7 +451,9 @@ type ListUsersRequest struct {
 	// How many to pass over, for page jumps.
 	Skip int32 `protobuf:"varint,6,opt,name=skip,proto3" json:"skip,omitempty"`
 	// Whether to count the badges.
-	WithSummary   bool `protobuf:"varint,7,opt,name=with_summary,json=withSummary,proto3" json:"with_summary,omitempty"`
+	WithSummary bool `protobuf:"varint,7,opt,name=with_summary,json=withSummary,proto3" json:"with_summary,omitempty"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,8,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -524,6 +535,13 @@ func (x *ListUsersRequest) GetWithSummary() bool {
 		return x.WithSummary
 	}
 	return false
+}
+
+func (x *ListUsersRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
 }
 
 // ListUsersResponse is a page of people.
@@ -866,7 +884,9 @@ func (x *DisableUserRequest) GetEtag() string {
 
 // GetMeRequest asks who the caller is.
 type GetMeRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Header identity-revision of a write that the answer must not be older than; empty: at most a second old.
+	AtLeast       string `protobuf:"bytes,1,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -899,6 +919,13 @@ func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use GetMeRequest.ProtoReflect.Descriptor instead.
 func (*GetMeRequest) Descriptor() ([]byte, []int) {
 	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetMeRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
 }
 
 // GetMeResponse tells who the caller is.
@@ -1209,10 +1236,11 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x129\n" +
 	"\x04user\x18\x02 \x01(\v2\x1a.bizmetry.identity.v1.UserB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x04user\x12'\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xb7\x01\n" +
+	"request_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xdc\x01\n" +
 	"\x0eGetUserRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
-	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\"\xc9\x05\n" +
+	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12#\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xee\x05\n" +
 	"\x10ListUsersRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x06filter\x18\x02 \x01(\v2-.bizmetry.identity.v1.ListUsersRequest.FilterR\x06filter\x12u\n" +
@@ -1222,7 +1250,8 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\tpageToken\x12\x1f\n" +
 	"\x04skip\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\x12!\n" +
-	"\fwith_summary\x18\a \x01(\bR\vwithSummary\x1a\x83\x02\n" +
+	"\fwith_summary\x18\a \x01(\bR\vwithSummary\x12#\n" +
+	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a\x83\x02\n" +
 	"\x06Filter\x12\x1c\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12\x1e\n" +
 	"\x05email\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x05email\x12)\n" +
@@ -1260,8 +1289,9 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x12DisableUserRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12\x1b\n" +
-	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\x0e\n" +
-	"\fGetMeRequest\"\xd4\x01\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"3\n" +
+	"\fGetMeRequest\x12#\n" +
+	"\bat_least\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xd4\x01\n" +
 	"\rGetMeResponse\x120\n" +
 	"\x04user\x18\x01 \x01(\v2\x1a.bizmetry.identity.v1.UserH\x00R\x04user\x12O\n" +
 	"\x0fservice_account\x18\x02 \x01(\v2$.bizmetry.identity.v1.ServiceAccountH\x00R\x0eserviceAccount\x123\n" +

@@ -1,0 +1,87 @@
+package service
+
+import (
+	"context"
+	"encoding/base64"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/bizmetry/identity/store"
+)
+
+// revisionHeader carries the consistency token of a write.
+const revisionHeader = "identity-revision"
+
+// revision names a moment of an organization: the copy of the data, the
+// organization and the number of its last event, signed so that nobody makes
+// replicas wait for what never was.
+func (s *Service) revision(org string, seq int64) string {
+	text := s.incarnation + "." + org + "." + strconv.FormatInt(seq, 10)
+	mac := s.ring.MAC("revision", text)
+	return text + "." + base64.RawURLEncoding.EncodeToString(mac[:12])
+}
+
+// announce answers a write with its consistency token.
+func (s *Service) announce(ctx context.Context, events []store.Event) {
+	last := map[string]int64{}
+	for _, e := range events {
+		last[e.Org] = max(last[e.Org], e.Seq)
+	}
+	for org, seq := range last {
+		_ = grpc.SetHeader(ctx, metadata.Pairs(revisionHeader, s.revision(org, seq))) // fails only where there is no client to tell
+	}
+}
+
+// reach is an interceptor: a call that names a consistency token is answered
+// from a memory that has seen that moment. It comes before the caller's own
+// rights are looked at, which may be what the write changed.
+func (s *Service) reach(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if field := callOf(ctx).method.atLeast; field != nil {
+		if text := req.(proto.Message).ProtoReflect().Get(field).String(); text != "" {
+			if err := s.reached(ctx, text); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return next(ctx, req)
+}
+
+func (s *Service) reached(ctx context.Context, text string) error {
+	refused := invalid("at_least", "revision", "must be the header identity-revision of a write")
+	parts := strings.Split(text, ".")
+	if len(parts) != 4 || parts[0] != s.incarnation || len(text) > 200 {
+		return refused
+	}
+	seq, err := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil || s.revision(parts[1], seq) != text {
+		return refused
+	}
+	if s.memory.reached(parts[1], seq) {
+		return nil
+	}
+	if err := s.catchUp(ctx); err != nil {
+		return store.ErrUnavailable
+	}
+	if !s.memory.reached(parts[1], seq) {
+		return store.ErrUnavailable
+	}
+	return nil
+}
+
+// reached tells whether the events of an organization are applied up to a
+// number. Of one that is not followed nothing is remembered.
+func (m *memory) reached(org string, seq int64) bool {
+	m.mu.Lock()
+	f := m.orgs[org]
+	m.mu.Unlock()
+	if f == nil {
+		return true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.seq >= seq
+}
