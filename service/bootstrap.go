@@ -42,7 +42,7 @@ func Bootstrap(ctx context.Context, cfg Config, f Founder) (password string, don
 	if err != nil {
 		return "", false, err
 	}
-	key, err := newSigningKey(cfg.Ring, cfg.Rand, cfg.Now())
+	key, err := newSigningKey(cfg.Ring, cfg.Rand, cfg.Now(), cfg.Now())
 	if err != nil {
 		return "", false, err
 	}

@@ -17,8 +17,22 @@ import (
 // algorithm of the signing keys made today.
 const algorithm = "ES256"
 
+// The life of a signing key: it is made, published for two cache lives of the
+// key set, used for a month, and kept until the last token it signed is over.
+const (
+	// KeySetLife is how long verifiers may keep the key set.
+	KeySetLife   = 5 * time.Minute
+	publishAhead = 2 * KeySetLife
+	rotateEvery  = 30 * 24 * time.Hour
+	keepAfter    = maxLifetime + time.Minute
+	keysEvery    = 10 * time.Second // a replica looks for new keys and for the time of use of those it has
+)
+
+// maxLifetime of access tokens.
+const maxLifetime = time.Hour
+
 // newSigningKey makes a key and seals it for its row.
-func newSigningKey(ring *secret.KeyRing, rand io.Reader, now time.Time) (store.SigningKey, error) {
+func newSigningKey(ring *secret.KeyRing, rand io.Reader, now, use time.Time) (store.SigningKey, error) {
 	key, err := token.GenerateKey(rand)
 	if err != nil {
 		return store.SigningKey{}, err
@@ -28,7 +42,7 @@ func newSigningKey(ring *secret.KeyRing, rand io.Reader, now time.Time) (store.S
 		return store.SigningKey{}, err
 	}
 	return store.SigningKey{
-		ID: key.ID, Algorithm: algorithm, Created: store.At(now), Use: store.At(now),
+		ID: key.ID, Algorithm: algorithm, Created: store.At(now), Use: store.At(use),
 		Sealed: ring.Seal("signing_keys", der, key.ID),
 	}, nil
 }
@@ -64,6 +78,114 @@ func (s *Service) loadKeys(ctx context.Context) error {
 		s.memory.tokens.InvalidateAll() // verified by keys that may be gone
 	}
 	return nil
+}
+
+// tendKeys makes a new signing key when it is time, and loads what there is.
+func (s *Service) tendKeys(ctx context.Context) error {
+	rows, err := s.store.SigningKeys(ctx)
+	if err != nil {
+		return err
+	}
+	if rotationDue(rows, s.now()) {
+		k := Keys{Store: s.store, Ring: s.ring, Now: s.now, Rand: s.rand}
+		if _, err := k.rotate(ctx, s.now().Add(publishAhead), rotationDue); err != nil {
+			return err
+		}
+	}
+	return s.loadKeys(ctx)
+}
+
+// rotationDue tells whether the newest key has been in use for long enough
+// that the next one has to be published.
+func rotationDue(rows []store.SigningKey, now time.Time) bool {
+	var newest store.Micros
+	for _, row := range rows {
+		newest = max(newest, row.Use)
+	}
+	return !newest.Time().Add(rotateEvery - publishAhead).After(now)
+}
+
+// Keys works on the signing keys of a database, under the lock of the platform
+// organization, so that any number of replicas and operators agree.
+type Keys struct {
+	Store *store.Store
+	Ring  *secret.KeyRing
+	Now   func() time.Time
+	Rand  io.Reader
+}
+
+// Rotate makes a new key, used after it was published for two cache lives, or
+// at once where verifiers need not know it beforehand. Those before it are
+// kept until their last token is over.
+func (k Keys) Rotate(ctx context.Context, atOnce bool) (store.SigningKey, error) {
+	use := k.Now().Add(publishAhead)
+	if atOnce {
+		use = k.Now()
+	}
+	return k.rotate(ctx, use, func([]store.SigningKey, time.Time) bool { return true })
+}
+
+func (k Keys) rotate(ctx context.Context, use time.Time, due func([]store.SigningKey, time.Time) bool) (key store.SigningKey, err error) {
+	err = k.change(ctx, func(t *store.Tx, org string) error {
+		rows, err := t.SigningKeys(ctx)
+		if err != nil || !due(rows, k.Now()) { // another replica was first
+			return err
+		}
+		for _, row := range rows {
+			if row.Expires == 0 {
+				if err := t.ExpireSigningKey(ctx, row.ID, store.At(use.Add(keepAfter))); err != nil {
+					return err
+				}
+			}
+		}
+		key, err = k.add(ctx, t, org, use)
+		return err
+	})
+	return key, err
+}
+
+// Revoke ends a key: no token that it signed is accepted any more. Where it
+// was the one that signs, a new one takes over at once.
+func (k Keys) Revoke(ctx context.Context, id string) error {
+	return k.change(ctx, func(t *store.Tx, org string) error {
+		now := store.At(k.Now())
+		if err := t.RevokeSigningKey(ctx, id, now); err != nil {
+			return err
+		}
+		t.Record(store.Event{Org: org, Time: now, Type: "signing_key.revoked", Target: id})
+		rows, err := t.SigningKeys(ctx)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if row.Use <= now && row.Expires == 0 {
+				return nil // another one signs
+			}
+		}
+		_, err = k.add(ctx, t, org, k.Now())
+		return err
+	})
+}
+
+func (k Keys) add(ctx context.Context, t *store.Tx, org string, use time.Time) (store.SigningKey, error) {
+	key, err := newSigningKey(k.Ring, k.Rand, k.Now(), use)
+	if err != nil {
+		return key, err
+	}
+	t.Record(store.Event{Org: org, Time: key.Created, Type: "signing_key.created", Target: key.ID})
+	return key, t.AddSigningKey(ctx, key)
+}
+
+func (k Keys) change(ctx context.Context, fn func(t *store.Tx, org string) error) error {
+	platform, err := k.Store.Platform(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = k.Store.Change(ctx, platform.ID, func(t *store.Tx) error { return fn(t, platform.ID) })
+	if err != nil {
+		return err
+	}
+	return k.Store.Ring(ctx)
 }
 
 // JWKS is the public part of the signing keys (RFC 7517).

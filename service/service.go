@@ -149,6 +149,8 @@ func (s *Service) Run(ctx context.Context) error {
 	defer flush.Stop()
 	sweep := time.NewTicker(10 * time.Minute)
 	defer sweep.Stop()
+	keys := time.NewTicker(keysEvery)
+	defer keys.Stop()
 	var feed sync.WaitGroup
 	feed.Go(func() { s.followFeed(ctx) })
 	defer feed.Wait()
@@ -159,6 +161,8 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-flush.C:
 			s.flush(ctx)
+		case <-keys.C:
+			s.tried(ctx, "tend signing keys", s.tendKeys)
 		case <-sweep.C:
 			s.tried(ctx, "sweep", func(ctx context.Context) error {
 				return s.store.Short(ctx, func(t *store.ShortTx) error { return t.Sweep(ctx, store.At(s.now())) })

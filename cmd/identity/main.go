@@ -24,6 +24,7 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Serve gRPC, REST and OAuth 2.0."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database schema to the newest version."`
 	Bootstrap   bootstrapCmd   `cmd:"" help:"Make the platform organization and its first administrator in an empty database."`
+	Keys        keysCmd        `cmd:"" help:"List, rotate and revoke signing keys, on the database."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask a running service whether it is ready; the exit status says."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
