@@ -158,7 +158,7 @@ func (k Keys) Revoke(ctx context.Context, id string) error {
 			return err
 		}
 		for _, row := range rows {
-			if row.Use <= now && row.Expires == 0 {
+			if row.Use <= now && !ended(row.Expires, now) {
 				return nil // another one signs
 			}
 		}

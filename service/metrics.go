@@ -13,7 +13,7 @@ type metrics struct {
 	took  *prometheus.HistogramVec
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(s *Service, r prometheus.Registerer) *metrics {
 	m := &metrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "identity_calls_total", Help: "Calls by method and gRPC code.",
@@ -24,7 +24,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"method"}),
 	}
 	if r != nil {
-		r.MustRegister(m.calls, m.took)
+		r.MustRegister(m.calls, m.took,
+			prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: "identity_statements_total", Help: "Statements sent to the database.",
+			}, func() float64 { return float64(s.store.Statements()) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "identity_memory_age_seconds", Help: "How old what is remembered may be.",
+			}, func() float64 { return s.memory.feed.age().Seconds() }))
 	}
 	return m
 }

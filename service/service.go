@@ -84,10 +84,11 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	s := &Service{
 		store: cfg.Store, ring: cfg.Ring, issuer: cfg.Issuer, passwords: cfg.Passwords,
 		now: cfg.Now, rand: cfg.Rand, log: cfg.Log, proxies: cfg.TrustedProxies,
-		metrics: newMetrics(cfg.Metrics), sources: newSources(cfg.Now),
+		sources:  newSources(cfg.Now),
 		activity: newActivity(), lastUsed: newLastUsed(),
 		memory: newMemory(cfg.Store, cfg.Now, cfg.StalenessBudget), rope: make(chan struct{}, 1),
 	}
+	s.metrics = newMetrics(s, cfg.Metrics)
 	var err error
 	if s.methods, err = readMethods(); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -22,7 +23,10 @@ type Store struct {
 
 // Reads holds every query. It runs on a pool or inside a transaction, so that
 // a rule can ask either.
-type Reads struct{ h handle }
+type Reads struct {
+	h     handle
+	count *atomic.Int64 // of statements
+}
 
 // handle is what *sqlx.DB and *sqlx.Tx share.
 type handle interface {
@@ -33,7 +37,7 @@ type handle interface {
 
 func newStore(dialect string, write, read *sqlx.DB) *Store {
 	return &Store{
-		Reads: Reads{read}, dialect: dialect, write: write, read: read,
+		Reads: Reads{read, new(atomic.Int64)}, dialect: dialect, write: write, read: read,
 		queue: queue{lines: map[string]*line{}},
 	}
 }
@@ -46,14 +50,19 @@ func (s *Store) Close() error {
 	return errors.Join(s.read.Close(), s.write.Close())
 }
 
+// Statements counts the statements sent to the database so far.
+func (s *Store) Statements() int64 { return s.count.Load() }
+
 // Ping asks the database for a sign of life.
 func (s *Store) Ping(ctx context.Context) error { return translate(s.read.PingContext(ctx)) }
 
 func (r Reads) one(ctx context.Context, dest any, query string, args ...any) error {
+	r.count.Add(1)
 	return translate(r.h.GetContext(ctx, dest, r.h.Rebind(query), args...))
 }
 
 func (r Reads) all(ctx context.Context, dest any, query string, args ...any) error {
+	r.count.Add(1)
 	return translate(r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...))
 }
 
@@ -73,6 +82,7 @@ type writes struct {
 }
 
 func (w writes) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
+	w.count.Add(1)
 	res, err := w.tx.ExecContext(ctx, w.tx.Rebind(query), args...)
 	if err != nil {
 		return 0, translate(err)
@@ -91,6 +101,7 @@ func (w writes) must(ctx context.Context, query string, args ...any) error {
 
 // insert runs a statement whose parameters are named after the columns of row.
 func (w writes) insert(ctx context.Context, query string, row any) error {
+	w.count.Add(1)
 	_, err := w.tx.NamedExecContext(ctx, query, row)
 	return translate(err)
 }
@@ -103,7 +114,7 @@ func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
 		return translate(err)
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	if err := fn(writes{Reads{tx}, tx}); err != nil {
+	if err := fn(writes{Reads{tx, s.count}, tx}); err != nil {
 		return err
 	}
 	err = tx.Commit()
@@ -189,6 +200,7 @@ func (s *Store) Found(ctx context.Context, fn func(*Tx) error) error {
 // lock takes the clock row: an UPDATE is the row lock that both databases have.
 func (t *Tx) lock(ctx context.Context, org string) error {
 	c := &clock{}
+	t.count.Add(1)
 	err := t.tx.GetContext(ctx, &c.seq, t.tx.Rebind(
 		`UPDATE organization_clock SET event_seq = event_seq WHERE organization_id = ? RETURNING event_seq`), org)
 	if err != nil {

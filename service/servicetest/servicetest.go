@@ -136,17 +136,24 @@ func (w *World) follow(t testing.TB) {
 	t.Cleanup(func() { stop(); <-done })
 }
 
-func (w *World) serve(t testing.TB) {
-	server := grpc.NewServer(w.Service.ServerOptions()...)
-	w.Service.Register(server)
+// Serve serves a service on loopback and connects to it.
+func Serve(t testing.TB, svc *service.Service) *grpc.ClientConn {
+	t.Helper()
+	server := grpc.NewServer(svc.ServerOptions()...)
+	svc.Register(server)
 	var config net.ListenConfig
 	port, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	check(t, err)
 	go func() { _ = server.Serve(port) }() // ends with Stop
 	t.Cleanup(server.Stop)
-	w.Conn, err = grpc.NewClient(port.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(port.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	check(t, err)
-	t.Cleanup(func() { _ = w.Conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func (w *World) serve(t testing.TB) {
+	w.Conn = Serve(t, w.Service)
 	w.Users, w.Roles = identityv1.NewUserServiceClient(w.Conn), identityv1.NewRoleServiceClient(w.Conn)
 	w.Accounts, w.Sessions = identityv1.NewServiceAccountServiceClient(w.Conn), identityv1.NewSessionServiceClient(w.Conn)
 	w.Orgs, w.Events = identityv1.NewOrganizationServiceClient(w.Conn), identityv1.NewEventServiceClient(w.Conn)

@@ -1,0 +1,150 @@
+package service_test
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/servicetest"
+)
+
+func keysOf(w *servicetest.World) service.Keys {
+	return service.Keys{Store: w.Store, Ring: w.Ring, Now: w.Clock.Now, Rand: rand.Reader}
+}
+
+func TestKeys_Rotation(t *testing.T) {
+	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
+		former := w.Root
+		key, err := keysOf(w).Rotate(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the new key is published before it signs", func() bool { return len(w.Service.JWKS().Keys) == 2 })
+		if key.Use.Time().Sub(w.Clock.Now()) != 2*service.KeySetLife {
+			t.Errorf("it signs from %v", key.Use.Time())
+		}
+		w.Clock.Add(2*service.KeySetLife + time.Second)
+		if _, err := w.Users.GetMe(w.As(former), &identityv1.GetMeRequest{}); err != nil {
+			t.Errorf("a token of the former key: %v", err)
+		}
+		if _, err := w.Users.GetMe(w.As(w.SignIn(servicetest.RootEmail, servicetest.RootPassword)), &identityv1.GetMeRequest{}); err != nil {
+			t.Errorf("a token of the new key: %v", err)
+		}
+	})
+}
+
+func TestKeys_RevokedKeyEndsItsTokens(t *testing.T) {
+	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
+		keys, err := w.Store.SigningKeys(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := keysOf(w).Revoke(t.Context(), keys[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "tokens of the revoked key are refused", func() bool {
+			_, err := w.Users.GetMe(w.As(w.Root), &identityv1.GetMeRequest{})
+			return servicetest.Reason(err) == identityv1.Error_TOKEN_INVALID.String()
+		})
+		if _, err := w.Users.GetMe(w.As(w.SignIn(servicetest.RootEmail, servicetest.RootPassword)), &identityv1.GetMeRequest{}); err != nil {
+			t.Errorf("a token of the key that took over: %v", err)
+		}
+		if err := keysOf(w).Revoke(t.Context(), keys[0].ID); err == nil {
+			t.Error("a key is revoked twice")
+		}
+	})
+}
+
+func TestRevokeToken(t *testing.T) {
+	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
+		org := w.NewOrg()
+		m := w.NewMachine(org.Admin.Token, "", servicetest.Agent)
+		one, other := w.Token(m, ""), w.Token(m, "")
+		for range 2 { // twice is once
+			if _, err := w.Accounts.RevokeToken(w.As(other), &identityv1.RevokeTokenRequest{Token: one}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := w.Users.GetMe(w.As(one), &identityv1.GetMeRequest{})
+		servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_TOKEN_INVALID)
+		if _, err := w.Users.GetMe(w.As(other), &identityv1.GetMeRequest{}); err != nil {
+			t.Errorf("another token of the same account: %v", err)
+		}
+		stranger := w.NewOrg()
+		if _, err := w.Accounts.RevokeToken(w.As(stranger.Admin.Token), &identityv1.RevokeTokenRequest{Token: other}); err != nil {
+			t.Errorf("a foreign token is passed over: %v", err)
+		}
+		if _, err := w.Users.GetMe(w.As(other), &identityv1.GetMeRequest{}); err != nil {
+			t.Errorf("a stranger ended a token: %v", err)
+		}
+	})
+}
+
+func TestRevokeTokens(t *testing.T) {
+	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
+		org := w.NewOrg()
+		admin := w.As(org.Admin.Token)
+		m := w.NewMachine(org.Admin.Token, "", servicetest.Agent)
+		for _, req := range []*identityv1.RevokeTokensRequest{
+			{Id: m.GetId()},
+			{Id: m.GetId(), Only: &identityv1.RevokeTokensRequest_CredentialId{CredentialId: m.Credential}},
+		} {
+			token := w.Token(m, "")
+			if _, err := w.Accounts.RevokeTokens(admin, req); err != nil {
+				t.Fatal(err)
+			}
+			_, err := w.Users.GetMe(w.As(token), &identityv1.GetMeRequest{})
+			servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_TOKEN_INVALID)
+			w.Clock.Add(2 * time.Millisecond)
+			if _, err := w.Users.GetMe(w.As(w.Token(m, "")), &identityv1.GetMeRequest{}); err != nil {
+				t.Errorf("a new token after %v: %v", req, err)
+			}
+		}
+	})
+}
+
+func TestAuthorize(t *testing.T) {
+	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
+		org, other := w.NewOrg(), w.NewOrg()
+		m := w.NewMachine(org.Admin.Token, "", servicetest.Agent)
+		for _, row := range []struct {
+			rule       string
+			caller     string
+			token, key string
+			org        string
+			want       bool
+		}{
+			{"granted", org.Admin.Token, w.Token(m, ""), "agents.report", "", true},
+			{"not granted", org.Admin.Token, w.Token(m, ""), "agents.deploy", "", false},
+			{"narrowed by scope", org.Admin.Token, w.Token(m, "profiles.read"), "agents.report", "", false},
+			{"a token of another organization", other.Admin.Token, w.Token(m, ""), "agents.report", "", false},
+			{"a thing of another organization", w.Root, w.Token(m, ""), "agents.report", other.GetId(), false},
+			{"asked by the platform", w.Root, w.Token(m, ""), "agents.report", org.GetId(), true},
+			{"the platform acts in organizations", w.Root, w.Root, "profiles.read", org.GetId(), true},
+			{"garbage", org.Admin.Token, "garbage", "agents.report", "", false},
+		} {
+			resp, err := w.Roles.Authorize(w.As(row.caller), &identityv1.AuthorizeRequest{
+				AccessToken: row.token, Permission: row.key, OrganizationId: row.org,
+			})
+			if err != nil || resp.GetAllowed() != row.want {
+				t.Errorf("%s: %v, %v, want %v", row.rule, resp, err, row.want)
+			}
+		}
+	})
+}
+
+// eventually waits for what the feed brings; the bound is not what is tested.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for range 500 {
+		if done() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("never: %s", what)
+}
