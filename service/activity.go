@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/bizmetry/identity/store"
 )
 
@@ -52,8 +50,8 @@ func (s *Service) noteActivity(c *call, org, kind, outcome, principal, detail st
 }
 
 // noteRefused notes a call that was refused for want of a right.
-func (s *Service) noteRefused(c *call, code codes.Code) {
-	if code != codes.PermissionDenied || c.caller == nil {
+func (s *Service) noteRefused(c *call) {
+	if c.caller == nil {
 		return
 	}
 	s.noteActivity(c, c.caller.Org, "call", "refused", c.caller.ID, c.method.name)

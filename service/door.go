@@ -53,7 +53,7 @@ func (s *Service) observe(ctx context.Context, req any, info *grpc.UnaryServerIn
 
 func (s *Service) note(ctx context.Context, c *call, err error, took time.Duration) {
 	code := status.Code(err)
-	s.metrics.observe(c.method, code, took)
+	s.metrics.observe(c.method, code.String(), took)
 	attrs := []slog.Attr{
 		slog.String("method", c.method.name), slog.String("code", code.String()),
 		slog.Duration("took", took), slog.String("request_id", c.requestID), slog.String("source", c.source),
@@ -70,7 +70,9 @@ func (s *Service) note(ctx context.Context, c *call, err error, took time.Durati
 		level = slog.LevelError
 	}
 	s.log.LogAttrs(ctx, level, "call", attrs...)
-	s.noteRefused(c, code)
+	if code == codes.PermissionDenied {
+		s.noteRefused(c)
+	}
 }
 
 // answer turns what the rules return into what clients see.
@@ -154,7 +156,8 @@ func (s *Service) enterOrganization(ctx context.Context, c *call, named string, 
 	if !isID(named) {
 		return nil // validation says what is wrong with it
 	}
-	if !c.method.across(c.caller) && !(c.caller.has(actInOrganizations) && c.method.allows(c.caller, false)) {
+	acts := c.caller.has(actInOrganizations) && c.method.allows(c.caller, false)
+	if !acts && !c.method.across(c.caller) {
 		return errNotFound
 	}
 	if _, err := s.memory.organization(ctx, named); err != nil {

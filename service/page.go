@@ -57,12 +57,10 @@ func (s *Service) openPage(ctx context.Context, req listRequest, orderBy, defaul
 }
 
 func pageSize(req listRequest) int {
-	switch size := int(req.GetPageSize()); {
-	case size == 0:
+	if req.GetPageSize() == 0 {
 		return defaultPage
-	default:
-		return min(size, maxPage)
 	}
+	return min(int(req.GetPageSize()), maxPage)
 }
 
 // readPlace opens a page token; one of another caller, organization, filter,

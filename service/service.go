@@ -207,7 +207,7 @@ func newID(now time.Time, rand io.Reader) string {
 	}
 	ms := now.UnixMilli()
 	for i := range 6 {
-		b[i] = byte(ms >> (8 * (5 - i)))
+		b[i] = byte(ms >> (8 * (5 - i)) & 0xff)
 	}
 	b[6] = b[6]&0x0f | 0x70
 	b[8] = b[8]&0x3f | 0x80

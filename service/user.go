@@ -273,5 +273,5 @@ func (s *Service) countUsers(ctx context.Context, org string, f store.UserFilter
 // clamp fits an exact count into the type that the contract gives it.
 func clamp(n int64) int32 {
 	const most = 1<<31 - 1
-	return int32(min(max(n, 0), most)) //nolint:gosec // bounded on this line
+	return int32(min(max(n, 0), most))
 }

@@ -90,14 +90,14 @@ func translatePostgres(err *pq.Error) error {
 }
 
 func translateSQLite(err *sqlite.Error) error {
-	switch code := err.Code(); {
-	case code == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+	switch err.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE:
 		return &takenError{index: sqliteIndex(err.Error()), cause: err}
-	case code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+	case sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 		return &takenError{index: "primary key", cause: err}
-	case code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
 		return fmt.Errorf("%w: %w", ErrInUse, err)
-	case code == sqlite3.SQLITE_INTERRUPT:
+	case sqlite3.SQLITE_INTERRUPT:
 		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
 	switch err.Code() & 0xff {

@@ -26,7 +26,7 @@ type databaseSettings struct {
 // Settings that may hold secrets come from the environment only.
 const (
 	databaseURLEnv       = "IDENTITY_DATABASE_URL"
-	bootstrapPasswordEnv = "IDENTITY_BOOTSTRAP_PASSWORD" //nolint:gosec // the name of a variable
+	bootstrapPasswordEnv = "IDENTITY_BOOTSTRAP_PASSWORD"
 	defaultDatabaseURL   = "sqlite:identity.db"
 )
 
