@@ -83,7 +83,7 @@ func (s *Service) authenticateMachine(ctx context.Context, clientID, text string
 		return standing, "", err
 	}
 	standing, credential, err = s.findMachine(ctx, clientID, text)
-	if err == errCredentials { //nolint:errorlint // findMachine returns the sentinel itself
+	if err == errCredentials && text != "" { //nolint:errorlint // findMachine returns the sentinel itself
 		s.sources.failed(c.source)
 		s.noteActivity(c, standing.Org, "token", "refused", standing.ID, "client_credentials")
 	}

@@ -17,7 +17,7 @@ type Activity struct {
 
 // AddActivity adds rows, of which there must be at least one.
 func (t *ShortTx) AddActivity(ctx context.Context, rows []Activity) error {
-	return t.insert(ctx, `
+	return insertAll(ctx, t.writes, `
 		INSERT INTO activity (organization_id, id, time, type, outcome, principal_id, detail, request_id, source)
 		VALUES (:organization_id, :id, :time, :type, :outcome, :principal_id, :detail, :request_id, :source)`, rows)
 }

@@ -122,5 +122,5 @@ func isConnectionError(err error) bool {
 	var netErr net.Error
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed) || errors.As(err, &netErr)
+		strings.Contains(err.Error(), "database is closed") || errors.Is(err, net.ErrClosed) || errors.As(err, &netErr)
 }

@@ -69,7 +69,7 @@ const eventsAtOnce = 500
 func (t *Tx) addEvents(ctx context.Context, events []Event) error {
 	for len(events) > 0 {
 		n := min(len(events), eventsAtOnce)
-		err := t.insert(ctx, `
+		err := insertAll(ctx, t.writes, `
 			INSERT INTO events (`+eventColumns+`)
 			VALUES (:organization_id, :seq, :time, :type, :actor_id, :actor_organization_id, :credential_id,
 				:target_id, :data, :request_id, :source, :operation_id)`, events[:n])

@@ -22,6 +22,10 @@ func init() { sqlx.BindDriver("sqlite", sqlx.QUESTION) }
 type Config struct {
 	// URL is "sqlite:FILE" or "postgres://…" with an explicit sslmode.
 	URL string
+	// ListenURL reaches PostgreSQL itself where URL leads through a pooler; empty: URL.
+	ListenURL string
+	// Unprepared sends every statement plain, for poolers that cannot keep them prepared.
+	Unprepared bool
 	// MaxConns bounds the connections to PostgreSQL, or the readers of SQLite; 0 means 10.
 	MaxConns int
 }
@@ -36,9 +40,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	switch {
 	case Embedded(cfg.URL):
-		return openSQLite(ctx, strings.TrimPrefix(cfg.URL, "sqlite:"), cfg.MaxConns)
+		return openSQLite(ctx, strings.TrimPrefix(cfg.URL, "sqlite:"), cfg)
 	case strings.HasPrefix(cfg.URL, "postgres://"), strings.HasPrefix(cfg.URL, "postgresql://"):
-		return openPostgres(ctx, cfg.URL, cfg.MaxConns)
+		return openPostgres(ctx, cfg)
 	}
 	return nil, errors.New("the database URL must begin with sqlite: or postgres://")
 }
@@ -46,7 +50,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // openSQLite opens one connection that writes and several that only read: a
 // second writer would wait in SQLite, which does not honour deadlines.
 // synchronous(FULL): an acknowledged revocation survives a power cut.
-func openSQLite(ctx context.Context, path string, readers int) (*Store, error) {
+func openSQLite(ctx context.Context, path string, cfg Config) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("sqlite: names no file")
 	}
@@ -71,13 +75,13 @@ func openSQLite(ctx context.Context, path string, readers int) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(translate(err), write.Close())
 	}
-	read.SetMaxOpenConns(readers)
-	read.SetMaxIdleConns(readers)
-	return newStore("sqlite", write, read), nil
+	read.SetMaxOpenConns(cfg.MaxConns)
+	read.SetMaxIdleConns(cfg.MaxConns)
+	return newStore("sqlite", write, read, !cfg.Unprepared), nil
 }
 
-func openPostgres(ctx context.Context, text string, maxConns int) (*Store, error) {
-	dsn, err := postgresDSN(text)
+func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
+	dsn, err := postgresDSN(cfg.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +89,8 @@ func openPostgres(ctx context.Context, text string, maxConns int) (*Store, error
 	if err != nil {
 		return nil, translate(err)
 	}
-	db.SetMaxOpenConns(maxConns)
-	db.SetMaxIdleConns(maxConns) // the default of two costs ten times the database's CPU
+	db.SetMaxOpenConns(cfg.MaxConns)
+	db.SetMaxIdleConns(cfg.MaxConns) // the default of two costs ten times the database's CPU
 	db.SetConnMaxLifetime(30 * time.Minute)
 	var commit string
 	if err := db.GetContext(ctx, &commit, "SHOW synchronous_commit"); err != nil {
@@ -95,8 +99,14 @@ func openPostgres(ctx context.Context, text string, maxConns int) (*Store, error
 	if commit == "off" {
 		return nil, errors.Join(errors.New("synchronous_commit is off for this role: acknowledged changes could be lost"), db.Close())
 	}
-	s := newStore("postgres", db, db)
+	s := newStore("postgres", db, db, !cfg.Unprepared)
 	s.listenURL = dsn
+	if cfg.ListenURL != "" {
+		s.listenURL, err = postgresDSN(cfg.ListenURL)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return s, nil
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,6 +18,7 @@ type Store struct {
 	write   *sqlx.DB
 	read    *sqlx.DB
 	queue   queue
+	writing *statements // of the pool that writes
 	// listenURL reaches the database itself, for the bell.
 	listenURL string
 }
@@ -24,8 +26,10 @@ type Store struct {
 // Reads holds every query. It runs on a pool or inside a transaction, so that
 // a rule can ask either.
 type Reads struct {
-	h     handle
-	count *atomic.Int64 // of statements
+	h        handle
+	tx       *sqlx.Tx // nil on the pool
+	prepared *statements
+	count    *atomic.Int64 // of statements
 }
 
 // handle is what *sqlx.DB and *sqlx.Tx share.
@@ -35,11 +39,17 @@ type handle interface {
 	Rebind(query string) string
 }
 
-func newStore(dialect string, write, read *sqlx.DB) *Store {
-	return &Store{
-		Reads: Reads{read, new(atomic.Int64)}, dialect: dialect, write: write, read: read,
-		queue: queue{lines: map[string]*line{}},
+func newStore(dialect string, write, read *sqlx.DB, prepare bool) *Store {
+	s := &Store{dialect: dialect, write: write, read: read, queue: queue{lines: map[string]*line{}}}
+	s.Reads = Reads{h: read, prepared: newStatements(nil), count: new(atomic.Int64)}
+	s.writing = newStatements(nil)
+	if prepare {
+		s.prepared = newStatements(read)
 	}
+	if write == read { // SQLite's one connection that writes has nothing to prepare on beside its transaction
+		s.writing = s.prepared
+	}
+	return s
 }
 
 // Close closes all connections.
@@ -58,32 +68,69 @@ func (s *Store) Ping(ctx context.Context) error { return translate(s.read.PingCo
 
 func (r Reads) one(ctx context.Context, dest any, query string, args ...any) error {
 	r.count.Add(1)
-	return translate(r.h.GetContext(ctx, dest, r.h.Rebind(query), args...))
+	stmt, err := r.stmt(ctx, query)
+	switch {
+	case err != nil:
+	case stmt != nil:
+		err = stmt.GetContext(ctx, dest, args...)
+	default:
+		err = r.h.GetContext(ctx, dest, r.h.Rebind(query), args...)
+	}
+	return translate(err)
+}
+
+// stmt is the prepared statement of a text, on the transaction where there is
+// one; nil where it is to be sent plain.
+func (r Reads) stmt(ctx context.Context, query string) (*sqlx.Stmt, error) {
+	stmt, err := r.prepared.get(ctx, query, r.tx != nil)
+	if stmt != nil && r.tx != nil {
+		stmt = r.tx.StmtxContext(ctx, stmt)
+	}
+	return stmt, err
 }
 
 func (r Reads) all(ctx context.Context, dest any, query string, args ...any) error {
 	r.count.Add(1)
-	return translate(r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...))
+	stmt, err := r.stmt(ctx, query)
+	switch {
+	case err != nil:
+	case stmt != nil:
+		err = stmt.SelectContext(ctx, dest, args...)
+	default:
+		err = r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...)
+	}
+	return translate(err)
 }
 
-// in is all for a query with one or more lists: "IN (?)". No list may be empty.
+// in is all for a query with one or more lists: "IN (?)". No list may be
+// empty. Its text varies with the lists, so only short ones are kept prepared.
 func (r Reads) in(ctx context.Context, dest any, query string, args ...any) error {
 	query, args, err := sqlx.In(query, args...)
 	if err != nil {
 		return err
 	}
+	if len(args) > 4 {
+		r.count.Add(1)
+		return translate(r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...))
+	}
 	return r.all(ctx, dest, query, args...)
 }
 
 // writes is what a transaction adds.
-type writes struct {
-	Reads
-	tx *sqlx.Tx
-}
+type writes struct{ Reads }
 
 func (w writes) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	w.count.Add(1)
-	res, err := w.tx.ExecContext(ctx, w.tx.Rebind(query), args...)
+	stmt, err := w.stmt(ctx, query)
+	if err != nil {
+		return 0, translate(err)
+	}
+	var res sql.Result
+	if stmt != nil {
+		res, err = stmt.ExecContext(ctx, args...)
+	} else {
+		res, err = w.tx.ExecContext(ctx, w.tx.Rebind(query), args...)
+	}
 	if err != nil {
 		return 0, translate(err)
 	}
@@ -102,7 +149,21 @@ func (w writes) must(ctx context.Context, query string, args ...any) error {
 // insert runs a statement whose parameters are named after the columns of row.
 func (w writes) insert(ctx context.Context, query string, row any) error {
 	w.count.Add(1)
+	if stmt := w.prepared.getNamed(query); stmt != nil {
+		_, err := w.tx.NamedStmtContext(ctx, stmt).ExecContext(ctx, row)
+		return translate(err)
+	}
 	_, err := w.tx.NamedExecContext(ctx, query, row)
+	return translate(err)
+}
+
+// insertAll is insert for several rows; a text of its own for each number of them.
+func insertAll[R any](ctx context.Context, w writes, query string, rows []R) error {
+	if len(rows) == 1 {
+		return w.insert(ctx, query, rows[0])
+	}
+	w.count.Add(1)
+	_, err := w.tx.NamedExecContext(ctx, query, rows)
 	return translate(err)
 }
 
@@ -113,8 +174,9 @@ func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
 	if err != nil {
 		return translate(err)
 	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	if err := fn(writes{Reads{tx, s.count}, tx}); err != nil {
+	defer s.writing.prepareMissed(context.WithoutCancel(ctx)) // when the connection is free again
+	defer func() { _ = tx.Rollback() }()                      // after a commit it does nothing
+	if err := fn(writes{Reads{h: tx, tx: tx, prepared: s.writing, count: s.count}}); err != nil {
 		return err
 	}
 	err = tx.Commit()
@@ -200,11 +262,9 @@ func (s *Store) Found(ctx context.Context, fn func(*Tx) error) error {
 // lock takes the clock row: an UPDATE is the row lock that both databases have.
 func (t *Tx) lock(ctx context.Context, org string) error {
 	c := &clock{}
-	t.count.Add(1)
-	err := t.tx.GetContext(ctx, &c.seq, t.tx.Rebind(
-		`UPDATE organization_clock SET event_seq = event_seq WHERE organization_id = ? RETURNING event_seq`), org)
+	err := t.one(ctx, &c.seq, `UPDATE organization_clock SET event_seq = event_seq WHERE organization_id = ? RETURNING event_seq`, org)
 	if err != nil {
-		return translate(err)
+		return err
 	}
 	t.clocks[org] = c
 	return nil

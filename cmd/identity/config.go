@@ -20,12 +20,14 @@ import (
 // databaseSettings are shared by all commands that open the database.
 type databaseSettings struct {
 	DatabaseMaxConns int    `name:"database-max-conns" env:"IDENTITY_DATABASE_MAX_CONNS" default:"10" help:"Connections to the database at most."`
+	DatabasePrepare  string `name:"database-prepare" env:"IDENTITY_DATABASE_PREPARE" enum:"on,off" default:"on" help:"off: send every statement plain, for poolers that cannot keep prepared ones."`
 	MasterKeyFile    string `name:"master-key-file" env:"IDENTITY_MASTER_KEY_FILE" placeholder:"FILE" help:"Key ring: base64 of 32 bytes a line, the first one seals. Made beside an SQLite database; required with PostgreSQL."`
 }
 
 // Settings that may hold secrets come from the environment only.
 const (
 	databaseURLEnv       = "IDENTITY_DATABASE_URL"
+	listenURLEnv         = "IDENTITY_DATABASE_LISTEN_URL"
 	bootstrapPasswordEnv = "IDENTITY_BOOTSTRAP_PASSWORD"
 	defaultDatabaseURL   = "sqlite:identity.db"
 )
@@ -36,6 +38,8 @@ func (databaseSettings) Help() string {
 
   IDENTITY_DATABASE_URL        sqlite:FILE, or postgres://… with an explicit
                                sslmode (default sqlite:identity.db)
+  IDENTITY_DATABASE_LISTEN_URL for the bell between replicas where the first URL
+                               leads through a pooler (default: the same)
   IDENTITY_BOOTSTRAP_PASSWORD  password of the first administrator (default:
                                generated and printed once)
 `
@@ -49,7 +53,9 @@ func databaseURL() string {
 }
 
 func (d databaseSettings) open(ctx context.Context) (*store.Store, error) {
-	st, err := store.Open(ctx, store.Config{URL: databaseURL(), MaxConns: d.DatabaseMaxConns})
+	st, err := store.Open(ctx, store.Config{
+		URL: databaseURL(), ListenURL: os.Getenv(listenURLEnv), MaxConns: d.DatabaseMaxConns, Unprepared: d.DatabasePrepare == "off",
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}

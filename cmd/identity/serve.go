@@ -67,7 +67,7 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	if c.reflects() {
 		reflection.Register(rpc)
 	}
-	return c.listen(ctx, o, svc, rpc, state, web.Server(handler), web.Server(adminHandler(metrics)))
+	return c.listen(ctx, o, svc, rpc, state, web.Server(handler), adminServer(metrics))
 }
 
 func (c *serveCmd) check() error {
@@ -182,7 +182,13 @@ func served(err error) error {
 	return err
 }
 
-// adminHandler serves metrics and profiles.
+// adminServer serves metrics and profiles, which may take their time.
+func adminServer(metrics *prometheus.Registry) *http.Server {
+	s := web.Server(adminHandler(metrics))
+	s.WriteTimeout = 0
+	return s
+}
+
 func adminHandler(metrics *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))

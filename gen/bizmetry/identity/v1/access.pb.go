@@ -7,6 +7,7 @@
 package identityv1
 
 import (
+	_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	descriptorpb "google.golang.org/protobuf/types/descriptorpb"
@@ -292,7 +293,7 @@ var File_bizmetry_identity_v1_access_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"!bizmetry/identity/v1/access.proto\x12\x14bizmetry.identity.v1\x1a google/protobuf/descriptor.proto\"\xf4\x02\n" +
+	"!bizmetry/identity/v1/access.proto\x12\x14bizmetry.identity.v1\x1a google/protobuf/descriptor.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\xf4\x02\n" +
 	"\x06Access\x12\x18\n" +
 	"\x06public\x18\x01 \x01(\bH\x00R\x06public\x12&\n" +
 	"\rauthenticated\x18\x02 \x01(\bH\x00R\rauthenticated\x12 \n" +
@@ -310,7 +311,8 @@ const file_bizmetry_identity_v1_access_proto_rawDesc = "" +
 	"\x05AnyOf\x12 \n" +
 	"\vpermissions\x18\x01 \x03(\tR\vpermissionsB\x06\n" +
 	"\x04rule:V\n" +
-	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\v2\x1c.bizmetry.identity.v1.AccessR\x06accessBBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
+	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\v2\x1c.bizmetry.identity.v1.AccessR\x06accessB\x82\x01\x92A=\x12\x17\n" +
+	"\x11BizMetry Identity2\x02v12\x10application/json:\x10application/jsonZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
 
 var (
 	file_bizmetry_identity_v1_access_proto_rawDescOnce sync.Once
