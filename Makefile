@@ -17,10 +17,10 @@ FUZZTIME ?= 20s
 BASE     ?= main
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build run test session race fuzz bench lint gen breaking check fresh tidy
+.PHONY: help tools build run test test-clients session race fuzz bench lint gen breaking check fresh tidy
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## build bin/identity: static, stripped, stamped with the version
 	go build -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/identity ./cmd/identity
@@ -31,6 +31,9 @@ run: build ## serve on this machine, with SQLite under .data
 
 test: ## run the tests on SQLite and PostgreSQL (RUN=Name picks some, PKG=./store one package)
 	go test $(if $(RUN),-run '$(RUN)') $(PKG)
+
+test-clients: ## run unmodified OAuth clients of Go and npm against the binary (needs node 20 or newer)
+	cd clients && npm ci && go test -count=1 $(if $(RUN),-run '$(RUN)') ./...
 
 session: $(BUF) ## play both sessions of README, curl and gRPC, against a server
 	go test -tags buf -run TestReadme ./cmd/identity

@@ -45,6 +45,8 @@ var oauthWords = map[identityv1.Error_Reason]oauthError{
 	identityv1.Error_CREDENTIALS_INVALID: {status: http.StatusUnauthorized, Word: "invalid_client", challenges: []string{basicChallenge}},
 	identityv1.Error_NOT_FOUND:           {status: http.StatusUnauthorized, Word: "invalid_client", challenges: []string{basicChallenge}},
 	identityv1.Error_TOKEN_INVALID:       {status: http.StatusUnauthorized, Word: "invalid_token", challenges: []string{`Bearer error="invalid_token"`}},
+	identityv1.Error_PERMISSION_DENIED:   {status: http.StatusBadRequest, Word: "unauthorized_client"},
+	identityv1.Error_GRANT_EXCEEDS_OWN:   {status: http.StatusBadRequest, Word: "unauthorized_client"},
 	identityv1.Error_INVALID_SCOPE:       {status: http.StatusBadRequest, Word: "invalid_scope"},
 	identityv1.Error_INVALID_TARGET:      {status: http.StatusBadRequest, Word: "invalid_target"},
 	identityv1.Error_MALFORMED_REQUEST:   {status: http.StatusBadRequest, Word: "invalid_request"},
@@ -161,9 +163,43 @@ type introspection struct {
 	Session       string   `json:"sid,omitempty"`
 }
 
-// introspect is the introspection endpoint (RFC 7662). token_type_hint is
-// only a hint: there is one type of token to ask about.
+// introspect is the introspection endpoint (RFC 7662).
 func (p *port) introspect(w http.ResponseWriter, r *http.Request) {
+	token, by, ok := readTokenForm(w, r)
+	if !ok {
+		return
+	}
+	var about *identityv1.IntrospectTokenResponse
+	ok = p.served(w, r, "/oauth2/introspect", func(ctx context.Context) (err error) {
+		about, err = p.svc.IntrospectAs(ctx, by.id, by.secret, by.bearer, token)
+		return err
+	})
+	if ok {
+		writeOAuth(w, http.StatusOK, introspectionOf(about))
+	}
+}
+
+// revoke is the revocation endpoint (RFC 7009). A token that is unknown, over
+// or not the client's is answered as one that ends now. An access token serves
+// to authenticate too, as on the introspection endpoint.
+func (p *port) revoke(w http.ResponseWriter, r *http.Request) {
+	token, by, ok := readTokenForm(w, r)
+	if !ok {
+		return
+	}
+	ok = p.served(w, r, "/oauth2/revoke", func(ctx context.Context) error {
+		return p.svc.RevokeAs(ctx, by.id, by.secret, by.bearer, token)
+	})
+	if ok {
+		w.Header().Set("Pragma", "no-cache")
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
+// readTokenForm reads a request about a token by a client that authenticates,
+// or answers why it cannot. token_type_hint may say anything: a token tells
+// its type itself (RFC 7009 section 2.1).
+func readTokenForm(w http.ResponseWriter, r *http.Request) (token string, by client, ok bool) {
 	form, by, no := readForm(w, r)
 	switch {
 	case no != nil:
@@ -177,16 +213,8 @@ func (p *port) introspect(w http.ResponseWriter, r *http.Request) {
 	}
 	if no != nil {
 		writeOAuthError(w, no)
-		return
 	}
-	var about *identityv1.IntrospectTokenResponse
-	ok := p.served(w, r, "/oauth2/introspect", func(ctx context.Context) (err error) {
-		about, err = p.svc.IntrospectAs(ctx, by.id, by.secret, by.bearer, form["token"])
-		return err
-	})
-	if ok {
-		writeOAuth(w, http.StatusOK, introspectionOf(about))
-	}
+	return form["token"], by, no == nil
 }
 
 func introspectionOf(t *identityv1.IntrospectTokenResponse) introspection {

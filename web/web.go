@@ -80,6 +80,7 @@ func (p *port) endpoints() map[string]endpoint {
 		"/openapi.yaml":                     {http.MethodGet: p.openAPI},
 		"/oauth2/token":                     {http.MethodPost: p.token},
 		"/oauth2/introspect":                {http.MethodPost: p.introspect},
+		"/oauth2/revoke":                    {http.MethodPost: p.revoke},
 		"/.well-known/jwks.json":            {http.MethodGet: p.jwks},
 		"/.well-known/openid-configuration": {http.MethodGet: p.openIDConfiguration},
 	}

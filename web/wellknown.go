@@ -23,12 +23,14 @@ type serverMetadata struct {
 	Issuer                   string   `json:"issuer"`
 	TokenEndpoint            string   `json:"token_endpoint"`
 	IntrospectionEndpoint    string   `json:"introspection_endpoint"`
+	RevocationEndpoint       string   `json:"revocation_endpoint"`
 	JWKSURI                  string   `json:"jwks_uri"`
 	ServiceDocumentation     string   `json:"service_documentation"`
 	GrantTypes               []string `json:"grant_types_supported"`
 	ResponseTypes            []string `json:"response_types_supported"` // required, though there is none
 	TokenAuthMethods         []string `json:"token_endpoint_auth_methods_supported"`
 	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
+	RevocationAuthMethods    []string `json:"revocation_endpoint_auth_methods_supported"` // RFC 8414 has no word here for access tokens, which do too
 }
 
 // openIDMetadata adds what verifiers of tokens look for that know OpenID
@@ -45,12 +47,14 @@ func (p *port) metadata() serverMetadata {
 		Issuer:                   p.svc.Issuer(),
 		TokenEndpoint:            p.url("/oauth2/token"),
 		IntrospectionEndpoint:    p.url("/oauth2/introspect"),
+		RevocationEndpoint:       p.url("/oauth2/revoke"),
 		JWKSURI:                  p.url("/.well-known/jwks.json"),
 		ServiceDocumentation:     p.url("/docs"),
 		GrantTypes:               []string{"client_credentials"},
 		ResponseTypes:            []string{},
 		TokenAuthMethods:         []string{"client_secret_basic", "client_secret_post"},
 		IntrospectionAuthMethods: []string{"client_secret_basic", "client_secret_post", "Bearer"},
+		RevocationAuthMethods:    []string{"client_secret_basic", "client_secret_post"},
 	}
 }
 
