@@ -230,6 +230,34 @@ func TestExpiry_AC07(t *testing.T) {
 	})
 }
 
+// TestPast_AC07: an end has to come, by the clock of the service.
+func TestPast_AC07(t *testing.T) {
+	w := servicetest.SQLite(t)
+	p, m := holder(t, w, "", "agents.read"), w.NewMachine(w.Root, "")
+	w.Clock.Add(10 * time.Minute)
+	for _, row := range []struct {
+		name string
+		end  time.Duration
+		code codes.Code
+	}{{"passed", -time.Second, codes.InvalidArgument}, {"to come", time.Second, codes.OK}} {
+		t.Run(row.name, func(t *testing.T) {
+			end := timestamppb.New(w.Clock.Now().Add(row.end))
+			_, err := w.Roles.GrantRoles(w.As(w.Root), &identityv1.GrantRolesRequest{
+				Id: p.GetId(), PermissionKeys: []string{extra}, Expiration: &identityv1.GrantRolesRequest_ExpireTime{ExpireTime: end},
+			})
+			if status.Code(err) != row.code {
+				t.Errorf("grant: %v, want %v", err, row.code)
+			}
+			_, err = w.Accounts.CreateCredential(w.As(w.Root), &identityv1.CreateCredentialRequest{
+				ServiceAccountId: m.GetId(), Credential: &identityv1.Credential{Expiration: &identityv1.Credential_ExpireTime{ExpireTime: end}},
+			})
+			if status.Code(err) != row.code {
+				t.Errorf("credential: %v, want %v", err, row.code)
+			}
+		})
+	}
+}
+
 // TestOneself_AC07: who edits oneself gains nothing.
 func TestOneself_AC07(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {

@@ -153,6 +153,25 @@ func TestLike_IN01(t *testing.T) {
 	})
 }
 
+// TestNoAddress_IN01: what is no address is nobody's, and the answer has all its parts.
+func TestNoAddress_IN01(t *testing.T) {
+	w := servicetest.SQLite(t)
+	for _, filter := range []string{"nobody@people.test", "no address", "%", "'"} {
+		t.Run(filter, func(t *testing.T) {
+			list, err := w.Users.ListUsers(w.As(w.Root), &identityv1.ListUsersRequest{
+				Filter: &identityv1.ListUsersRequest_Filter{EmailExact: filter}, WithSummary: true,
+			})
+			if err != nil || list.GetTotalSize() != 0 || list.GetSummary() == nil {
+				t.Errorf("got %v, %v", list, err)
+			}
+			_, err = w.Users.ListUsers(w.As(w.Root), &identityv1.ListUsersRequest{
+				Filter: &identityv1.ListUsersRequest_Filter{EmailExact: filter}, PageToken: "garbage",
+			})
+			servicetest.Refused(t, err, codes.InvalidArgument, identityv1.Error_PAGE_TOKEN_INVALID)
+		})
+	}
+}
+
 // TestStoredTexts_IN01: whatever may be stored comes back as it was.
 func TestStoredTexts_IN01(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
