@@ -1,8 +1,10 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/bizmetry/identity/service/perm"
@@ -32,6 +34,9 @@ func readCatalogue(ctx context.Context, q store.Reads, orgs ...string) (*catalog
 	if cat.roles, err = q.Roles(ctx, orgs...); err != nil {
 		return nil, err
 	}
+	// Lists of these are cut into pages here, so they are ordered here: a database has an order of texts of its own.
+	slices.SortFunc(cat.roles, func(a, b store.Role) int { return cmp.Or(cmp.Compare(a.NameKey, b.NameKey), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(cat.permissions, func(a, b store.Permission) int { return cmp.Compare(a.Key, b.Key) })
 	keys := make([]string, len(cat.permissions))
 	for i, p := range cat.permissions {
 		keys[i] = p.Key

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"unicode/utf8"
 
 	"buf.build/go/protovalidate"
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -12,13 +13,18 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // check holds a request against its field rules: those of protovalidate, NUL
 // in no text, REQUIRED fields of a resource set and OUTPUT_ONLY ones not.
 func (s *Service) check(m *method, msg proto.Message) error {
 	found := &refusal{sentinel: errInvalidFields}
-	if err := s.validator.Validate(msg); err != nil {
+	found.long("", msg.ProtoReflect())
+	if len(found.violations) > 0 {
+		return found // not looked at further
+	}
+	if err := s.validator.Validate(msg, protovalidate.WithNowFunc(func() *timestamppb.Timestamp { return timestamppb.New(s.now()) })); err != nil {
 		var failed *protovalidate.ValidationError
 		if !errors.As(err, &failed) {
 			return err
@@ -40,7 +46,31 @@ func (s *Service) check(m *method, msg proto.Message) error {
 }
 
 func (r *refusal) add(field, rule, text string) {
+	if len(r.violations) >= violationsAtMost {
+		return
+	}
 	r.violations = append(r.violations, &errdetails.BadRequest_FieldViolation{Field: field, Reason: rule, Description: text})
+}
+
+// Limits of what is looked at and of what is answered. No list of the contract
+// takes more than listAtMost; a list within it can still be wrong in each item.
+const (
+	listAtMost       = 1000
+	violationsAtMost = 50
+)
+
+// long refuses lists that are far too long before each item is looked at:
+// a small message can have half a million.
+func (r *refusal) long(path string, msg protoreflect.Message) {
+	msg.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.IsList() && v.List().Len() > listAtMost:
+			r.add(join(path, string(f.Name())), "repeated.max_items", "must have far fewer items")
+		case f.Kind() == protoreflect.MessageKind && !f.IsList() && !f.IsMap():
+			r.long(join(path, string(f.Name())), v.Message())
+		}
+		return true
+	})
 }
 
 // texts refuses NUL, which PostgreSQL cannot store and SQLite would.
@@ -51,8 +81,11 @@ func (r *refusal) texts(path string, msg protoreflect.Message) {
 		case f.IsMap(): // requests have none
 		case f.IsList():
 			for i := range v.List().Len() {
-				if f.Kind() == protoreflect.StringKind {
+				switch f.Kind() {
+				case protoreflect.StringKind:
 					r.text(here, v.List().Get(i).String())
+				case protoreflect.MessageKind:
+					r.texts(here, v.List().Get(i).Message())
 				}
 			}
 		case f.Kind() == protoreflect.StringKind:
@@ -163,6 +196,9 @@ func takeRequestID(ctx context.Context, m *method, msg proto.Message) error {
 		return nil
 	}
 	field := msg.ProtoReflect().Get(m.retry).String()
+	if len(keys) > 0 && !utf8.ValidString(keys[0]) {
+		return invalid("request_id", "string.utf8", "must be UTF-8")
+	}
 	if len(keys) > 1 || (field != "" && field != keys[0]) {
 		return invalid("request_id", "one_request_id", "header and field name different request ids")
 	}

@@ -236,9 +236,14 @@ func eachWorld(t *testing.T, body func(t *testing.T, w *world)) {
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		url := storetest.Postgres(t)
-		body(t, openWorld(t, url, "postgres", url))
+		body(t, postgresWorld(t))
 	})
+}
+
+func postgresWorld(t *testing.T) *world {
+	t.Helper()
+	url := storetest.Postgres(t)
+	return openWorld(t, url, "postgres", url)
 }
 
 func openWorld(t *testing.T, url, driver, dsn string) *world {

@@ -188,38 +188,5 @@ func (s *Service) validate(ctx context.Context, req any, _ *grpc.UnaryServerInfo
 	return next(ctx, req)
 }
 
-// registrar registers services whose unreadable messages get a proper answer:
-// gRPC's own would be INTERNAL, which is our fault, not the caller's.
-type registrar struct{ grpc.ServiceRegistrar }
-
-func (r registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
-	own := *desc
-	own.Methods = nil
-	for _, m := range desc.Methods {
-		inner := m.Handler
-		m.Handler = func(srv any, ctx context.Context, read func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
-			return inner(srv, ctx, func(v any) error { return unreadable(read(v)) }, i)
-		}
-		own.Methods = append(own.Methods, m)
-	}
-	r.ServiceRegistrar.RegisterService(&own, impl)
-}
-
-func unreadable(err error) error {
-	switch status.Code(err) {
-	case codes.OK:
-		return nil
-	case codes.Internal, codes.InvalidArgument:
-		return Answer(errMalformed).Err()
-	case codes.ResourceExhausted:
-		return Answer(errTooLarge).Err()
-	case codes.Canceled:
-		return Answer(context.Canceled).Err()
-	case codes.DeadlineExceeded:
-		return Answer(context.DeadlineExceeded).Err()
-	}
-	return err
-}
-
 // UnknownMethod answers calls of methods that are not there.
 func UnknownMethod(any, grpc.ServerStream) error { return Answer(errUnknownMethod).Err() }

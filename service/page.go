@@ -67,7 +67,7 @@ func pageSize(req listRequest) int {
 // order or copy of the data is refused.
 func (s *Service) readPlace(ctx context.Context, req listRequest) (at place, err error) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(req.GetPageToken())
-	if err != nil {
+	if err != nil || strings.ContainsAny(req.GetPageToken(), "\r\n") { // which the decoder passes over
 		return at, errPageToken
 	}
 	text, err := s.ring.Open("page", sealed, s.pageOf(ctx, req)...)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -17,7 +18,8 @@ func (s *Service) ServerOptions() []grpc.ServerOption {
 		grpc.ChainUnaryInterceptor(s.Interceptors()...),
 		grpc.StreamInterceptor(s.recoverStream),
 		grpc.UnknownServiceHandler(UnknownMethod),
-		grpc.MaxRecvMsgSize(MaxMessage),
+		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}),
+		grpc.MaxRecvMsgSize(4 * MaxMessage), // the codec refuses what is over MaxMessage, by a proper answer
 		grpc.MaxHeaderListSize(MaxHeaders),
 		grpc.MaxConcurrentStreams(100),
 		grpc.ConnectionTimeout(10 * time.Second),

@@ -134,7 +134,9 @@ func (c *Config) setDefaults() error {
 // Register adds all services to a gRPC server or to the in-process channel.
 // Messages that cannot be read are answered like every other error.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
-	r = registrar{r}
+	if _, ok := r.(*grpc.Server); ok {
+		r = registrar{r}
+	}
 	identityv1.RegisterUserServiceServer(r, s)
 	identityv1.RegisterRoleServiceServer(r, s)
 	identityv1.RegisterServiceAccountServiceServer(r, s)

@@ -198,12 +198,19 @@ func (ch *change) userAnswer(ctx context.Context, u store.User) (*identityv1.Use
 func (s *Service) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest) (*identityv1.ListUsersResponse, error) {
 	org := callOf(ctx).org
 	filter, none, err := s.userFilter(ctx, org, req.GetFilter())
-	if err != nil || none {
-		return &identityv1.ListUsersResponse{}, err
+	if err != nil {
+		return nil, err
 	}
 	page, err := s.openPage(ctx, req, req.GetOrderBy(), "email")
 	if err != nil {
 		return nil, err
+	}
+	if none {
+		resp := &identityv1.ListUsersResponse{}
+		if req.GetWithSummary() {
+			resp.Summary = &identityv1.ListUsersResponse_Summary{}
+		}
+		return resp, nil
 	}
 	users, err := s.store.Users(ctx, org, filter, page)
 	if err != nil {

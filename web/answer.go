@@ -107,22 +107,25 @@ func refuse(w http.ResponseWriter, no *refusal) { writeStatus(w, no.http, no.sta
 
 // gatewayError answers what the gateway reports: errors of the door, which
 // have an ErrorInfo, and its own, whose text is replaced.
-func gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+func (p *port) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {
 		for _, id := range md.HeaderMD.Get("request-id") {
 			w.Header().Set("Request-Id", id)
 		}
 	}
 	st := status.Convert(err)
+	md, _ := metadata.FromOutgoingContext(r.Context())
 	if infoOf(st) == nil {
-		refuse(w, unread(st))
+		no := unread(st)
+		route, _ := runtime.HTTPPathPattern(ctx)
+		p.refused(route, p.sourceOf(r.Context(), md), no)
+		refuse(w, no)
 		return
 	}
 	code := runtime.HTTPStatusFromCode(st.Code())
 	if infoOf(st).GetReason() == identityv1.Error_TOO_LARGE.String() {
 		code = http.StatusRequestEntityTooLarge
 	}
-	md, _ := metadata.FromOutgoingContext(r.Context())
 	writeStatus(w, code, st, strings.Join(md.Get("authorization"), ""))
 }
 

@@ -170,6 +170,9 @@ func describeRPC(rpc protoreflect.MethodDescriptor) (docsRPC, error) {
 	}
 	for _, rt := range own {
 		body := rt.body
+		if body == "*" {
+			body = "all other fields"
+		}
 		if f := rpc.Input().Fields().ByName(protoreflect.Name(body)); f != nil {
 			body = f.JSONName()
 		}
@@ -191,7 +194,7 @@ func accessText(a *identityv1.Access) string {
 	case *identityv1.Access_SelfOr_:
 		text = "a principal about itself, or " + rule.SelfOr.GetPermission()
 	case *identityv1.Access_AnyOf_:
-		text = strings.Join(rule.AnyOf.GetPermissions(), " or ") + ", by kind"
+		text = strings.Join(rule.AnyOf.GetPermissions(), " or ") + " (the rule picks)"
 	}
 	if a.GetAcross() != "" {
 		text += "; in other organizations " + a.GetAcross()

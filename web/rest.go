@@ -41,13 +41,13 @@ type jsonCodec struct{ runtime.JSONPb }
 func (*jsonCodec) ContentType(any) string { return typeJSON }
 
 // newGateway makes the REST mirror. Its requests are made by rest alone.
-func newGateway(svc *service.Service) (http.Handler, error) {
-	conn := &channel{methods: map[string]method{}, door: svc.Interceptors()}
-	svc.Register(conn)
+func (p *port) newGateway() (http.Handler, error) {
+	conn := &channel{methods: map[string]method{}, door: p.svc.Interceptors()}
+	p.svc.Register(conn)
 	none := func(string) (string, bool) { return "", false }
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, codec),
-		runtime.WithErrorHandler(gatewayError),
+		runtime.WithErrorHandler(p.gatewayError),
 		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, _ int) {
 			refuse(w, noSuchPath)
 		}),
@@ -91,7 +91,8 @@ func (p *port) rest(w http.ResponseWriter, r *http.Request) {
 		body, no = readBody(w, r, &rt)
 	}
 	if no != nil {
-		p.refused(r, rt.path, no)
+		from := origin(r)
+		p.refused(rt.path, p.svc.Source(from.Peer, from.Forwarded), no)
 		refuse(w, no)
 		return
 	}
@@ -196,6 +197,15 @@ func peerOf(r *http.Request) *peer.Peer {
 		p.AuthInfo = credentials.TLSInfo{State: *r.TLS}
 	}
 	return p
+}
+
+// sourceOf is the address of the client of a request that rest made.
+func (p *port) sourceOf(ctx context.Context, md metadata.MD) string {
+	client, ok := peer.FromContext(ctx)
+	if !ok {
+		return ""
+	}
+	return p.svc.Source(client.Addr.String(), md.Get("x-forwarded-for"))
 }
 
 // address is a net.Addr that is not TCP.

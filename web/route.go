@@ -140,12 +140,15 @@ func splitPath(u *url.URL) (segments []string, action string, no *refusal) {
 	if i := strings.LastIndexByte(*last, ':'); i >= 0 {
 		*last, action = (*last)[:i], (*last)[i+1:]
 	}
+	if *last == "" {
+		return nil, "", noSuchPath
+	}
 	return segments, action, nil
 }
 
 func (rt *route) matches(segments []string, action string) bool {
 	return rt.action == action && slices.EqualFunc(rt.segments, segments, func(want, got string) bool {
-		return want == got || want == "" && got != ""
+		return want == got || want == ""
 	})
 }
 

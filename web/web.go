@@ -63,7 +63,7 @@ func New(cfg Config) (http.Handler, error) {
 	if p.routes, err = readRoutes(); err != nil {
 		return nil, err
 	}
-	if p.gateway, err = newGateway(p.svc); err != nil {
+	if p.gateway, err = p.newGateway(); err != nil {
 		return nil, err
 	}
 	p.fixed = p.endpoints()
@@ -175,10 +175,13 @@ func (p *port) recovered(w http.ResponseWriter) {
 
 // refused notes a request that did not reach the door: neither its path nor
 // anything else that a secret could have slipped into.
-func (p *port) refused(r *http.Request, route string, no *refusal) {
-	from := origin(r)
-	p.log.Info("refused", "route", route, "status", no.http, "reason", no.reason.String(), "text", no.text,
-		"source", p.svc.Source(from.Peer, from.Forwarded))
+func (p *port) refused(route, source string, no *refusal) {
+	level := slog.LevelInfo
+	if no == broken {
+		level = slog.LevelError
+	}
+	p.log.Log(context.Background(), level, "refused", "route", route, "status", no.http, "reason", no.reason.String(),
+		"text", no.text, "source", source)
 }
 
 // origin is what the rules may know about where a request comes from.

@@ -1,0 +1,210 @@
+package store_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// What may stand in a query beside constants, by function: parts that are
+// picked out of constants, and texts that such a part was put into.
+var allowedParts = map[string][]string{
+	"Users":           {"w.String()", "order", "userOrders[]"}, // order is p.keyset's
+	"ServiceAccounts": {"w.String()", "order", "accountOrders[]"},
+	"Events":          {"w.String()"},
+	"CountEvents":     {"w.String()"},
+	"CountUsers":      {"w.String()"}, "CountServiceAccounts": {"w.String()"},
+	"keyset":           {"after"},       // made of column, an entry of userOrders or accountOrders
+	"Touch":            {"table"},       // an entry of a map of constants
+	"HasAdministrator": {"query"},       // sqlx.In of a constant
+	"Sweep":            {"s.statement"}, // an entry of a list of constants
+	"tunePostgres":     {"statement"},
+	// The helpers themselves.
+	"one": {"query"}, "all": {"query"}, "in": {"query"}, "exec": {"query"}, "must": {"query"}, "insert": {"query"}, "and": {"condition"}, "newWhere": {"condition"},
+}
+
+// queries are the functions that take a query, and which argument it is.
+var queries = map[string]int{
+	"one": 2, "all": 2, "in": 2, "exec": 1, "must": 1, "insert": 1, "In": 0, "newWhere": 0, "and": 1, "keyset": 1,
+	"GetContext": 2, "SelectContext": 2, "ExecContext": 1, "NamedExecContext": 1,
+}
+
+// transactions are the ways to write that only store.go and migrate.go may take.
+var transactions = regexp.MustCompile(`^(Must)?(Begin|Exec|NamedExec|Prepare|PrepareNamed)(x|Tx|Txx|Context|xContext)?$`)
+
+var writesRows = regexp.MustCompile(`(?i)\b(INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|REPLACE\s+INTO|TRUNCATE|CREATE|ALTER|DROP)\b`)
+
+type lint struct {
+	t         *testing.T
+	files     *token.FileSet
+	constants map[string]bool
+}
+
+// TestSQL_IN01: every query is a text of this package, and rows are written in
+// explicit transactions only.
+func TestSQL_IN01(t *testing.T) {
+	l := lint{t, token.NewFileSet(), map[string]bool{}}
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(l.files, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+		l.collect(file)
+	}
+	checked := 0
+	for i, file := range files {
+		for _, decl := range file.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Body != nil {
+				checked += l.queries(fn)
+				l.writes(fn)
+				l.transactions(fn, l.files.Position(files[i].Pos()).Filename)
+			}
+		}
+	}
+	if checked < 50 {
+		t.Errorf("only %d queries were found: the test looks in the wrong place", checked)
+	}
+}
+
+// collect notes the constants of the package.
+func (l lint) collect(file *ast.File) {
+	for _, decl := range file.Decls {
+		if gen, ok := decl.(*ast.GenDecl); ok && gen.Tok == token.CONST {
+			for _, spec := range gen.Specs {
+				for _, name := range spec.(*ast.ValueSpec).Names {
+					l.constants[name.Name] = true
+				}
+			}
+		}
+	}
+}
+
+// queries checks the text of each query in a function.
+func (l lint) queries(fn *ast.FuncDecl) (checked int) {
+	ast.Inspect(fn.Body, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		at, ok := queries[called(call)]
+		if !ok || len(call.Args) <= at {
+			return true
+		}
+		checked++
+		if part := l.foreign(call.Args[at], allowedParts[fn.Name.Name]); part != "" {
+			l.t.Errorf("%s: the query has %s in it, which is no constant of this package", l.files.Position(call.Pos()), part)
+		}
+		return true
+	})
+	return checked
+}
+
+// foreign names the first part of a text that is neither constant nor allowed.
+func (l lint) foreign(e ast.Expr, allowed []string) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		return ""
+	case *ast.BinaryExpr:
+		if part := l.foreign(e.X, allowed); part != "" {
+			return part
+		}
+		return l.foreign(e.Y, allowed)
+	case *ast.ParenExpr:
+		return l.foreign(e.X, allowed)
+	case *ast.Ident:
+		if l.constants[e.Name] {
+			return ""
+		}
+	case *ast.CallExpr:
+		if called(e) == "Rebind" { // puts the placeholders of the database in
+			return l.foreign(e.Args[0], allowed)
+		}
+	}
+	if text := source(e); !slices.Contains(allowed, text) {
+		return text
+	}
+	return ""
+}
+
+// writes fails for SQL that writes in what only reads: methods of Reads and
+// Store, but for what they hand to a transaction.
+func (l lint) writes(fn *ast.FuncDecl) {
+	if fn.Recv == nil || (receiver(fn) != "Reads" && receiver(fn) != "Store") {
+		return
+	}
+	ast.Inspect(fn.Body, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return !inTransaction(n)
+		case *ast.BasicLit:
+			if text, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING && writesRows.MatchString(text) {
+				l.t.Errorf("%s: %s.%s writes: that belongs to Tx or ShortTx", l.files.Position(n.Pos()), receiver(fn), fn.Name.Name)
+			}
+		}
+		return true
+	})
+}
+
+// inTransaction tells whether a function literal is given a transaction.
+func inTransaction(f *ast.FuncLit) bool {
+	return slices.ContainsFunc(f.Type.Params.List, func(p *ast.Field) bool {
+		return slices.Contains([]string{"*Tx", "*ShortTx", "writes"}, source(p.Type))
+	})
+}
+
+// transactions fails for transactions and statements that go past store.go.
+func (l lint) transactions(fn *ast.FuncDecl, file string) {
+	if file == "store.go" || file == "migrate.go" {
+		return
+	}
+	ast.Inspect(fn.Body, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok && transactions.MatchString(called(call)) {
+			l.t.Errorf("%s: %s: only store.go begins transactions and runs statements", l.files.Position(call.Pos()), called(call))
+		}
+		return true
+	})
+}
+
+func called(call *ast.CallExpr) string {
+	switch f := call.Fun.(type) {
+	case *ast.SelectorExpr:
+		return f.Sel.Name
+	case *ast.Ident:
+		return f.Name
+	}
+	return ""
+}
+
+func receiver(fn *ast.FuncDecl) string { return strings.TrimPrefix(source(fn.Recv.List[0].Type), "*") }
+
+// source is the text of a short expression.
+func source(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return source(e.X) + "." + e.Sel.Name
+	case *ast.CallExpr:
+		return source(e.Fun) + "()"
+	case *ast.IndexExpr:
+		return source(e.X) + "[]"
+	case *ast.StarExpr:
+		return "*" + source(e.X)
+	}
+	return "an expression"
+}
