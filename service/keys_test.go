@@ -148,3 +148,33 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 	t.Errorf("never: %s", what)
 }
+
+func TestBatchCheck(t *testing.T) {
+	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
+		org := w.NewOrg()
+		m := w.NewMachine(org.Admin.Token, "", servicetest.Agent)
+		stranger := w.NewMachine(w.NewOrg().Admin.Token, "", servicetest.Agent)
+		ask := func(ids ...string) *identityv1.BatchCheckPermissionsRequest {
+			req := &identityv1.BatchCheckPermissionsRequest{}
+			for _, id := range ids {
+				req.Checks = append(req.Checks, &identityv1.BatchCheckPermissionsRequest_Check{PrincipalId: id, Permission: "agents.report"})
+			}
+			return req
+		}
+		resp, err := w.Roles.BatchCheckPermissions(w.As(org.Admin.Token), ask(m.GetId(), "", org.Admin.GetId()))
+		if err != nil || len(resp.GetAllowed()) != 3 || !resp.GetAllowed()[0] || !resp.GetAllowed()[2] {
+			t.Errorf("%v, %v", resp, err)
+		}
+		token := w.Token(m, "")
+		if resp, err = w.Roles.BatchCheckPermissions(w.As(token), ask("", m.GetId())); err != nil || !resp.GetAllowed()[1] {
+			t.Errorf("about itself: %v, %v", resp, err)
+		}
+		_, err = w.Roles.BatchCheckPermissions(w.As(token), ask("", m.GetId(), org.Admin.GetId()))
+		servicetest.Refused(t, err, codes.PermissionDenied, identityv1.Error_PERMISSION_DENIED)
+		_, err = w.Roles.BatchCheckPermissions(w.As(org.Admin.Token), ask("", m.GetId(), stranger.GetId()))
+		servicetest.Refused(t, err, codes.NotFound, identityv1.Error_NOT_FOUND)
+		many := make([]string, 1001)
+		_, err = w.Roles.BatchCheckPermissions(w.As(token), ask(many...))
+		servicetest.Refused(t, err, codes.InvalidArgument, identityv1.Error_INVALID_FIELDS)
+	})
+}

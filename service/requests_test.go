@@ -67,6 +67,14 @@ var requests = map[string]request{
 	"OrganizationService.GetOrganization": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.GetOrganizationRequest{Id: a.GetId()}
 	}},
+	"RoleService.Authorize": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.AuthorizeRequest{AccessToken: a.user.Token, Permission: "agents.read"}
+	}},
+	"RoleService.BatchCheckPermissions": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.BatchCheckPermissionsRequest{Checks: []*identityv1.BatchCheckPermissionsRequest_Check{
+			{PrincipalId: a.user.GetId(), Permission: "agents.read"}, {PrincipalId: a.machine.GetId(), Permission: "agents.read"},
+		}}
+	}},
 	"RoleService.CheckPermission": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.CheckPermissionRequest{PrincipalId: a.user.GetId(), Permission: "agents.read"}
 	}},
@@ -125,6 +133,13 @@ var requests = map[string]request{
 			},
 			OrderBy: "display_name", WithSummary: true,
 		}
+	}},
+	"ServiceAccountService.RevokeToken": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.RevokeTokenRequest{Token: w.Tokens(a.user.GetEmail(), a.user.Password).GetAccessToken()}
+	}},
+	"ServiceAccountService.RevokeTokens": {make: func(w *world, a *tenant) proto.Message {
+		session := w.Tokens(a.user.GetEmail(), a.user.Password).GetSessionId()
+		return &identityv1.RevokeTokensRequest{Id: a.user.GetId(), Only: &identityv1.RevokeTokensRequest_SessionId{SessionId: session}}
 	}},
 	"SessionService.Refresh": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.RefreshRequest{RefreshToken: w.Tokens(a.user.GetEmail(), a.user.Password).GetRefreshToken()}

@@ -230,7 +230,7 @@ func TestOrganizationRequired_AC02(t *testing.T) {
 		tokens := map[string]string{
 			"all":                       w.Token(everything, ""),
 			"one system permission":     w.Token(account(append(slices.Clone(ordinary), "system.permissions.write")...), ""),
-			"scoped to others than its": w.Token(everything, "platform.users.read platform.users.write platform.roles.read platform.serviceaccounts.read platform.serviceaccounts.write platform.events.read platform.access.check"),
+			"scoped to others than its": w.Token(everything, "platform.users.read platform.users.write platform.roles.read platform.serviceaccounts.read platform.serviceaccounts.write platform.events.read platform.access.check platform.tokens.write"),
 		}
 		for name, token := range tokens {
 			me := must[*identityv1.GetMeResponse](t)(w.Users.GetMe(w.As(token), &identityv1.GetMeRequest{})).GetServiceAccount()

@@ -79,6 +79,8 @@ func translatePostgres(err *pq.Error) error {
 		return fmt.Errorf("%w: %w", ErrInUse, err)
 	case "57014": // query_canceled: our context ended, or the statement timeout struck
 		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+	case "0A000": // cached plan must not change result type: a migration ran; the next call prepares anew
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case "55P03": // lock_not_available
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
@@ -87,6 +89,12 @@ func translatePostgres(err *pq.Error) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
+}
+
+// isStalePlan tells whether a statement was prepared for a schema that has changed since.
+func isStalePlan(err error) bool {
+	var pg *pq.Error
+	return errors.As(err, &pg) && pg.Code == "0A000"
 }
 
 func translateSQLite(err *sqlite.Error) error {

@@ -49,6 +49,13 @@ func (s *statements) get(ctx context.Context, query string, inTx bool) (*sqlx.St
 	return keep(s, s.plain, query, func() (*sqlx.Stmt, error) { return s.db.PreparexContext(ctx, s.db.Rebind(query)) })
 }
 
+// forget drops a statement whose plan no longer fits the schema.
+func (s *statements) forget(query string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.plain, query)
+}
+
 // getNamed is get for a statement whose parameters are named after columns,
 // which only transactions have.
 func (s *statements) getNamed(query string) *sqlx.NamedStmt {

@@ -72,7 +72,10 @@ func (r Reads) one(ctx context.Context, dest any, query string, args ...any) err
 	switch {
 	case err != nil:
 	case stmt != nil:
-		err = stmt.GetContext(ctx, dest, args...)
+		if err = stmt.GetContext(ctx, dest, args...); isStalePlan(err) && r.tx == nil {
+			r.prepared.forget(query)
+			err = r.h.GetContext(ctx, dest, r.h.Rebind(query), args...)
+		}
 	default:
 		err = r.h.GetContext(ctx, dest, r.h.Rebind(query), args...)
 	}
@@ -95,7 +98,10 @@ func (r Reads) all(ctx context.Context, dest any, query string, args ...any) err
 	switch {
 	case err != nil:
 	case stmt != nil:
-		err = stmt.SelectContext(ctx, dest, args...)
+		if err = stmt.SelectContext(ctx, dest, args...); isStalePlan(err) && r.tx == nil {
+			r.prepared.forget(query)
+			err = r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...)
+		}
 	default:
 		err = r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...)
 	}
