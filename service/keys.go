@@ -1,10 +1,12 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -98,11 +100,17 @@ func (s *Service) tendKeys(ctx context.Context) error {
 // rotationDue tells whether the newest key has been in use for long enough
 // that the next one has to be published.
 func rotationDue(rows []store.SigningKey, now time.Time) bool {
-	var newest store.Micros
+	return !newestKey(rows).Use.Time().Add(rotateEvery - publishAhead).After(now)
+}
+
+// newestKey is the key that comes into use last.
+func newestKey(rows []store.SigningKey) (newest store.SigningKey) {
 	for _, row := range rows {
-		newest = max(newest, row.Use)
+		if row.Use >= newest.Use {
+			newest = row
+		}
 	}
-	return !newest.Time().Add(rotateEvery - publishAhead).After(now)
+	return newest
 }
 
 // Keys works on the signing keys of a database, under the lock of the platform
@@ -131,17 +139,27 @@ func (k Keys) rotate(ctx context.Context, use time.Time, due func([]store.Signin
 		if err != nil || !due(rows, k.Now()) { // another replica was first
 			return err
 		}
-		for _, row := range rows {
-			if row.Expires == 0 {
-				if err := t.ExpireSigningKey(ctx, row.ID, store.At(use.Add(keepAfter))); err != nil {
-					return err
-				}
-			}
+		if key, err = k.add(ctx, t, org, use); err != nil {
+			return err
 		}
-		key, err = k.add(ctx, t, org, use)
-		return err
+		return expireFollowed(ctx, t, append(rows, key))
 	})
 	return key, err
+}
+
+// expireFollowed says of every key that another one follows in use, that it is
+// kept until the last token it can sign is over.
+func expireFollowed(ctx context.Context, t *store.Tx, keys []store.SigningKey) error {
+	slices.SortStableFunc(keys, func(a, b store.SigningKey) int { return cmp.Compare(a.Use, b.Use) })
+	for i := range len(keys) - 1 {
+		if keys[i].Expires != 0 {
+			continue
+		}
+		if err := t.ExpireSigningKey(ctx, keys[i].ID, store.At(keys[i+1].Use.Time().Add(keepAfter))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Revoke ends a key: no token that it signed is accepted any more. Where it
@@ -156,6 +174,11 @@ func (k Keys) Revoke(ctx context.Context, id string) error {
 		rows, err := t.SigningKeys(ctx)
 		if err != nil {
 			return err
+		}
+		if newest := newestKey(rows); newest.Expires != 0 && !ended(newest.Expires, now) {
+			if err := t.ExpireSigningKey(ctx, newest.ID, 0); err != nil { // the one that was to follow it is gone
+				return err
+			}
 		}
 		for _, row := range rows {
 			if row.Use <= now && !ended(row.Expires, now) {

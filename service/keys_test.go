@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"crypto/rand"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/servicetest"
+	"github.com/bizmetry/identity/store"
 )
 
 func keysOf(w *servicetest.World) service.Keys {
@@ -177,4 +179,37 @@ func TestBatchCheck(t *testing.T) {
 		_, err = w.Roles.BatchCheckPermissions(w.As(token), ask(many...))
 		servicetest.Refused(t, err, codes.InvalidArgument, identityv1.Error_INVALID_FIELDS)
 	})
+}
+
+// A rotation in a hurry while another key waits for its time: every key lasts
+// until the tokens are over that it can sign.
+func TestKeys_RotateNowWhileOneWaits(t *testing.T) {
+	w := servicetest.SQLite(t)
+	for _, atOnce := range []bool{false, true} {
+		if _, err := keysOf(w).Rotate(t.Context(), atOnce); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := w.Store.SigningKeys(t.Context())
+	if err != nil || len(rows) != 3 {
+		t.Fatalf("%d keys, %v", len(rows), err)
+	}
+	slices.SortFunc(rows, func(a, b store.SigningKey) int { return int(a.Use - b.Use) })
+	for i, row := range rows[:2] {
+		if end := rows[i+1].Use.Time().Add(time.Hour); row.Expires == 0 || row.Expires.Time().Before(end) {
+			t.Errorf("key %d ends %v, before its tokens at %v", i, row.Expires.Time(), end)
+		}
+	}
+	if rows[2].Expires != 0 {
+		t.Error("the last key ends")
+	}
+	if err := keysOf(w).Revoke(t.Context(), rows[2].ID); err != nil {
+		t.Fatal(err)
+	}
+	if rows, err = w.Store.SigningKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(rows, func(k store.SigningKey) bool { return k.Expires == 0 }) {
+		t.Error("after the one that waited is revoked, every key ends")
+	}
 }

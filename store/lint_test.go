@@ -21,12 +21,12 @@ var allowedParts = map[string][]string{
 	"CountEvents":     {"w.String()"},
 	"CountUsers":      {"w.String()"}, "CountServiceAccounts": {"w.String()"},
 	"keyset":           {"after"},       // made of column, an entry of userOrders or accountOrders
-	"Touch":            {"table"},       // an entry of a map of constants
 	"HasAdministrator": {"query"},       // sqlx.In of a constant
 	"Sweep":            {"s.statement"}, // an entry of a list of constants
 	"tunePostgres":     {"statement"},
 	// The helpers themselves.
-	"one": {"query"}, "all": {"query"}, "in": {"query"}, "exec": {"query"}, "must": {"query"}, "insert": {"query"}, "and": {"condition"}, "newWhere": {"condition"},
+	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "exec": {"query", "args"}, "must": {"query"},
+	"insert": {"query", "row"}, "insertAll": {"query"}, "and": {"condition"}, "newWhere": {"condition"},
 }
 
 // queries are the functions that take a query, and which argument it is.
@@ -84,14 +84,32 @@ func TestSQL_IN01(t *testing.T) {
 // collect notes the constants of the package.
 func (l lint) collect(file *ast.File) {
 	for _, decl := range file.Decls {
-		if gen, ok := decl.(*ast.GenDecl); ok && gen.Tok == token.CONST {
-			for _, spec := range gen.Specs {
-				for _, name := range spec.(*ast.ValueSpec).Names {
-					l.constants[name.Name] = true
-				}
+		gen, ok := decl.(*ast.GenDecl)
+		if !ok || (gen.Tok != token.CONST && gen.Tok != token.VAR) {
+			continue
+		}
+		for _, spec := range gen.Specs {
+			for i, name := range spec.(*ast.ValueSpec).Names {
+				l.constants[name.Name] = gen.Tok == token.CONST || isTable(spec.(*ast.ValueSpec), i)
 			}
 		}
 	}
+}
+
+// isTable tells whether a variable is a map whose values are string literals.
+func isTable(spec *ast.ValueSpec, i int) bool {
+	if i >= len(spec.Values) {
+		return false
+	}
+	table, ok := spec.Values[i].(*ast.CompositeLit)
+	return ok && !slices.ContainsFunc(table.Elts, func(e ast.Expr) bool {
+		pair, ok := e.(*ast.KeyValueExpr)
+		if !ok {
+			return true
+		}
+		_, literal := pair.Value.(*ast.BasicLit)
+		return !literal
+	})
 }
 
 // queries checks the text of each query in a function.
@@ -128,6 +146,10 @@ func (l lint) foreign(e ast.Expr, allowed []string) string {
 		return l.foreign(e.X, allowed)
 	case *ast.Ident:
 		if l.constants[e.Name] {
+			return ""
+		}
+	case *ast.IndexExpr: // a query of each kind of principal
+		if name, ok := e.X.(*ast.Ident); ok && l.constants[name.Name] {
 			return ""
 		}
 	case *ast.CallExpr:
@@ -169,7 +191,7 @@ func inTransaction(f *ast.FuncLit) bool {
 
 // transactions fails for transactions and statements that go past store.go.
 func (l lint) transactions(fn *ast.FuncDecl, file string) {
-	if file == "store.go" || file == "migrate.go" {
+	if file == "store.go" || file == "statements.go" || file == "migrate.go" {
 		return
 	}
 	ast.Inspect(fn.Body, func(n ast.Node) bool {

@@ -24,7 +24,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.Up(ctx); err != nil {
+	if err := s.up(ctx, p); err != nil {
 		return fmt.Errorf("migrate: %w", translate(err))
 	}
 	return s.Short(ctx, func(t *ShortTx) error {
@@ -33,6 +33,23 @@ func (s *Store) Migrate(ctx context.Context) error {
 			ON CONFLICT DO NOTHING`, uuid.NewString(), At(time.Now()))
 		return err
 	})
+}
+
+// up runs the migrations. PostgreSQL has a lock for it; on SQLite whoever
+// came second fails at what the first one did, and looks again.
+func (s *Store) up(ctx context.Context, p *goose.Provider) error {
+	const tries = 10
+	for try := 1; ; try++ {
+		_, err := p.Up(ctx)
+		if err == nil || s.dialect != "sqlite" || try == tries {
+			return err
+		}
+		select {
+		case <-time.After(time.Duration(try) * 20 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Pending tells how many migrations are still to be done, without doing any.

@@ -121,7 +121,7 @@ func postgresDSN(text string) (string, error) {
 	switch {
 	case mode == "":
 		return "", errors.New("the database URL must name an sslmode: verify-full, or disable for this machine")
-	case mode != "verify-full" && mode != "verify-ca" && !onThisMachine(u.Hostname(), q.Get("host")):
+	case mode != "verify-full" && mode != "verify-ca" && !onThisMachine(u.Host, q["host"], q["hostaddr"]):
 		return "", fmt.Errorf("sslmode=%s does not verify the database's certificate: use verify-full", mode)
 	}
 	for name, value := range map[string]string{
@@ -139,14 +139,27 @@ func postgresDSN(text string) (string, error) {
 	return u.String(), nil
 }
 
-// onThisMachine tells whether every host is a Unix socket or loopback.
-func onThisMachine(hosts ...string) bool {
-	named := slices.DeleteFunc(hosts, func(h string) bool { return h == "" })
-	for _, h := range named {
-		ip := net.ParseIP(h)
-		if !strings.HasPrefix(h, "/") && h != "localhost" && (ip == nil || !ip.IsLoopback()) {
+// onThisMachine tells whether every host that the driver could try, of the
+// list before the path and of the parameters host and hostaddr, is a Unix
+// socket or loopback.
+func onThisMachine(authority string, params ...[]string) bool {
+	named := 0
+	for part := range strings.SplitSeq(authority, ",") {
+		host, _, err := net.SplitHostPort(part)
+		if err != nil {
+			host = strings.Trim(part, "[]")
+		}
+		params = append(params, []string{host})
+	}
+	for _, host := range strings.Split(strings.Join(slices.Concat(params...), ","), ",") {
+		if host == "" {
+			continue
+		}
+		named++
+		ip := net.ParseIP(host)
+		if !strings.HasPrefix(host, "/") && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			return false
 		}
 	}
-	return len(named) > 0
+	return named > 0
 }

@@ -79,11 +79,12 @@ func (r Reads) PersonStanding(ctx context.Context, org, user, session string) (s
 	return s, err
 }
 
-// principalTable holds the rows of each kind.
-var principalTable = map[string]string{KindUser: "users", KindServiceAccount: "service_accounts"}
+var touches = map[string]string{
+	KindUser:           `UPDATE users SET version = version + 1, update_time = ? WHERE organization_id = ? AND id = ?`,
+	KindServiceAccount: `UPDATE service_accounts SET version = version + 1, update_time = ? WHERE organization_id = ? AND id = ?`,
+}
 
 // Touch raises the version of a principal whose grants changed.
 func (t *Tx) Touch(ctx context.Context, p Principal, at Micros) error {
-	return t.must(ctx, `UPDATE `+principalTable[p.Kind]+` SET version = version + 1, update_time = ? WHERE organization_id = ? AND id = ?`,
-		at, p.Org, p.ID)
+	return t.must(ctx, touches[p.Kind], at, p.Org, p.ID)
 }

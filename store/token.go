@@ -29,6 +29,10 @@ func (t *Tx) EndTokens(ctx context.Context, org, credential string, now Micros) 
 
 // EndEpoch ends everything that was issued to a principal.
 func (t *Tx) EndEpoch(ctx context.Context, p Principal, epoch, now Micros) error {
-	return t.must(ctx, `UPDATE `+principalTable[p.Kind]+` SET epoch = ?, version = version + 1, update_time = ?
-		WHERE organization_id = ? AND id = ?`, epoch, now, p.Org, p.ID)
+	return t.must(ctx, epochEnds[p.Kind], epoch, now, p.Org, p.ID)
+}
+
+var epochEnds = map[string]string{
+	KindUser:           `UPDATE users SET epoch = ?, version = version + 1, update_time = ? WHERE organization_id = ? AND id = ?`,
+	KindServiceAccount: `UPDATE service_accounts SET epoch = ?, version = version + 1, update_time = ? WHERE organization_id = ? AND id = ?`,
 }

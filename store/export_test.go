@@ -1,0 +1,9 @@
+package store
+
+import "github.com/jmoiron/sqlx"
+
+// Pools are the connections that write and those that read.
+func (s *Store) Pools() (write, read *sqlx.DB) { return s.write, s.read }
+
+// QueueLimit is how many changes of one organization may be under way or wait.
+const QueueLimit = inFlight + maxWaiting
