@@ -22,6 +22,7 @@ type method struct {
 	self    protoreflect.FieldDescriptor // the field that self_or names
 	retry   protoreflect.FieldDescriptor // request_id
 	atLeast protoreflect.FieldDescriptor // at_least
+	foreign bool                         // not of the contract: its errors are its own
 	masked  bool                         // has an update mask: fields may be left out
 }
 
@@ -33,7 +34,7 @@ const contract = "bizmetry.identity.v1"
 // only gRPC's own health check, which is public.
 func readMethods() (map[string]*method, error) {
 	health := &method{
-		name: grpc_health_v1.Health_Check_FullMethodName, request: (&grpc_health_v1.HealthCheckRequest{}).ProtoReflect().Descriptor(),
+		name: grpc_health_v1.Health_Check_FullMethodName, foreign: true, request: (&grpc_health_v1.HealthCheckRequest{}).ProtoReflect().Descriptor(),
 		access: &identityv1.Access{Rule: &identityv1.Access_Public{Public: true}},
 	}
 	methods := map[string]*method{health.name: health}

@@ -105,7 +105,9 @@ func TestAuthorize_AC01(t *testing.T) {
 			}
 		})
 	}
-	if c := (&Service{methods: map[string]*method{}, rand: systemRand, now: time.Now}).enter(t.Context(), "/nobody.Knows/It"); c.method.anonymous() || c.method.access != nil {
+	c := &call{method: &method{name: "unknown"}}
+	(&Service{methods: map[string]*method{}, rand: systemRand, now: time.Now}).enter(t.Context(), c, "/nobody.Knows/It")
+	if c.method.anonymous() || c.method.access != nil {
 		t.Errorf("an unknown method is %+v", c.method)
 	}
 }

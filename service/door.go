@@ -38,9 +38,7 @@ func (s *Service) Interceptors() []grpc.UnaryServerInterceptor {
 // and the metrics. It sees the cause of an error; the client sees the answer.
 func (s *Service) observe(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
 	start := time.Now()
-	c := s.enter(ctx, info.FullMethod)
-	ctx = context.WithValue(ctx, callKey{}, c)
-	_ = grpc.SetHeader(ctx, metadata.Pairs("request-id", c.requestID)) // fails only where there is no client to tell
+	c := &call{method: &method{name: "unknown"}}
 	defer func() {
 		if r := recover(); r != nil {
 			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
@@ -48,6 +46,9 @@ func (s *Service) observe(ctx context.Context, req any, info *grpc.UnaryServerIn
 		}
 		s.note(ctx, c, err, time.Since(start))
 	}()
+	s.enter(ctx, c, info.FullMethod)
+	ctx = context.WithValue(ctx, callKey{}, c)
+	_ = grpc.SetHeader(ctx, metadata.Pairs("request-id", c.requestID)) // fails only where there is no client to tell
 	return next(ctx, req)
 }
 
@@ -78,11 +79,11 @@ func (s *Service) note(ctx context.Context, c *call, err error, took time.Durati
 // answer turns what the rules return into what clients see.
 func (s *Service) answer(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	resp, err := next(ctx, req)
-	if err != nil {
+	if err != nil && !callOf(ctx).method.foreign {
 		callOf(ctx).cause = err
 		return nil, Answer(err).Err()
 	}
-	return resp, nil
+	return resp, err
 }
 
 // limitTime caps the deadline, and refuses what has no time left.

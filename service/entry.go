@@ -11,10 +11,9 @@ import (
 )
 
 // enter notes what the transport knows about a call.
-func (s *Service) enter(ctx context.Context, fullMethod string) *call {
-	c := &call{method: s.methods[fullMethod], requestID: s.newID()}
-	if c.method == nil {
-		c.method = &method{name: "unknown"}
+func (s *Service) enter(ctx context.Context, c *call, fullMethod string) {
+	if m := s.methods[fullMethod]; m != nil {
+		c.method = m
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	if agent := md.Get("user-agent"); len(agent) > 0 {
@@ -23,7 +22,7 @@ func (s *Service) enter(ctx context.Context, fullMethod string) *call {
 	if p, ok := peer.FromContext(ctx); ok {
 		c.source = s.Source(p.Addr.String(), md.Get("x-forwarded-for"))
 	}
-	return c
+	c.requestID = s.newID()
 }
 
 // Source is the address of the client: the peer's, or where the peer is a

@@ -183,7 +183,12 @@ func (s *Service) flush(ctx context.Context) {
 func (s *Service) tried(ctx context.Context, what string, work func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := work(ctx); err != nil && ctx.Err() == nil {
+	err := work(ctx)
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, store.ErrUnavailable):
+		s.log.Warn("background work waits for the database", "what", what, "error", err.Error())
+	default:
 		s.log.Error("background work failed", "what", what, "error", err.Error())
 	}
 }

@@ -46,6 +46,9 @@ func (s *Service) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*i
 		return nil, errCredentials
 	}
 	tokens, err := s.startSession(ctx, u, org, throttle)
+	if errors.Is(err, errToken) { // disabled, or given another password, in this very moment
+		err = errCredentials
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	neturl "net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -79,6 +80,9 @@ func (p *wiretap) carry(client net.Conn, address string) {
 	}
 }
 
+// background is how the statements of the feed begin, which runs beside the calls.
+var background = []string{"SELECT organization_id, event_seq FROM organization_clock", "SELECT CAST(pg_notify("}
+
 // note keeps the text of a Query, and of a Parse behind the statement's name.
 func (p *wiretap) note(kind byte, body []byte) {
 	text := string(body)
@@ -90,9 +94,13 @@ func (p *wiretap) note(kind byte, body []byte) {
 		return
 	}
 	text, _, _ = strings.Cut(text, "\x00")
+	text = strings.Join(strings.Fields(text), " ")
+	if slices.ContainsFunc(background, func(begin string) bool { return strings.HasPrefix(text, begin) }) {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.statements = append(p.statements, strings.Join(strings.Fields(text), " "))
+	p.statements = append(p.statements, text)
 }
 
 // take returns what was said since the last time.

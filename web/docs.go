@@ -203,11 +203,11 @@ func accessText(a *identityv1.Access) string {
 }
 
 // describeTypes describes messages and enums with what is nested in them, but
-// for requests, which stand with their RPCs.
+// for requests, which stand with their RPCs, and messages that only hold an enum.
 func describeTypes(ms protoreflect.MessageDescriptors, es protoreflect.EnumDescriptors, requests map[protoreflect.FullName]bool) (types []docsType) {
 	for i := range ms.Len() {
 		m := ms.Get(i)
-		if !requests[m.FullName()] && m.Fields().Len() > 0 {
+		if !requests[m.FullName()] && (m.Fields().Len() > 0 || m.Enums().Len() == 0) {
 			types = append(types, docsType{shortName(m), commentOf(m), describeFields(m)})
 		}
 		types = append(types, describeTypes(m.Messages(), m.Enums(), requests)...)

@@ -42,7 +42,8 @@ func TestMetadata_MD(t *testing.T) {
 				}
 			}
 			for name, path := range map[string]string{
-				"token_endpoint": "/oauth2/token", "introspection_endpoint": "/oauth2/introspect", "jwks_uri": "/.well-known/jwks.json",
+				"token_endpoint": "/oauth2/token", "introspection_endpoint": "/oauth2/introspect", "revocation_endpoint": "/oauth2/revoke",
+				"jwks_uri": "/.well-known/jwks.json",
 			} {
 				if common[name] != strings.TrimSuffix(issued, "/")+path {
 					t.Errorf("MD-01: %s is %v", name, common[name])
@@ -55,6 +56,7 @@ func TestMetadata_MD(t *testing.T) {
 				"grant_types_supported": "[client_credentials]", "response_types_supported": "[]",
 				"token_endpoint_auth_methods_supported":         "[client_secret_basic client_secret_post]",
 				"introspection_endpoint_auth_methods_supported": "[client_secret_basic client_secret_post Bearer]",
+				"revocation_endpoint_auth_methods_supported":    "[client_secret_basic client_secret_post]",
 				"subject_types_supported":                       "[public]", "id_token_signing_alg_values_supported": "[ES256]",
 			} {
 				if got := fmt.Sprint(openID[name]); got != want {
@@ -236,6 +238,7 @@ func TestCanaries_LG02(t *testing.T) {
 		s.form("/oauth2/token", grant, "Authorization", "Basic "+c+"basic"),
 		s.form("/oauth2/token", grant, "Authorization", basic(c+"a", c+"b")),
 		s.form("/oauth2/introspect", "token="+c+"subject", "Authorization", "Bearer "+c+"bearer"),
+		s.form("/oauth2/revoke", "token="+c+"ended&token_type_hint="+c+"hint", "Authorization", "Bearer "+c+"bearer"),
 		s.send("GET", "/panic", ""),
 	}
 	for _, a := range answers {

@@ -61,10 +61,16 @@ func (l *lines) last() map[string]any {
 
 func newSite(t *testing.T, options ...func(*service.Config)) *site {
 	t.Helper()
+	return newSiteOn(t, storetest.SQLite(t), options...)
+}
+
+// newSiteOn makes a site on a database.
+func newSiteOn(t *testing.T, database string, options ...func(*service.Config)) *site {
+	t.Helper()
 	log := &lines{}
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	options = append([]func(*service.Config){func(c *service.Config) { c.Log = logger }}, options...)
-	w := servicetest.New(t, storetest.SQLite(t), options...)
+	w := servicetest.New(t, database, options...)
 	handler, err := web.New(web.Config{Service: w.Service, Log: logger, Now: w.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +222,8 @@ func checkAlways(t *testing.T, a answer) {
 
 func checkError(t *testing.T, where string, a answer) {
 	t.Helper()
-	if path := a.Request.URL.Path; strings.HasSuffix(path, "/oauth2/token") || strings.HasSuffix(path, "/oauth2/introspect") {
+	path := a.Request.URL.Path
+	if strings.HasSuffix(path, "/oauth2/token") || strings.HasSuffix(path, "/oauth2/introspect") || strings.HasSuffix(path, "/oauth2/revoke") {
 		word, _ := a.get("error").(string)
 		if word == "" || a.Header.Get("Pragma") != "no-cache" {
 			t.Errorf("%s: no OAuth error: %s", where, a.text)

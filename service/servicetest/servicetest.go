@@ -96,7 +96,13 @@ func SQLite(t testing.TB) *World { return New(t, storetest.SQLite(t)) }
 // New makes a world on the database. Options change the configuration.
 func New(t testing.TB, url string, options ...func(*service.Config)) *World {
 	t.Helper()
-	w := &World{T: t, Store: storetest.Open(t, url), Clock: &Clock{}}
+	return On(t, storetest.Open(t, url), options...)
+}
+
+// On makes a world on an open store.
+func On(t testing.TB, st *store.Store, options ...func(*service.Config)) *World {
+	t.Helper()
+	w := &World{T: t, Store: st, Clock: &Clock{}}
 	w.Clock.micros.Store(time.Now().UnixMicro())
 	var err error
 	w.Passwords, err = secret.NewPasswords(secret.PasswordsConfig{

@@ -50,7 +50,13 @@ func Each(t *testing.T, body func(t *testing.T, s *store.Store)) {
 // Open opens and migrates a database and closes it after the test.
 func Open(t testing.TB, url string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{URL: url})
+	return OpenWith(t, store.Config{URL: url})
+}
+
+// OpenWith is Open with more settings.
+func OpenWith(t testing.TB, cfg store.Config) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
