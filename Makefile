@@ -12,7 +12,8 @@ VERSION  = $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 
 PKG      ?= ./...
 RUN      ?=
-RACE     ?= ./service/... ./web/... ./store/...
+RACE     ?= ./service/perm ./service/secret ./service/token ./web ./store
+RACERUN  ?= Memory|Users|Keys|Revo|Authorize|Refresh|Retry|Batch
 FUZZTIME ?= 20s
 BASE     ?= main
 
@@ -38,8 +39,12 @@ test-clients: ## run unmodified OAuth clients of Go and npm against the binary (
 session: $(BUF) ## play both sessions of README, curl and gRPC, against a server
 	go test -tags buf -run TestReadme ./cmd/identity
 
-race: ## run the tests under the race detector (RACE=packages, RUN=Name; needs a C compiler)
+test-clients: ## run unmodified OAuth clients (Go and npm) against the service; needs Node.js
+	cd clients && npm ci && go test -count 1 .
+
+race: ## run quick tests under the race detector (RACE=packages, RUN=Name; needs a C compiler)
 	CGO_ENABLED=1 go test -race $(if $(RUN),-run '$(RUN)') $(RACE)
+	CGO_ENABLED=1 go test -race -run '$(if $(RUN),$(RUN),$(RACERUN))' ./service
 
 fuzz: ## fuzz every Fuzz function in turn, FUZZTIME=20s each
 	@grep -rEo --include='*_test.go' --exclude-dir=tools '^func Fuzz[A-Za-z0-9_]+' . | sed 's/:func / /' | \

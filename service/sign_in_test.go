@@ -105,9 +105,16 @@ func strangers(t *testing.T, w *servicetest.World) map[string]string {
 // Whoever it is, or is not: the same answer, headers, number of hashes and
 // statements.
 func TestSignIn_PW14_EqualWork(t *testing.T) {
-	tap, url := newWiretap(t)
-	w := servicetest.On(t, storetest.OpenWith(t, store.Config{URL: url, Unprepared: true})) // so that the texts are on the wire
+	url := storetest.Postgres(t)
+	w := servicetest.New(t, url)
 	people := strangers(t, w)
+	tap, tapped := newWiretap(t, url)
+	behind, err := service.New(t.Context(), service.Config{ // does nothing but what it is called for
+		Store: storetest.OpenWith(t, store.Config{URL: tapped, Unprepared: true}), // so that the texts are on the wire
+		Ring:  w.Ring, Issuer: servicetest.Issuer, Passwords: w.Passwords, Now: w.Clock.Now,
+	})
+	noError(t, err)
+	w.Sessions = identityv1.NewSessionServiceClient(servicetest.Serve(t, behind))
 	for try := range 6 { // the sixth is throttled
 		want := outcomeOf(t, w, tap, "first@people.test", servicetest.RootPassword)
 		if try < freeAttempts && (want.Hashes != 1 || len(want.Statements) < 4) {
@@ -119,7 +126,7 @@ func TestSignIn_PW14_EqualWork(t *testing.T) {
 			}
 		}
 	}
-	admin := w.NewOrg().Admin
+	admin := w.NewOrg().Admin // one who may sign in
 	right, bad := outcomeOf(t, w, tap, admin.GetEmail(), admin.Password), outcomeOf(t, w, tap, admin.GetEmail(), "wrong")
 	if right.Hashes != 1 || bad.Hashes != 1 {
 		t.Errorf("%d and %d hashes", right.Hashes, bad.Hashes)

@@ -6,12 +6,9 @@ import (
 	"net"
 	neturl "net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/bizmetry/identity/store/storetest"
 )
 
 // wiretap sits between the service and PostgreSQL and writes down every
@@ -21,10 +18,10 @@ type wiretap struct {
 	statements []string
 }
 
-// newWiretap returns the URL of a new database behind a wiretap.
-func newWiretap(t *testing.T) (*wiretap, string) {
+// newWiretap returns the URL of a PostgreSQL database behind a wiretap.
+func newWiretap(t *testing.T, url string) (*wiretap, string) {
 	t.Helper()
-	u, err := neturl.Parse(storetest.Postgres(t))
+	u, err := neturl.Parse(url)
 	noError(t, err)
 	q := u.Query()
 	const socket = ".s.PGSQL.5432"
@@ -80,9 +77,6 @@ func (p *wiretap) carry(client net.Conn, address string) {
 	}
 }
 
-// background is how the statements of the feed begin, which runs beside the calls.
-var background = []string{"SELECT organization_id, event_seq FROM organization_clock", "SELECT CAST(pg_notify("}
-
 // note keeps the text of a Query, and of a Parse behind the statement's name.
 func (p *wiretap) note(kind byte, body []byte) {
 	text := string(body)
@@ -95,9 +89,6 @@ func (p *wiretap) note(kind byte, body []byte) {
 	}
 	text, _, _ = strings.Cut(text, "\x00")
 	text = strings.Join(strings.Fields(text), " ")
-	if slices.ContainsFunc(background, func(begin string) bool { return strings.HasPrefix(text, begin) }) {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.statements = append(p.statements, text)

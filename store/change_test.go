@@ -325,7 +325,7 @@ func TestChange_Reads(t *testing.T) {
 }
 
 // change is Change for tests that do not look at the events.
-func change(s *store.Store, ctx context.Context, org string, fn func(*store.Tx) error, others ...string) error { //nolint:revive // reads like the method
+func change(s *store.Store, ctx context.Context, org string, fn func(*store.Tx) error, others ...string) error {
 	_, err := s.Change(ctx, org, fn, others...)
 	return err
 }
