@@ -53,8 +53,8 @@ fuzz: ## fuzz every Fuzz function in turn, FUZZTIME=20s each
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" || exit 1; \
 	done
 
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./service/...
+bench: ## measure the service on PostgreSQL against floors (BENCH=-quick, BENCH='-only check -profile FOLDER')
+	@go run ./bench $(BENCH)
 
 lint: $(BUF) $(LINTER) .protodeps/.done ## lint and check the format of the contract and the code
 	$(BUF) lint proto
