@@ -31,7 +31,7 @@ run: build ## serve on this machine, with SQLite under .data
 	IDENTITY_DATABASE_URL=sqlite:.data/identity.db $(BIN)/identity serve
 
 test: ## run the tests on SQLite and PostgreSQL (RUN=Name picks some, PKG=./store one package)
-	go test $(if $(RUN),-run '$(RUN)') $(PKG)
+	go test -timeout 25m $(if $(RUN),-run '$(RUN)') $(PKG)
 
 test-clients: ## run unmodified OAuth clients of Go and npm against the binary (needs node 20 or newer)
 	cd clients && npm ci && go test -count=1 $(if $(RUN),-run '$(RUN)') ./...
@@ -39,12 +39,9 @@ test-clients: ## run unmodified OAuth clients of Go and npm against the binary (
 session: $(BUF) ## play both sessions of README, curl and gRPC, against a server
 	go test -tags buf -run TestReadme ./cmd/identity
 
-test-clients: ## run unmodified OAuth clients (Go and npm) against the service; needs Node.js
-	cd clients && npm ci && go test -count 1 .
-
 race: ## run quick tests under the race detector (RACE=packages, RUN=Name; needs a C compiler)
-	CGO_ENABLED=1 go test -race $(if $(RUN),-run '$(RUN)') $(RACE)
-	CGO_ENABLED=1 go test -race -run '$(if $(RUN),$(RUN),$(RACERUN))' ./service
+	CGO_ENABLED=1 go test -timeout 25m -race $(if $(RUN),-run '$(RUN)') $(RACE)
+	CGO_ENABLED=1 go test -timeout 25m -race -run '$(if $(RUN),$(RUN),$(RACERUN))' ./service
 
 fuzz: ## fuzz every Fuzz function in turn, FUZZTIME=20s each
 	@grep -rEo --include='*_test.go' --exclude-dir=tools '^func Fuzz[A-Za-z0-9_]+' . | sed 's/:func / /' | \
