@@ -12,8 +12,7 @@ VERSION  = $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 
 PKG      ?= ./...
 RUN      ?=
-RACE     ?= ./service/perm ./service/secret ./service/token ./web ./store
-RACERUN  ?= Memory|Users|Keys|Revo|Authorize|Refresh|Retry|Batch
+RACE     ?= ./service/perm ./service/secret ./service/token
 FUZZTIME ?= 20s
 BASE     ?= main
 
@@ -41,7 +40,6 @@ session: $(BUF) ## play both sessions of README, curl and gRPC, against a server
 
 race: ## run quick tests under the race detector (RACE=packages, RUN=Name; needs a C compiler)
 	CGO_ENABLED=1 go test -timeout 25m -race $(if $(RUN),-run '$(RUN)') $(RACE)
-	CGO_ENABLED=1 go test -timeout 25m -race -run '$(if $(RUN),$(RUN),$(RACERUN))' ./service
 
 fuzz: ## fuzz every Fuzz function in turn, FUZZTIME=20s each
 	@grep -rEo --include='*_test.go' --exclude-dir=tools '^func Fuzz[A-Za-z0-9_]+' . | sed 's/:func / /' | \
