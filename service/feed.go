@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 // How the feed keeps time.
 const (
 	pollEvery = 300 * time.Millisecond
+	pollTime  = 3 * time.Second // at most
 	// freshFor is how old memory may be without asking the database.
 	freshFor = time.Second
 	// catchUpWait is how long a call waits for the database to say that memory is current.
@@ -89,23 +92,36 @@ func (s *Service) catchUp(ctx context.Context) error {
 	}
 }
 
-// poll reads which organizations have new events, and applies them.
+// poll is follow, given up on when the context ends: the driver may wait longer
+// for a connection that was cut without a word.
 func (s *Service) poll(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- s.follow(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
+	}
+}
+
+// follow reads which organizations have new events, and applies them.
+func (s *Service) follow(ctx context.Context) error {
 	m := s.memory
 	begin := m.feed.since()
 	m.mu.Lock()
-	following := make([]*followed, 0, len(m.orgs))
-	ids := make([]string, 0, len(m.orgs))
-	for id, f := range m.orgs {
-		following, ids = append(following, f), append(ids, id)
-	}
+	following := maps.Clone(m.orgs)
 	m.mu.Unlock()
-	clocks, err := m.store.Clocks(ctx, ids)
+	applied := make(map[string]int64, len(following))
+	for id, f := range following {
+		applied[id] = f.applied()
+	}
+	clocks, err := m.store.Clocks(ctx, slices.Collect(maps.Keys(following)))
 	if err != nil {
 		return err
 	}
-	for _, f := range following {
-		if err := s.advance(ctx, f, clocks[f.id]); err != nil {
+	for id, f := range following {
+		if err := s.advance(ctx, f, applied[id], clocks[id]); err != nil {
 			return err
 		}
 	}
@@ -117,11 +133,9 @@ func (s *Service) poll(ctx context.Context) error {
 	}
 }
 
-// advance applies the events of an organization up to a number.
-func (s *Service) advance(ctx context.Context, f *followed, to int64) error {
-	f.mu.Lock()
-	from := f.seq
-	f.mu.Unlock()
+// advance applies the events of an organization up to a number, read after
+// those up to from had been applied.
+func (s *Service) advance(ctx context.Context, f *followed, from, to int64) error {
 	if to == from {
 		return nil
 	}
@@ -208,7 +222,11 @@ func (s *Service) followFeed(ctx context.Context) {
 		case <-tick.C:
 		case <-bell:
 		}
-		s.tried(ctx, "follow the feed", s.poll)
+		s.tried(ctx, "follow the feed", func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, pollTime)
+			defer cancel()
+			return s.poll(ctx)
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -36,6 +37,9 @@ const maxLifetime = time.Hour
 // newSigningKey makes a key and seals it for its row.
 func newSigningKey(ring *secret.KeyRing, rand io.Reader, now, use time.Time) (store.SigningKey, error) {
 	key, err := token.GenerateKey(rand)
+	for err == nil && strings.HasPrefix(key.ID, "-") { // on a command line it would be taken for a flag
+		key, err = token.GenerateKey(rand)
+	}
 	if err != nil {
 		return store.SigningKey{}, err
 	}
@@ -51,7 +55,10 @@ func newSigningKey(ring *secret.KeyRing, rand io.Reader, now, use time.Time) (st
 
 // loadKeys reads the signing keys. A master key that does not open them is an
 // error: a new key in place of one that cannot be opened would hide the mistake.
+// Of two loads at once the one that began later holds, whichever ends first: a
+// slow read must not bring a revoked key back.
 func (s *Service) loadKeys(ctx context.Context) error {
+	number := s.keyLoads.Add(1)
 	rows, err := s.store.SigningKeys(ctx)
 	if err != nil {
 		return err
@@ -76,10 +83,20 @@ func (s *Service) loadKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.useKeys(number, ring)
+	return nil
+}
+
+func (s *Service) useKeys(number uint64, ring *token.Ring) {
+	s.keysMu.Lock()
+	defer s.keysMu.Unlock()
+	if number < s.keysLoaded {
+		return
+	}
+	s.keysLoaded = number
 	if former := s.signing.Swap(ring); former == nil || !former.Same(ring) {
 		s.memory.tokens.InvalidateAll() // verified by keys that may be gone
 	}
-	return nil
 }
 
 // tendKeys makes a new signing key when it is time, and loads what there is.

@@ -74,6 +74,13 @@ type followed struct {
 	used  atomic.Int64
 }
 
+// applied is the number of the last event applied.
+func (f *followed) applied() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.seq
+}
+
 // orgView is what is remembered of an organization itself.
 type orgView struct {
 	org store.Organization

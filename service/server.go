@@ -1,9 +1,6 @@
 package service
 
 import (
-	"context"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,7 +13,7 @@ import (
 func (s *Service) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(s.Interceptors()...),
-		grpc.StreamInterceptor(s.recoverStream),
+		grpc.StreamInterceptor(s.attend),
 		grpc.UnknownServiceHandler(UnknownMethod),
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}),
 		grpc.MaxRecvMsgSize(4 * MaxMessage), // the codec refuses what is over MaxMessage, by a proper answer
@@ -29,17 +26,4 @@ func (s *Service) ServerOptions() []grpc.ServerOption {
 			Time: time.Minute, Timeout: 20 * time.Second,
 		}),
 	}
-}
-
-// recoverStream keeps a panic in a stream (health, reflection) from ending
-// the process.
-func (s *Service) recoverStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			cause := fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-			s.log.ErrorContext(context.WithoutCancel(stream.Context()), "stream", "method", info.FullMethod, "error", cause.Error())
-			err = Answer(cause).Err()
-		}
-	}()
-	return next(srv, stream)
 }

@@ -66,9 +66,13 @@ type Service struct {
 	validator   protovalidate.Validator
 	incarnation string
 	signing     atomic.Pointer[token.Ring]
+	keyLoads    atomic.Uint64 // loads of signing keys begun
+	keysMu      sync.Mutex
+	keysLoaded  uint64 // the load that signing is of
 	sources     *sources
 	memory      *memory
 	rope        chan struct{} // pulled after a change, rings the bell
+	stopping    chan struct{} // closed when streams have to end
 	activity    *activity
 	lastUsed    *lastUsed
 }
@@ -86,7 +90,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		now: cfg.Now, rand: cfg.Rand, log: cfg.Log, proxies: cfg.TrustedProxies,
 		sources:  newSources(cfg.Now),
 		activity: newActivity(), lastUsed: newLastUsed(),
-		memory: newMemory(cfg.Store, cfg.Now, cfg.StalenessBudget), rope: make(chan struct{}, 1),
+		memory: newMemory(cfg.Store, cfg.Now, cfg.StalenessBudget), rope: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	s.metrics = newMetrics(s, cfg.Metrics)
 	var err error

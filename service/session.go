@@ -37,6 +37,9 @@ func (s *Service) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*i
 		return nil, err
 	}
 	ok, stale, err := s.verifyPassword(ctx, req.GetPassword(), u.PasswordHash)
+	if errors.Is(err, secret.ErrBusy) {
+		return nil, errors.Join(err, s.returnAttempt(ctx, throttle))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,12 @@ func (s *Service) countAttempt(ctx context.Context, key string) error {
 	return retryIn(errRateLimited, time.Second)
 }
 
+// returnAttempt takes back an attempt that was never made: nobody is slowed
+// down because the service is busy.
+func (s *Service) returnAttempt(ctx context.Context, key string) error {
+	return s.store.Short(ctx, func(t *store.ShortTx) error { return t.ReturnAttempt(ctx, key) })
+}
+
 // How much one source may get wrong before it has to wait.
 const (
 	sourceBurst   = 100

@@ -15,11 +15,13 @@ type Activity struct {
 	Source    string `db:"source"`
 }
 
-// AddActivity adds rows, of which there must be at least one.
+// AddActivity adds rows, of which there must be at least one. Rows that are
+// there already, because the answer to their commit was lost, are passed over.
 func (t *ShortTx) AddActivity(ctx context.Context, rows []Activity) error {
 	return insertAll(ctx, t.writes, `
 		INSERT INTO activity (organization_id, id, time, type, outcome, principal_id, detail, request_id, source)
-		VALUES (:organization_id, :id, :time, :type, :outcome, :principal_id, :detail, :request_id, :source)`, rows)
+		VALUES (:organization_id, :id, :time, :type, :outcome, :principal_id, :detail, :request_id, :source)
+		ON CONFLICT DO NOTHING`, rows)
 }
 
 // Sweep deletes what nobody needs any more: outcomes of requests and

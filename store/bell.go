@@ -10,6 +10,9 @@ import (
 // channel of the bell that says that some organization has new events.
 const channel = "identity_events"
 
+// bellSilence ends a connection on which not even the answers to pings come.
+const bellSilence = 30 * time.Second
+
 // Ring tells other processes that there are new events. It is never part of a
 // transaction: there it would make all commits queue up.
 func (s *Store) Ring(ctx context.Context) error {
@@ -28,7 +31,7 @@ func (s *Store) Listen(ctx context.Context, fn func()) error {
 		<-ctx.Done()
 		return nil
 	}
-	listener := pq.NewListener(s.listenURL, 100*time.Millisecond, 10*time.Second, nil)
+	listener := pq.NewDialListener(newWire(bellSilence), s.listenURL, 100*time.Millisecond, 10*time.Second, nil)
 	defer listener.Close()
 	if err := listener.Listen(channel); err != nil {
 		return translate(err)
@@ -39,7 +42,7 @@ func (s *Store) Listen(ctx context.Context, fn func()) error {
 			return nil
 		case <-listener.Notify:
 			fn()
-		case <-time.After(time.Minute):
+		case <-time.After(bellSilence / 3):
 			_ = listener.Ping() // a dead connection is noticed and made anew
 		}
 	}

@@ -76,7 +76,7 @@ func (s *Store) provider() (*goose.Provider, error) {
 	if s.dialect == "sqlite" {
 		return goose.NewProvider(goose.DialectSQLite3, s.write.DB, files, goose.WithLogger(goose.NopLogger()))
 	}
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return nil, err
 	}

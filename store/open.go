@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -9,11 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	_ "github.com/lib/pq" // registers "postgres"
+	"github.com/lib/pq"
 )
 
 func init() { sqlx.BindDriver("sqlite", sqlx.QUESTION) }
@@ -28,7 +30,17 @@ type Config struct {
 	Unprepared bool
 	// MaxConns bounds the connections to PostgreSQL, or the readers of SQLite; 0 means 10.
 	MaxConns int
+	// Patient lets statements take their time: for migrations, which may build
+	// indexes of large tables.
+	Patient bool
 }
+
+// How long a statement may take, and how long a connection may be silent while
+// it is waited for.
+const (
+	statementTimeout = 8 * time.Second
+	silence          = statementTimeout + 2*time.Second
+)
 
 // Embedded tells whether the URL names the embedded database.
 func Embedded(url string) bool { return strings.HasPrefix(url, "sqlite:") }
@@ -81,13 +93,13 @@ func openSQLite(ctx context.Context, path string, cfg Config) (*Store, error) {
 }
 
 func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
-	dsn, err := postgresDSN(cfg.URL)
+	dsn, err := postgresDSN(cfg.URL, cfg.Patient)
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlx.ConnectContext(ctx, "postgres", dsn)
+	db, err := dialPostgres(ctx, dsn, cfg.Patient)
 	if err != nil {
-		return nil, translate(err)
+		return nil, err
 	}
 	db.SetMaxOpenConns(cfg.MaxConns)
 	db.SetMaxIdleConns(cfg.MaxConns) // the default of two costs ten times the database's CPU
@@ -102,7 +114,7 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 	s := newStore("postgres", db, db, !cfg.Unprepared)
 	s.listenURL = dsn
 	if cfg.ListenURL != "" {
-		s.listenURL, err = postgresDSN(cfg.ListenURL)
+		s.listenURL, err = postgresDSN(cfg.ListenURL, cfg.Patient)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -110,8 +122,25 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+func dialPostgres(ctx context.Context, dsn string, patient bool) (*sqlx.DB, error) {
+	connector, err := pq.NewConnector(dsn)
+	if err != nil {
+		return nil, translate(err)
+	}
+	if patient {
+		connector.Dialer(newWire(0))
+	} else {
+		connector.Dialer(newWire(silence))
+	}
+	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(translate(err), db.Close())
+	}
+	return db, nil
+}
+
 // postgresDSN refuses connections that would not be verified and adds limits.
-func postgresDSN(text string) (string, error) {
+func postgresDSN(text string, patient bool) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return "", errors.New("the database URL cannot be read") // the cause would show the password
@@ -121,16 +150,20 @@ func postgresDSN(text string) (string, error) {
 	switch {
 	case mode == "":
 		return "", errors.New("the database URL must name an sslmode: verify-full, or disable for this machine")
-	case mode != "verify-full" && mode != "verify-ca" && !onThisMachine(u.Host, q["host"], q["hostaddr"]):
+	case mode != "verify-full" && mode != "verify-ca" && !onThisMachine(u.Host, q["host"], q["hostaddr"], []string{os.Getenv("PGHOSTADDR")}):
 		return "", fmt.Errorf("sslmode=%s does not verify the database's certificate: use verify-full", mode)
 	}
-	for name, value := range map[string]string{
+	limits := map[string]string{
 		"application_name":                    "identity",
 		"connect_timeout":                     "5",
 		"lock_timeout":                        "3000",
-		"statement_timeout":                   "20000",
-		"idle_in_transaction_session_timeout": "20000",
-	} {
+		"statement_timeout":                   strconv.FormatInt(statementTimeout.Milliseconds(), 10),
+		"idle_in_transaction_session_timeout": strconv.FormatInt(silence.Milliseconds(), 10),
+	}
+	if patient {
+		limits["statement_timeout"] = "0"
+	}
+	for name, value := range limits {
 		if !q.Has(name) {
 			q.Set(name, value)
 		}

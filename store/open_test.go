@@ -75,6 +75,17 @@ func TestOpen_TL01_Settings(t *testing.T) {
 	}
 }
 
+// The driver also reads the environment, which leads past the host of the URL.
+func TestOpen_TL01_Environment(t *testing.T) {
+	t.Setenv("PGHOSTADDR", "192.0.2.1")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := refusedOpen(over, t, "postgres://identity:"+canary+"@localhost/identity?sslmode=disable")
+	if !strings.Contains(err.Error(), "verify-full") {
+		t.Errorf("it was tried, or refused for something else: %v", err)
+	}
+}
+
 // Nothing of a URL that cannot be used comes out with the error.
 func TestOpen_TL01_NoPasswordInErrors(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "nobody")
@@ -173,7 +184,7 @@ func TestOpen_Pragmas(t *testing.T) {
 func TestOpen_Limits(t *testing.T) {
 	_, pool := storetest.Open(t, storetest.Postgres(t)).Pools()
 	for name, want := range map[string]string{
-		"lock_timeout": "3s", "statement_timeout": "20s", "idle_in_transaction_session_timeout": "20s", "application_name": "identity",
+		"lock_timeout": "3s", "statement_timeout": "8s", "idle_in_transaction_session_timeout": "10s", "application_name": "identity",
 	} {
 		var got string
 		noError(t, pool.GetContext(t.Context(), &got, "SHOW "+name))

@@ -52,6 +52,12 @@ func (t *ShortTx) CountAttempt(ctx context.Context, seen Throttle, retry, now Mi
 		retry, now, seen.Key, seen.Failures)
 }
 
+// ReturnAttempt takes one back that was counted and then not made.
+func (t *ShortTx) ReturnAttempt(ctx context.Context, key string) error {
+	_, err := t.exec(ctx, `UPDATE throttles SET failures = failures - 1, retry_time = 0 WHERE key = ? AND failures > 0`, key)
+	return err
+}
+
 // ForgetAttempts starts counting anew after a success.
 func (t *ShortTx) ForgetAttempts(ctx context.Context, key string, now Micros) error {
 	_, err := t.exec(ctx, `UPDATE throttles SET failures = 0, retry_time = 0, update_time = ? WHERE key = ?`, now, key)

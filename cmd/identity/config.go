@@ -52,9 +52,13 @@ func databaseURL() string {
 	return defaultDatabaseURL
 }
 
-func (d databaseSettings) open(ctx context.Context) (*store.Store, error) {
+func (d databaseSettings) open(ctx context.Context) (*store.Store, error) { return d.connect(ctx, false) }
+
+// connect opens the database; patiently for statements that may take long.
+func (d databaseSettings) connect(ctx context.Context, patient bool) (*store.Store, error) {
 	st, err := store.Open(ctx, store.Config{
 		URL: databaseURL(), ListenURL: os.Getenv(listenURLEnv), MaxConns: d.DatabaseMaxConns, Unprepared: d.DatabasePrepare == "off",
+		Patient: patient,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)

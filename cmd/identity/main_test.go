@@ -13,6 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
 	"github.com/bizmetry/identity/store/storetest"
 )
 
@@ -115,6 +120,34 @@ func play(t *testing.T, s server, session string) {
 }
 
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// Whoever watches the health does not hold a server up that stops.
+func TestServe_StopEndsHealthStreams(t *testing.T) {
+	var conn *grpc.ClientConn
+	var watch grpc_health_v1.Health_WatchClient
+	t.Run("while it serves", func(t *testing.T) { // the server stops with this test
+		t.Setenv("IDENTITY_DATABASE_URL", storetest.SQLite(t))
+		s := serve(t)
+		var err error
+		if conn, err = grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
+			t.Fatal(err)
+		}
+		watch, err = grpc_health_v1.NewHealthClient(conn).Watch(context.Background(), &grpc_health_v1.HealthCheckRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := watch.Recv(); err != nil || got.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+			t.Fatalf("at first %v, %v", got, err)
+		}
+	})
+	defer conn.Close()
+	if got, err := watch.Recv(); err != nil || got.GetStatus() != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("at last %v, %v", got, err)
+	}
+	if _, err := watch.Recv(); !strings.Contains(status.Convert(err).Message(), "stopping") {
+		t.Errorf("it was cut off: %v", err)
+	}
+}
 
 func TestReadme_CurlSession(t *testing.T) {
 	t.Setenv(databaseURLEnv, storetest.SQLite(t))

@@ -10,7 +10,7 @@ type migrateCmd struct {
 }
 
 func (c *migrateCmd) Run(ctx context.Context, o output) error {
-	st, err := c.open(ctx)
+	st, err := c.connect(ctx, true)
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,11 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	if c.reflects() {
 		reflection.Register(rpc)
 	}
-	return c.listen(ctx, o, svc, rpc, state, web.Server(handler), adminServer(metrics))
+	stop := func() {
+		state.Shutdown() // NOT_SERVING before anything closes
+		svc.EndStreams()
+	}
+	return c.listen(ctx, o, svc, rpc, stop, web.Server(handler), adminServer(metrics))
 }
 
 func (c *serveCmd) check() error {
@@ -135,7 +139,7 @@ func (c *serveCmd) founder() (service.Founder, error) {
 }
 
 // listen opens all ports before it says so, serves them, and closes them in order.
-func (c *serveCmd) listen(ctx context.Context, o output, svc *service.Service, rpc *grpc.Server, state *health.Server, public, admin *http.Server) error {
+func (c *serveCmd) listen(ctx context.Context, o output, svc *service.Service, rpc *grpc.Server, stop func(), public, admin *http.Server) error {
 	var config net.ListenConfig
 	var ports [3]net.Listener
 	for i, addr := range []string{c.GRPCAddr, c.HTTPAddr, c.AdminAddr} {
@@ -152,7 +156,7 @@ func (c *serveCmd) listen(ctx context.Context, o output, svc *service.Service, r
 	g.Go(func() error { return served(admin.Serve(ports[2])) })
 	g.Go(func() error {
 		<-ctx.Done()
-		state.Shutdown() // NOT_SERVING before anything closes
+		stop()
 		finish(rpc, public, admin)
 		return nil
 	})

@@ -1,0 +1,35 @@
+package service
+
+import (
+	"testing"
+	"time"
+
+	"github.com/bizmetry/identity/service/token"
+)
+
+// A read of the keys that began earlier and ended later holds a key that was
+// revoked in between: it is not used.
+func TestUseKeys_ASlowReadDoesNotBringAKeyBack(t *testing.T) {
+	s := &Service{memory: newMemory(nil, time.Now, time.Second)}
+	rings := make([]*token.Ring, 3)
+	for i := range rings {
+		key, err := token.GenerateKey(systemRand)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key.UseTime = time.Now().Add(-time.Hour)
+		if rings[i], err = token.NewRing([]token.Key{key}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		number uint64
+		ring   int
+		used   int
+	}{{2, 0, 0}, {1, 1, 0}, {3, 2, 2}, {2, 0, 2}} {
+		s.useKeys(step.number, rings[step.ring])
+		if s.signing.Load() != rings[step.used] {
+			t.Errorf("after load %d another ring is used", step.number)
+		}
+	}
+}

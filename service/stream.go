@@ -1,0 +1,42 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// lastWord is how long health streams have to tell that the server stops.
+const lastWord = 100 * time.Millisecond
+
+// EndStreams ends the streams that would go on for ever (health, reflection),
+// so that a server that stops waits for calls only. It is called once.
+func (s *Service) EndStreams() { time.AfterFunc(lastWord, func() { close(s.stopping) }) }
+
+// attend keeps a panic in a stream of gRPC's own from ending the process, and
+// leaves the stream when the server stops: with that gRPC ends it, and with it
+// whatever its handler waits for.
+func (s *Service) attend(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				cause := fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+				s.log.ErrorContext(context.WithoutCancel(stream.Context()), "stream", "method", info.FullMethod, "error", cause.Error())
+				done <- Answer(cause).Err()
+			}
+		}()
+		done <- next(srv, stream)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-s.stopping:
+		return status.Error(codes.Unavailable, "the server is stopping")
+	}
+}
