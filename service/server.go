@@ -15,7 +15,7 @@ import (
 // can make it hold is bounded.
 func (s *Service) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(s.Interceptors()...),
+		grpc.UnaryInterceptor(s.Door),
 		grpc.StreamInterceptor(s.recoverStream),
 		grpc.UnknownServiceHandler(UnknownMethod),
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}),
