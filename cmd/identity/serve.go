@@ -44,7 +44,8 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(o.err, &slog.HandlerOptions{Level: c.LogLevel}))
+	log, flush := newLog(o.err, c.LogLevel)
+	defer flush()
 	st, err := c.open(ctx)
 	if err != nil {
 		return err
