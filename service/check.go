@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // check holds a request against its field rules: those of protovalidate, NUL
@@ -24,7 +23,7 @@ func (s *Service) check(m *method, msg proto.Message) error {
 	if len(found.violations) > 0 {
 		return found // not looked at further
 	}
-	if err := s.validator.Validate(msg, protovalidate.WithNowFunc(func() *timestamppb.Timestamp { return timestamppb.New(s.now()) })); err != nil {
+	if err := s.validator.Validate(msg); err != nil {
 		var failed *protovalidate.ValidationError
 		if !errors.As(err, &failed) {
 			return err
@@ -190,8 +189,7 @@ func takeRequestID(ctx context.Context, m *method, msg proto.Message) error {
 	if m.retry == nil {
 		return nil
 	}
-	md, _ := metadata.FromIncomingContext(ctx)
-	keys := md.Get("idempotency-key")
+	keys := metadata.ValueFromIncomingContext(ctx, "idempotency-key")
 	if len(keys) == 0 {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // Limits of the door.
@@ -27,18 +28,16 @@ const (
 	minDeadline = time.Millisecond
 )
 
-// Interceptors are the door, outermost first.
-func (s *Service) Interceptors() []grpc.UnaryServerInterceptor {
-	return []grpc.UnaryServerInterceptor{
-		s.observe, s.answer, s.limitTime, s.reach, s.authenticate, s.authorize, s.validate,
-	}
-}
+// unknown is what is known of a method that is not there.
+var unknown = &method{name: "unknown"}
 
-// observe gives every call its id, catches panics, and writes a line of log
-// and the metrics. It sees the cause of an error; the client sees the answer.
-func (s *Service) observe(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+// Door is the interceptor that every call passes, one for all steps: a chain
+// of them would cost each call a pile of closures and a deep stack. It gives
+// the call its id, catches panics, and writes a line of log and the metrics.
+// It sees the cause of an error; the client sees the answer.
+func (s *Service) Door(ctx context.Context, req any, info *grpc.UnaryServerInfo, rule grpc.UnaryHandler) (resp any, err error) {
 	start := time.Now()
-	c := &call{method: &method{name: "unknown"}}
+	c := &call{method: unknown}
 	defer func() {
 		if r := recover(); r != nil {
 			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
@@ -49,7 +48,12 @@ func (s *Service) observe(ctx context.Context, req any, info *grpc.UnaryServerIn
 	s.enter(ctx, c, info.FullMethod)
 	ctx = context.WithValue(ctx, callKey{}, c)
 	_ = grpc.SetHeader(ctx, metadata.Pairs("request-id", c.requestID)) // fails only where there is no client to tell
-	return next(ctx, req)
+	resp, err = s.inTime(ctx, c, req, rule)
+	if err != nil && !c.method.foreign {
+		c.cause = err
+		return nil, Answer(err).Err()
+	}
+	return resp, err
 }
 
 func (s *Service) note(ctx context.Context, c *call, err error, took time.Duration) {
@@ -76,54 +80,55 @@ func (s *Service) note(ctx context.Context, c *call, err error, took time.Durati
 	}
 }
 
-// answer turns what the rules return into what clients see.
-func (s *Service) answer(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	resp, err := next(ctx, req)
-	if err != nil && !callOf(ctx).method.foreign {
-		callOf(ctx).cause = err
-		return nil, Answer(err).Err()
-	}
-	return resp, err
-}
-
-// limitTime caps the deadline, and refuses what has no time left.
-func (s *Service) limitTime(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+// inTime caps the deadline, and refuses what has no time left.
+func (s *Service) inTime(ctx context.Context, c *call, req any, rule grpc.UnaryHandler) (resp any, err error) {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < minDeadline {
 		return nil, context.DeadlineExceeded
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxDeadline)
 	defer cancel()
-	resp, err := next(ctx, req)
+	if err = s.admit(ctx, c, req.(proto.Message)); err == nil {
+		resp, err = rule(ctx, req)
+	}
 	if err != nil && ctx.Err() != nil && !errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	return resp, err
 }
 
-// authenticate finds out who calls.
-func (s *Service) authenticate(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	c := callOf(ctx)
-	if c.method.anonymous() {
-		return next(ctx, req)
+// admit takes a call through the steps of the door; what is still refused
+// after them, a rule refuses.
+func (s *Service) admit(ctx context.Context, c *call, msg proto.Message) error {
+	if err := s.reach(ctx, c, msg); err != nil {
+		return err
 	}
+	if !c.method.anonymous() {
+		if err := s.authenticate(ctx, c); err != nil {
+			return err
+		}
+		if err := s.authorize(ctx, c, msg.ProtoReflect()); err != nil {
+			return err
+		}
+	}
+	if err := takeRequestID(ctx, c.method, msg); err != nil {
+		return err
+	}
+	return s.check(c.method, msg)
+}
+
+// authenticate finds out who calls.
+func (s *Service) authenticate(ctx context.Context, c *call) error {
 	text, err := bearer(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if c.caller, err = s.verifyCaller(ctx, text); err != nil {
-		return nil, err
-	}
-	return next(ctx, req)
+	c.caller, err = s.verifyCaller(ctx, text)
+	return err
 }
 
 // authorize holds the caller against the method's access option, and settles
 // which organization the call is about.
-func (s *Service) authorize(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	c := callOf(ctx)
-	if c.method.anonymous() {
-		return next(ctx, req)
-	}
-	msg := req.(proto.Message).ProtoReflect()
+func (s *Service) authorize(ctx context.Context, c *call, msg protoreflect.Message) error {
 	self := false
 	if field := c.method.self; field != nil {
 		id := msg.Get(field).String()
@@ -131,15 +136,12 @@ func (s *Service) authorize(ctx context.Context, req any, _ *grpc.UnaryServerInf
 	}
 	c.org = c.caller.Org
 	if !c.method.allows(c.caller, self) {
-		return nil, s.denied(c)
+		return s.denied(c)
 	}
 	if field := c.method.org; field != nil {
-		named := msg.Get(field).String()
-		if err := s.enterOrganization(ctx, c, named, self); err != nil {
-			return nil, err
-		}
+		return s.enterOrganization(ctx, c, msg.Get(field).String(), self)
 	}
-	return next(ctx, req)
+	return nil
 }
 
 // enterOrganization settles the organization. One that the caller may not act
@@ -173,20 +175,6 @@ const actInOrganizations = "system.organizations.act"
 
 func (s *Service) denied(c *call) error {
 	return refuse(errDenied, "permission", c.method.needs(), "principal", c.caller.ID, "organization", c.org)
-}
-
-// validate holds the request against the field rules of the proto; every
-// violation is reported at once.
-func (s *Service) validate(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	c := callOf(ctx)
-	msg := req.(proto.Message)
-	if err := takeRequestID(ctx, c.method, msg); err != nil {
-		return nil, err
-	}
-	if err := s.check(c.method, msg); err != nil {
-		return nil, err
-	}
-	return next(ctx, req)
 }
 
 // UnknownMethod answers calls of methods that are not there.

@@ -15,12 +15,11 @@ func (s *Service) enter(ctx context.Context, c *call, fullMethod string) {
 	if m := s.methods[fullMethod]; m != nil {
 		c.method = m
 	}
-	md, _ := metadata.FromIncomingContext(ctx)
-	if agent := md.Get("user-agent"); len(agent) > 0 {
+	if agent := metadata.ValueFromIncomingContext(ctx, "user-agent"); len(agent) > 0 {
 		c.userAgent = cut(agent[0], 200)
 	}
 	if p, ok := peer.FromContext(ctx); ok {
-		c.source = s.Source(p.Addr.String(), md.Get("x-forwarded-for"))
+		c.source = s.Source(p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))
 	}
 	c.requestID = s.newID()
 }
@@ -29,6 +28,9 @@ func (s *Service) enter(ctx context.Context, c *call, fullMethod string) {
 // trusted proxy, the last address of the forwarding header that is none.
 func (s *Service) Source(peer string, forwarded []string) string {
 	addr := hostOf(peer)
+	if len(forwarded) == 0 || len(s.proxies) == 0 {
+		return addr
+	}
 	if len(forwarded) > 8 {
 		forwarded = forwarded[len(forwarded)-8:]
 	}
@@ -69,8 +71,7 @@ func hostOf(peer string) string {
 
 // bearer takes the access token from the one place where it may be.
 func bearer(ctx context.Context) (string, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	values := md.Get("authorization")
+	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(values) > 1 {
 		return "", errMalformed
 	}

@@ -15,8 +15,20 @@ func uuidText(b [16]byte) string { return uuid.UUID(b).String() }
 
 // isID tells whether a text is an id in the form that this service writes.
 func isID(text string) bool {
-	id, err := uuid.Parse(text)
-	return err == nil && id.String() == text
+	if len(text) != 36 {
+		return false
+	}
+	for i := range len(text) {
+		c := text[i]
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if c != '-' {
+				return false
+			}
+		} else if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }
 
 // fold is the form in which names are searched, compared and ordered.

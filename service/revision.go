@@ -36,18 +36,18 @@ func (s *Service) announce(ctx context.Context, events []store.Event) {
 	}
 }
 
-// reach is an interceptor: a call that names a consistency token is answered
-// from a memory that has seen that moment. It comes before the caller's own
-// rights are looked at, which may be what the write changed.
-func (s *Service) reach(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	if field := callOf(ctx).method.atLeast; field != nil {
-		if text := req.(proto.Message).ProtoReflect().Get(field).String(); text != "" {
-			if err := s.reached(ctx, text); err != nil {
-				return nil, err
-			}
-		}
+// reach is a step of the door: a call that names a consistency token is
+// answered from a memory that has seen that moment. It comes before the
+// caller's own rights are looked at, which may be what the write changed.
+func (s *Service) reach(ctx context.Context, c *call, msg proto.Message) error {
+	if c.method.atLeast == nil {
+		return nil
 	}
-	return next(ctx, req)
+	text := msg.ProtoReflect().Get(c.method.atLeast).String()
+	if text == "" {
+		return nil
+	}
+	return s.reached(ctx, text)
 }
 
 func (s *Service) reached(ctx context.Context, text string) error {

@@ -14,6 +14,7 @@ import (
 	"buf.build/go/protovalidate"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/secret"
@@ -97,7 +98,10 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if s.methods, err = readMethods(); err != nil {
 		return nil, err
 	}
-	if s.validator, err = protovalidate.New(protovalidate.WithMessageDescriptors(requestDescriptors(s.methods)...)); err != nil {
+	if s.validator, err = protovalidate.New(
+		protovalidate.WithMessageDescriptors(requestDescriptors(s.methods)...),
+		protovalidate.WithNowFunc(func() *timestamppb.Timestamp { return timestamppb.New(s.now()) }),
+	); err != nil {
 		return nil, err
 	}
 	if s.incarnation, err = s.store.Incarnation(ctx); err != nil {

@@ -15,12 +15,12 @@ import (
 )
 
 // channel is a gRPC connection inside the process: services register with it
-// as with a server, clients call it as a connection. It runs the interceptors,
+// as with a server, clients call it as a connection. It runs the interceptor,
 // copies messages, and lets nothing of the client's context through but when
 // the call ends, its metadata and its peer.
 type channel struct {
 	methods map[string]method
-	door    []grpc.UnaryServerInterceptor // outermost first
+	door    grpc.UnaryServerInterceptor
 }
 
 type method struct {
@@ -48,7 +48,7 @@ func (c *channel) Invoke(ctx context.Context, name string, args, reply any, opts
 		proto.Merge(v.(proto.Message), args.(proto.Message))
 		return nil
 	}
-	resp, err := m.handle(m.impl, grpc.NewContextWithServerTransportStream(inside, s), read, c.intercept)
+	resp, err := m.handle(m.impl, grpc.NewContextWithServerTransportStream(inside, s), read, c.door)
 	for _, o := range opts {
 		switch o := o.(type) {
 		case grpc.HeaderCallOption:
@@ -67,15 +67,6 @@ func (c *channel) Invoke(ctx context.Context, name string, args, reply any, opts
 // NewStream implements grpc.ClientConnInterface. No RPC streams yet.
 func (c *channel) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, service.UnknownMethod(nil, nil)
-}
-
-// intercept runs the door around a handler.
-func (c *channel) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	for i := len(c.door) - 1; i >= 0; i-- {
-		this, next := c.door[i], handle
-		handle = func(ctx context.Context, req any) (any, error) { return this(ctx, req, info, next) }
-	}
-	return handle(ctx, req)
 }
 
 // enter makes the server's context of the client's: a new one, because a value

@@ -19,7 +19,7 @@ type Channel interface {
 }
 
 // NewChannel makes a channel of its own.
-func NewChannel(door ...grpc.UnaryServerInterceptor) Channel {
+func NewChannel(door grpc.UnaryServerInterceptor) Channel {
 	return &channel{methods: map[string]method{}, door: door}
 }
 

@@ -42,7 +42,7 @@ func (*jsonCodec) ContentType(any) string { return typeJSON }
 
 // newGateway makes the REST mirror. Its requests are made by rest alone.
 func (p *port) newGateway() (http.Handler, error) {
-	conn := &channel{methods: map[string]method{}, door: p.svc.Interceptors()}
+	conn := &channel{methods: map[string]method{}, door: p.svc.Door}
 	p.svc.Register(conn)
 	none := func(string) (string, bool) { return "", false }
 	mux := runtime.NewServeMux(
