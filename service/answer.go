@@ -47,6 +47,7 @@ var (
 	errScope              = errors.New("scope refused")
 	errTarget             = errors.New("target refused")
 	errUnknownMethod      = errors.New("unknown method")
+	errStopping           = errors.New("stopping")
 )
 
 // answers is the whole table: the first that matches counts, and nothing else
@@ -80,6 +81,7 @@ var answers = []struct {
 	{errScope, codes.InvalidArgument, identityv1.Error_INVALID_SCOPE, "the scope exceeds what the account holds"},
 	{errTarget, codes.InvalidArgument, identityv1.Error_INVALID_TARGET, "the resource is no audience of the account"},
 	{errUnknownMethod, codes.Unimplemented, identityv1.Error_UNKNOWN_METHOD, "there is no such method"},
+	{errStopping, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the server is stopping, try another or again shortly"},
 	{secret.ErrBusy, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too much to do, try again shortly"},
 	{store.ErrBusy, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the organization is busy, try again shortly"},
 	{store.ErrUnavailable, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the outcome is unknown: try again, a write with the same request id"},

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // lastWord is how long health streams have to tell that the server stops.
@@ -37,6 +35,6 @@ func (s *Service) attend(srv any, stream grpc.ServerStream, info *grpc.StreamSer
 	case err := <-done:
 		return err
 	case <-s.stopping:
-		return status.Error(codes.Unavailable, "the server is stopping")
+		return Answer(errStopping).Err()
 	}
 }

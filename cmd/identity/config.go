@@ -52,7 +52,9 @@ func databaseURL() string {
 	return defaultDatabaseURL
 }
 
-func (d databaseSettings) open(ctx context.Context) (*store.Store, error) { return d.connect(ctx, false) }
+func (d databaseSettings) open(ctx context.Context) (*store.Store, error) {
+	return d.connect(ctx, false)
+}
 
 // connect opens the database; patiently for statements that may take long.
 func (d databaseSettings) connect(ctx context.Context, patient bool) (*store.Store, error) {
