@@ -35,6 +35,7 @@ func (t *ShortTx) Sweep(ctx context.Context, now Micros) error {
 	}{
 		{`DELETE FROM request_ids WHERE create_time < ?`, now - day},
 		{`DELETE FROM revoked_tokens WHERE expire_time < ?`, now - day},
+		{`DELETE FROM budgets WHERE end_time < ?`, now - day},
 		{`DELETE FROM throttles WHERE update_time < ?`, now - day},
 		{`DELETE FROM directory WHERE kind = 'session' AND key IN (SELECT CAST(id AS TEXT) FROM sessions WHERE expire_time < ?)`, now - 7*day},
 		{`DELETE FROM sessions WHERE expire_time < ?`, now - 7*day},
