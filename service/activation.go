@@ -211,7 +211,7 @@ func (s *Service) firstPassword(ctx context.Context, org store.Organization, u s
 	case u.PasswordHash == "" && password == "":
 		return "", invalid("password", "required", "a password must be chosen: the account has none yet")
 	case u.PasswordHash == "":
-		return s.hashPassword(ctx, org.ID, password)
+		return s.hashPassword(ctx, org, u, password)
 	case password != "":
 		return "", invalid("password", "not_expected", "the account has a password already")
 	}
