@@ -159,10 +159,7 @@ func (s *Service) readCaller(ctx context.Context, q store.Reads, claims token.Cl
 	if err != nil {
 		return nil, nil, a.Target, err
 	}
-	held, err := s.heldBy(ctx, q, cat, a.Principal)
-	if err != nil {
-		return nil, nil, a.Target, err
-	}
+	held := cat.heldOf(a.Grants, a.Platform, store.At(s.now()))
 	by := &caller{Standing: a.Standing, claims: claims, model: cat.Model, held: held, set: narrowed(cat, held.Set(), claims.Scope)}
 	return by, cat, a.Target, nil
 }

@@ -14,11 +14,11 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	org, err := s.store.Organization(ctx, callOf(ctx).org)
+	here, err := s.memory.organization(ctx, callOf(ctx).org)
 	if err != nil {
 		return nil, err
 	}
-	u, err := s.newUser(ctx, org, req.GetUser(), "user.")
+	u, err := s.newUser(ctx, here.org, req.GetUser(), "user.")
 	if err != nil {
 		return nil, err
 	}

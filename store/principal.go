@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"cmp"
+	"context"
+)
 
 // Kinds of principals.
 const (
@@ -86,7 +89,7 @@ func (r Reads) PersonStanding(ctx context.Context, org, user, session string) (s
 }
 
 // Acting is a principal with the proof and token it changes an organization
-// with, and that organization: all that a change asks of its caller but grants.
+// with, what is granted to it, and that organization.
 type Acting struct {
 	Standing
 	// TokenRevoked tells whether the token was ended by itself.
@@ -94,6 +97,7 @@ type Acting struct {
 	Target       Organization `db:"target"`
 	// Epochs of the roles of the organization, of the principal's, and of the built-in ones.
 	Roles, OwnRoles, BuiltIn Micros
+	Grants                   []Grant
 }
 
 const (
@@ -103,27 +107,52 @@ const (
 		t.change_initial_password AS "target.change_initial_password", t.epoch AS "target.epoch",
 		t.version AS "target.version", t.create_time AS "target.create_time", t.update_time AS "target.update_time",
 		t.created_by AS "target.created_by",
-		tc.roles_epoch AS roles, oc.roles_epoch AS ownroles, ` + builtInEpoch + ` AS builtin`
+		tc.roles_epoch AS roles, oc.roles_epoch AS ownroles, ` + builtInEpoch + ` AS builtin,
+		COALESCE(g.role_id, '') AS role_id, COALESCE(g.permission_key, '') AS permission_key, COALESCE(g.expire_time, 0) AS grant_end`
 	actingTables = `JOIN organizations t ON t.id = ? JOIN organization_clock tc ON tc.organization_id = t.id
-		JOIN organization_clock oc ON oc.organization_id = p.organization_id`
+		JOIN organization_clock oc ON oc.organization_id = p.organization_id
+		LEFT JOIN grants g ON g.organization_id = p.organization_id AND g.principal_id = p.id`
 )
 
 // MachineActing returns a service account that changes the target with a token of a credential.
-func (r Reads) MachineActing(ctx context.Context, org, account, credential, token, target string) (a Acting, err error) {
-	err = r.one(ctx, &a, `
+func (r Reads) MachineActing(ctx context.Context, org, account, credential, token, target string) (Acting, error) {
+	var rows []actingRow
+	err := r.all(ctx, &rows, `
 		SELECT `+machineColumns+`, `+actingColumns+`
 		`+machineTables+actingTables+`
 		`+machineWhere, token, target, org, account, credential)
-	return a, err
+	return acting(rows, err)
 }
 
 // PersonActing returns a user who changes the target with a token of a session.
-func (r Reads) PersonActing(ctx context.Context, org, user, session, token, target string) (a Acting, err error) {
-	err = r.one(ctx, &a, `
+func (r Reads) PersonActing(ctx context.Context, org, user, session, token, target string) (Acting, error) {
+	var rows []actingRow
+	err := r.all(ctx, &rows, `
 		SELECT `+personColumns+`, `+actingColumns+`
 		`+personTables+actingTables+`
 		`+personWhere, token, target, org, user, session)
-	return a, err
+	return acting(rows, err)
+}
+
+// actingRow is the principal with one of its grants, or with an empty one.
+type actingRow struct {
+	Acting
+	Role   string `db:"role_id"`
+	Permit string `db:"permission_key"`
+	End    Micros `db:"grant_end"`
+}
+
+func acting(rows []actingRow, err error) (Acting, error) {
+	if err != nil || len(rows) == 0 {
+		return Acting{}, cmp.Or(err, ErrNotFound)
+	}
+	a := rows[0].Acting
+	for _, row := range rows {
+		if row.Role != "" || row.Permit != "" {
+			a.Grants = append(a.Grants, Grant{Org: a.Org, Principal: a.ID, Role: row.Role, Permit: row.Permit, Expires: row.End})
+		}
+	}
+	return a, nil
 }
 
 var touches = map[string]string{
