@@ -22,6 +22,7 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	if len(req.GetUser().GetRoleIds())+len(req.GetUser().GetPermissionKeys()) == 0 {
 		return nil, invalid("user.role_ids", "at_least_one", "at least one role or permission must be assigned")
 	}
+	phone := readPhone(req.GetUser(), "user.phone")
 	err = s.change(ctx, func(ch *change) error {
 		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
 			return err
@@ -34,6 +35,9 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 			return err
 		}
 		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
+		if _, err := ch.editPhone(ctx, "", &u, phone); err != nil {
+			return err
+		}
 		if err := ch.addUser(ctx, u, add); err != nil {
 			return err
 		}

@@ -24,8 +24,8 @@ func (t *ShortTx) AddActivity(ctx context.Context, rows []Activity) error {
 		ON CONFLICT DO NOTHING`, rows)
 }
 
-// Sweep deletes what nobody needs any more: outcomes of requests and
-// throttles older than a day, sessions a week after their end, activity after
+// Sweep deletes what nobody needs any more: outcomes of requests,
+// throttles and phone verifications older than a day, sessions a week after their end, activity after
 // ninety days.
 func (t *ShortTx) Sweep(ctx context.Context, now Micros) error {
 	const day = 24 * 3600 * 1_000_000
@@ -35,6 +35,7 @@ func (t *ShortTx) Sweep(ctx context.Context, now Micros) error {
 	}{
 		{`DELETE FROM request_ids WHERE create_time < ?`, now - day},
 		{`DELETE FROM revoked_tokens WHERE expire_time < ?`, now - day},
+		{`DELETE FROM phone_verifications WHERE create_time < ?`, now - day},
 		{`DELETE FROM budgets WHERE end_time < ?`, now - day},
 		{`DELETE FROM throttles WHERE update_time < ?`, now - day},
 		{`DELETE FROM directory WHERE kind = 'session' AND key IN (SELECT CAST(id AS TEXT) FROM sessions WHERE expire_time < ?)`, now - 7*day},
