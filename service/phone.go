@@ -3,12 +3,9 @@ package service
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"math/big"
 	"strconv"
-	"strings"
 	"time"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -240,6 +237,7 @@ func (s *Service) sendCode(ctx context.Context, t *store.ShortTx, v *store.Phone
 	if err != nil {
 		return err
 	}
+	message.Expires = v.Expires // a late code is over
 	return t.Enqueue(ctx, message)
 }
 

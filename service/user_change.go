@@ -68,11 +68,10 @@ func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserReques
 			e.roles = &in.RoleIds
 		case "permission_keys":
 			e.keys = &in.PermissionKeys
-		case "phone", "phone_proof":
-			e.phone = readPhone(in, "user.phone")
-			if !slices.Contains(req.GetUpdateMask().GetPaths(), "phone") {
-				e.phone.text = nil
-			}
+		case "phone":
+			e.phone.read(or(in.Phone, ""), "user.phone")
+		case "phone_proof":
+			e.phone.proof = in.GetPhoneProof()
 		case "password":
 			if in.GetPassword() == "" {
 				continue // keep the present one
@@ -143,7 +142,7 @@ func (ch *change) editLogin(ctx context.Context, former store.User, u *store.Use
 		u.PasswordHash, u.PasswordInitial = e.hash, true
 		changed = append(changed, "password")
 	}
-	phone, err := ch.editPhone(ctx, u.ID, u, e.phone)
+	number, phone, err := ch.editPhone(ctx, u.ID, *u, e.phone)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +156,7 @@ func (ch *change) editLogin(ctx context.Context, former store.User, u *store.Use
 		return nil, err
 	}
 	if phone {
-		if err := ch.SetPhone(ctx, *u); err != nil {
+		if err := ch.writePhone(ctx, u, number); err != nil {
 			return nil, err
 		}
 	}

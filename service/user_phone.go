@@ -10,49 +10,60 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// phoneEdit is a number that is asked for, with its proof. A nil text asks for nothing.
+// phoneEdit is a number that is asked for, and its proof. A nil text asks for nothing.
 type phoneEdit struct {
 	text   *string
 	number string // of the text, where it is one
-	proof  string
 	field  string // name of the text in the request
+	proof  string
 }
 
-// readPhone reads number and proof of a request, before the lock is taken.
-func readPhone(in *identityv1.User, field string) phoneEdit {
-	e := phoneEdit{text: in.Phone, proof: in.GetPhoneProof(), field: field}
+// read takes the text of a number, before the lock is taken.
+func (e *phoneEdit) read(text, field string) {
+	e.text, e.field = &text, field
+	e.number, _ = parsePhone(text)
+}
+
+// newPhone is the number of a person who is about to be created.
+func newPhone(in *identityv1.User, field string) phoneEdit {
+	e := phoneEdit{proof: in.GetPhoneProof()}
 	if in.GetPhone() != "" {
-		e.number, _ = parsePhone(in.GetPhone())
+		e.read(in.GetPhone(), field)
 	}
 	return e
 }
 
-// editPhone puts a proven number into the row of a person, or takes the
-// present one out. The proof is one for the given user ("": who is about to
-// be created). The masked present number, sent back, asks for nothing.
-func (ch *change) editPhone(ctx context.Context, user string, u *store.User, e phoneEdit) (changed bool, err error) {
+// editPhone settles what becomes of the number of a person: one that is proven
+// for the given user ("": who is about to be created), or "" for none. The
+// masked present number, sent back, asks for nothing.
+func (ch *change) editPhone(ctx context.Context, user string, u store.User, e phoneEdit) (number string, changed bool, err error) {
 	present := e.text == nil || *e.text == u.PhoneMasked
 	switch {
 	case e.proof != "":
-		number, err := ch.takePhoneProof(ctx, e.proof, user)
+		number, err = ch.takePhoneProof(ctx, e.proof, user)
 		if err == nil && !present && e.number != number {
 			err = errPhoneNotVerified
 		}
-		if err != nil {
-			return false, err
-		}
-		u.PhoneSealed = ch.s.ring.Seal("users.phone", []byte(number), u.Org, u.ID)
-		u.PhoneMasked, u.PhoneVerified = maskPhone(number), true
-		return true, nil
+		return number, err == nil, err
 	case present:
-		return false, nil
+		return "", false, nil
 	case *e.text == "":
-		u.PhoneSealed, u.PhoneMasked, u.PhoneVerified = nil, "", false
-		return true, nil
+		return "", true, nil
 	case e.number == "":
-		return false, invalidPhone(e.field)
+		return "", false, invalidPhone(e.field)
 	}
-	return false, errPhoneNotVerified
+	return "", false, errPhoneNotVerified
+}
+
+// writePhone puts a proven number ("": none) into the row of a person.
+func (ch *change) writePhone(ctx context.Context, u *store.User, number string) error {
+	var sealed []byte
+	u.PhoneMasked, u.PhoneVerified = "", false
+	if number != "" {
+		sealed = ch.s.ring.Seal("users.phone", []byte(number), u.Org, u.ID)
+		u.PhoneMasked, u.PhoneVerified = maskPhone(number), true
+	}
+	return ch.SetPhone(ctx, *u, sealed)
 }
 
 // phoneProof is the proof that a confirmed verification is: computed, not kept.

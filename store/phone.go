@@ -78,8 +78,8 @@ func (t *Tx) TakePhoneProof(ctx context.Context, org, id string, after, now Micr
 }
 
 // SetPhone writes the number of a person, sealed and masked; both empty: none.
-func (t *Tx) SetPhone(ctx context.Context, u User) error {
+func (t *Tx) SetPhone(ctx context.Context, u User, sealed []byte) error {
 	return t.must(ctx, `
 		UPDATE users SET phone_sealed = ?, phone_masked = ?, phone_verified = ? WHERE organization_id = ? AND id = ?`,
-		u.PhoneSealed, u.PhoneMasked, u.PhoneVerified, u.Org, u.ID)
+		sealed, u.PhoneMasked, u.PhoneVerified, u.Org, u.ID)
 }

@@ -17,8 +17,7 @@ type User struct {
 	Enabled         bool   `db:"enabled"`
 	PasswordHash    string `db:"password_hash"`
 	PasswordInitial bool   `db:"password_initial"`
-	PhoneSealed     []byte `db:"phone_sealed"` // written, never read with the person
-	PhoneMasked     string `db:"phone_masked"` // "": no number
+	PhoneMasked     string `db:"phone_masked"` // "": no number; SetPhone writes it with the sealed one
 	PhoneVerified   bool   `db:"phone_verified"`
 	Epoch           Micros `db:"epoch"`
 	Version         int64  `db:"version"`
@@ -43,10 +42,10 @@ func (r Reads) User(ctx context.Context, org, id string) (u User, err error) {
 func (t *Tx) AddUser(ctx context.Context, u User) error {
 	t.countUser(u, 1)
 	return t.insert(ctx, `
-		INSERT INTO users (`+userColumns+`, phone_sealed)
+		INSERT INTO users (`+userColumns+`)
 		VALUES (:organization_id, :id, :email, :email_key, :first_name, :last_name, :display_name, :name_key,
 			:confirmed, :enabled, :password_hash, :password_initial, :phone_masked, :phone_verified, :epoch, :version,
-			:create_time, :update_time, :created_by, :last_sign_in_time, :delete_time, :phone_sealed)`, u)
+			:create_time, :update_time, :created_by, :last_sign_in_time, :delete_time)`, u)
 }
 
 // SaveUser writes what an administrator can change of a person, but for the
