@@ -153,15 +153,13 @@ var requests = map[string]request{
 		return &identityv1.SignInRequest{Email: a.user.GetEmail(), Password: a.user.Password}
 	}},
 	"SessionService.SignOut": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.SignOutRequest{Id: a.session} }},
-<<<<<<< HEAD
 	"UserService.ConfirmPhoneVerification": {own: true, make: func(w *world, a *tenant) proto.Message {
 		v := w.verify(a.Admin.Token, "", a.user.GetId(), newNumber())
 		return &identityv1.ConfirmPhoneVerificationRequest{Id: v.GetId(), Code: v.code}
-=======
+	}},
 	"UserService.ActivateUser": {make: func(w *world, a *tenant) proto.Message {
 		u := w.invite(a, func(u *identityv1.User) { u.Password = nil })
 		return &identityv1.ActivateUserRequest{Token: w.Link(u.GetEmail()), Password: servicetest.RootPassword}
->>>>>>> users
 	}},
 	"UserService.CreateUser": {make: func(w *world, a *tenant) proto.Message {
 		draft := w.Draft(a.roles()...)
@@ -183,7 +181,6 @@ var requests = map[string]request{
 			OrderBy: "email", WithSummary: true,
 		}
 	}},
-<<<<<<< HEAD
 	"UserService.ResendPhoneCode": {own: true, make: func(w *world, a *tenant) proto.Message {
 		v := w.verify(a.Admin.Token, "", a.user.GetId(), newNumber())
 		w.sql(fmt.Sprintf(`UPDATE phone_verifications SET send_time = send_time - 30000000 WHERE id = '%s'`, v.GetId()))
@@ -191,10 +188,9 @@ var requests = map[string]request{
 	}},
 	"UserService.StartPhoneVerification": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.StartPhoneVerificationRequest{UserId: a.user.GetId(), Phone: newNumber()}
-=======
+	}},
 	"UserService.SendActivation": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.SendActivationRequest{Id: w.invite(a).GetId()}
->>>>>>> users
 	}},
 	"UserService.UpdateUser": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.UpdateUserRequest{

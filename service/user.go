@@ -45,15 +45,13 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 		if err := ch.addUser(ctx, u, add); err != nil {
 			return err
 		}
-<<<<<<< HEAD
 		if given {
 			if err := ch.writePhone(ctx, &u, number); err != nil {
 				return err
 			}
-=======
+		}
 		if err := ch.inviteUnlessConfirmed(ctx, ch.org, u); err != nil {
 			return err
->>>>>>> users
 		}
 		if resp, err = ch.userAnswer(ctx, u); err != nil {
 			return err
