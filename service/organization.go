@@ -68,7 +68,10 @@ func (ch *change) found(ctx context.Context, org store.Organization, u store.Use
 	}
 	ch.recordIn(org.ID, "organization.created", org.ID, nil)
 	extra.roles = append(extra.roles, superUser)
-	return here.addUser(ctx, u, extra)
+	if err := here.addUser(ctx, u, extra); err != nil {
+		return err
+	}
+	return here.inviteUnlessConfirmed(ctx, org, u)
 }
 
 // policyOf is the name of a policy in rows; what is not specified is STANDARD.

@@ -164,6 +164,10 @@ var requests = map[string]request{
 			Password: servicetest.RootPassword, Email: "grace@people.test", FirstName: "Grace", LastName: "Hopper",
 		}
 	}},
+	"UserService.ActivateUser": {make: func(w *world, a *tenant) proto.Message {
+		u := w.invite(a, func(u *identityv1.User) { u.Password = nil })
+		return &identityv1.ActivateUserRequest{Token: w.Link(u.GetEmail()), Password: servicetest.RootPassword}
+	}},
 	"UserService.CreateUser": {make: func(w *world, a *tenant) proto.Message {
 		draft := w.Draft(a.roles()...)
 		draft.Confirmed, draft.PermissionKeys = nil, []string{"agents.read"}
@@ -184,6 +188,9 @@ var requests = map[string]request{
 			Filter:  &identityv1.ListUsersRequest_Filter{Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser},
 			OrderBy: "email", WithSummary: true,
 		}
+	}},
+	"UserService.SendActivation": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.SendActivationRequest{Id: w.invite(a).GetId()}
 	}},
 	"UserService.UpdateUser": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.UpdateUserRequest{
