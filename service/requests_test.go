@@ -160,8 +160,16 @@ var requests = map[string]request{
 		return &identityv1.DisableUserRequest{Id: w.CreateUser(a.GetId()).GetId()}
 	}},
 	"UserService.EnableUser": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.EnableUserRequest{Id: a.user.GetId()} }},
-	"UserService.GetMe":      {make: func(*world, *tenant) proto.Message { return &identityv1.GetMeRequest{} }},
-	"UserService.GetUser":    {make: func(_ *world, a *tenant) proto.Message { return &identityv1.GetUserRequest{Id: a.user.GetId()} }},
+	"UserService.ExportUsers": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.ExportUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
+			Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser,
+		}}
+	}},
+	"UserService.ImportUsers": {make: func(w *world, _ *tenant) proto.Message {
+		return &identityv1.ImportUsersRequest{Data: []byte("email,first_name,last_name,roles\n" + w.Draft().GetEmail() + ",Ida,Import,Monitoring User\n")}
+	}},
+	"UserService.GetMe":   {make: func(*world, *tenant) proto.Message { return &identityv1.GetMeRequest{} }},
+	"UserService.GetUser": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.GetUserRequest{Id: a.user.GetId()} }},
 	"UserService.ListUsers": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.ListUsersRequest{
 			Filter:  &identityv1.ListUsersRequest_Filter{Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser},
