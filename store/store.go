@@ -21,6 +21,7 @@ type Store struct {
 	writing *statements // of the pool that writes
 	// listenURL reaches the database itself, for the bell.
 	listenURL string
+	enqueued  chan struct{} // gets a sign after a commit that added messages
 }
 
 // Reads holds every query. It runs on a pool or inside a transaction, so that
@@ -40,7 +41,7 @@ type handle interface {
 }
 
 func newStore(dialect string, write, read *sqlx.DB, prepare bool) *Store {
-	s := &Store{dialect: dialect, write: write, read: read, queue: queue{lines: map[string]*line{}}}
+	s := &Store{dialect: dialect, write: write, read: read, queue: queue{lines: map[string]*line{}}, enqueued: make(chan struct{}, 1)}
 	s.Reads = Reads{h: read, prepared: newStatements(nil), count: new(atomic.Int64)}
 	s.writing = newStatements(nil)
 	if prepare {
@@ -123,7 +124,10 @@ func (r Reads) in(ctx context.Context, dest any, query string, args ...any) erro
 }
 
 // writes is what a transaction adds.
-type writes struct{ Reads }
+type writes struct {
+	Reads
+	enqueued *bool // whether it added messages
+}
 
 func (w writes) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	w.count.Add(1)
@@ -182,10 +186,17 @@ func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
 	}
 	defer s.writing.prepareMissed(context.WithoutCancel(ctx)) // when the connection is free again
 	defer func() { _ = tx.Rollback() }()                      // after a commit it does nothing
-	if err := fn(writes{Reads{h: tx, tx: tx, prepared: s.writing, count: s.count}}); err != nil {
+	enqueued := false
+	if err := fn(writes{Reads{h: tx, tx: tx, prepared: s.writing, count: s.count}, &enqueued}); err != nil {
 		return err
 	}
 	err = tx.Commit()
+	if enqueued { // also where the outcome is unknown
+		select {
+		case s.enqueued <- struct{}{}:
+		default: // it will be looked at anyway
+		}
+	}
 	if err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return translate(err)
 	}
