@@ -198,10 +198,12 @@ func (r *Reader) line() ([]byte, error) {
 	return line, nil
 }
 
-// parse reads an object with a member for each column that is there.
+// parse reads an object with a member for each column that is there. It goes
+// through the members itself: decoding into a map would keep the last of two
+// with the same name.
 func (r *Reader) parse(line []byte, row []Cell, bad *RowError) {
 	d := json.NewDecoder(bytes.NewReader(line))
-	if begin, err := d.Token(); err != nil || begin != json.Delim('{') {
+	if begin, err := d.Token(); err != nil || begin != json.Delim('{') || !json.Valid(line) {
 		bad.add("row", "json")
 		return
 	}
@@ -209,10 +211,7 @@ func (r *Reader) parse(line []byte, row []Cell, bad *RowError) {
 	for d.More() {
 		key, err := d.Token()
 		var value json.RawMessage
-		if err == nil {
-			err = d.Decode(&value)
-		}
-		if err != nil {
+		if err = errors.Join(err, d.Decode(&value)); err != nil {
 			bad.add("row", "json")
 			return
 		}
@@ -227,13 +226,6 @@ func (r *Reader) parse(line []byte, row []Cell, bad *RowError) {
 			seen[i] = true
 			r.putJSON(row, i, value, bad)
 		}
-	}
-	_, err := d.Token() // the brace
-	if err == nil {
-		_, err = d.Token()
-	}
-	if !errors.Is(err, io.EOF) {
-		bad.add("row", "json")
 	}
 }
 
