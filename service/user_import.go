@@ -162,7 +162,7 @@ func (im *importing) change(ctx context.Context, ch *change, rows []*importRow) 
 	pairTwins(rows)
 	if im.validateOnly {
 		im.rehearse(rows) // no event is recorded, so nothing is kept
-	} else if err := ch.addImported(ctx, rows); err != nil {
+	} else if err := ch.addImported(ctx, rows, im.sendActivation); err != nil {
 		return err
 	}
 	for _, row := range rows {

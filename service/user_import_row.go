@@ -191,12 +191,12 @@ func pairTwins(rows []*importRow) {
 }
 
 // addImported writes the rows that are left, with a statement for many, and an
-// event for each.
-func (ch *change) addImported(ctx context.Context, rows []*importRow) error {
+// event for each, and a mail where that is wanted.
+func (ch *change) addImported(ctx context.Context, rows []*importRow, invite bool) error {
 	if err := ch.claimEmails(ctx, rows); err != nil {
 		return err
 	}
-	var users []store.User
+	var users, invited []store.User
 	var grants []store.Grant
 	for _, row := range open(rows) {
 		if row.twin != nil {
@@ -205,6 +205,9 @@ func (ch *change) addImported(ctx context.Context, rows []*importRow) error {
 		u := row.user
 		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
 		users = append(users, u)
+		if invite && u.Enabled && !u.Confirmed {
+			invited = append(invited, u)
+		}
 		g := store.Grant{Org: u.Org, Principal: u.ID, Created: ch.now, CreatedBy: ch.by.ID}
 		for _, g.Role = range row.add.roles {
 			grants = append(grants, g)
@@ -219,7 +222,10 @@ func (ch *change) addImported(ctx context.Context, rows []*importRow) error {
 	if err := ch.AddUsers(ctx, users); err != nil {
 		return err
 	}
-	return ch.AddGrants(ctx, grants)
+	if err := ch.AddGrants(ctx, grants); err != nil {
+		return err
+	}
+	return ch.invite(ctx, ch.org, invited...)
 }
 
 // claimEmails takes the addresses of confirmed rows in the whole service. One
