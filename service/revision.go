@@ -32,7 +32,7 @@ func (s *Service) announce(ctx context.Context, events []store.Event) {
 		last[e.Org] = max(last[e.Org], e.Seq)
 	}
 	if c := callOf(ctx); c.revisions != nil {
-		c.revisions.Set(revisionHeader) // the last ones count
+		c.revisions.Delete(revisionHeader) // the last ones count
 		for org, seq := range last {
 			c.revisions.Append(revisionHeader, s.revision(org, seq))
 		}

@@ -45,15 +45,15 @@ func (s *Service) exportPage(ctx context.Context, w *table.Writer, filter store.
 	if err != nil || len(users) == 0 {
 		return nil, err
 	}
-	here, err := s.memory.organization(ctx, org)
+	cat, err := readCatalogue(ctx, s.store.Reads, org)
 	if err != nil {
 		return nil, err
 	}
-	answers, err := s.userAnswers(ctx, s.store.Reads, here.cat, org, users...)
+	answers, err := s.userAnswers(ctx, s.store.Reads, cat, org, users...)
 	if err != nil {
 		return nil, err
 	}
-	names := here.cat.roleNames(org, callOf(ctx).caller.Platform)
+	names := cat.roleNames(org, callOf(ctx).caller.Platform)
 	for _, u := range answers {
 		if err := w.Write(userCells(u, names)); err != nil {
 			return nil, err

@@ -39,7 +39,7 @@ func (s *Service) ImportUsers(stream grpc.BidiStreamingServer[identityv1.ImportU
 	for err == nil {
 		var rows []*importRow
 		rows, err = im.read(file)
-		if err != nil && !errors.Is(err, io.EOF) && !isFileError(err) {
+		if err != nil && !errors.Is(err, io.EOF) && !isFileError(err) && !im.full {
 			return err
 		}
 		if failed := im.settle(stream.Context(), rows); failed != nil {
@@ -54,7 +54,7 @@ func (s *Service) ImportUsers(stream grpc.BidiStreamingServer[identityv1.ImportU
 
 func isFileError(err error) bool {
 	var file *table.FileError
-	return errors.As(err, &file) || errors.Is(err, errTooLarge)
+	return errors.As(err, &file)
 }
 
 // fileRefused says where and why a file cannot be read any further.
@@ -91,6 +91,7 @@ type importing struct {
 	s                            *Service
 	stream                       grpc.BidiStreamingServer[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]
 	validateOnly, sendActivation bool
+	full                         bool   // the file has more rows than it may
 	operation                    string // id that all its events have
 	sum                          *identityv1.ImportUsersResponse_Summary
 	rehearsed                    map[uint64]struct{} // addresses that a dry run would have created
@@ -105,7 +106,7 @@ func (im *importing) read(file *table.Reader) (rows []*importRow, err error) {
 		if err != nil && !errors.As(err, &bad) {
 			return rows, err
 		}
-		if file.Row() > importRowsAtMost {
+		if im.full = file.Row() > importRowsAtMost; im.full {
 			return rows, refuse(errTooLarge, "rows", strconv.Itoa(importRowsAtMost))
 		}
 		row := newImportRow(file.Row(), cells)
