@@ -96,11 +96,15 @@ func (ch *change) mustControl(ctx context.Context, p store.Principal) error {
 // mustOutlive refuses to become a principal, by a password or credential good
 // until the given time, that then holds what the caller no longer does.
 func (ch *change) mustOutlive(ctx context.Context, p store.Principal, until store.Micros) error {
-	held, err := ch.s.heldBy(ctx, ch.Reads, ch.cat, p)
+	return ch.s.mustOutlive(ctx, ch.Reads, ch.cat, ch.by, p, until)
+}
+
+func (s *Service) mustOutlive(ctx context.Context, q store.Reads, cat *catalogue, by *caller, p store.Principal, until store.Micros) error {
+	held, err := s.heldBy(ctx, q, cat, p)
 	if err != nil {
 		return err
 	}
-	if !ch.by.held.MissingOf(held, int64(until)).Empty() || !ch.by.set.Contains(held.Set()) {
+	if !by.held.MissingOf(held, int64(until)).Empty() || !by.set.Contains(held.Set()) {
 		return errGrantExceedsOwn
 	}
 	return nil

@@ -69,9 +69,14 @@ func stateOf(u store.User) identityv1.User_State {
 }
 
 func userProto(u store.User, g granted, lockedUntil store.Micros) *identityv1.User {
+	var phone *string
+	if u.PhoneMasked != "" {
+		phone = &u.PhoneMasked
+	}
 	return &identityv1.User{
 		Id: u.ID, OrganizationId: u.Org, Email: &u.Email, FirstName: &u.FirstName, LastName: &u.LastName,
 		DisplayName: u.DisplayName, Confirmed: &u.Confirmed, Enabled: u.Enabled, State: stateOf(u),
+		Phone: phone, PhoneVerified: u.PhoneVerified,
 		Roles: g.roles, Permissions: g.permissions, RoleIds: g.roleIDs, PermissionKeys: g.keys,
 		LockedUntil: stamp(lockedUntil), CreateTime: stamp(u.Created), UpdateTime: stamp(u.Updated), CreatedBy: u.CreatedBy,
 		LastSignInTime: stamp(u.LastSignIn), DeleteTime: stamp(u.Deleted), Etag: etagOf(u.Version),

@@ -34,10 +34,14 @@ func eachURL(t *testing.T, body func(t *testing.T, url string)) {
 }
 
 // replica is a second service on the same data: what a restart leaves, or
-// another machine sees. It shares the master key and the clock.
+// another machine sees. It shares the master key and the clock, and leaves
+// messages to the first, whose mailbox tests read.
 func replica(t *testing.T, w *servicetest.World, url string) *servicetest.World {
 	t.Helper()
-	r := servicetest.New(t, url, func(c *service.Config) { c.Ring, c.Now, c.Passwords = w.Ring, w.Clock.Now, w.Passwords })
+	r := servicetest.New(t, url, func(c *service.Config) {
+		c.Ring, c.Now, c.Passwords = w.Ring, w.Clock.Now, w.Passwords
+		c.Mail, c.SMS = nil, nil
+	})
 	r.Ring, r.Clock, r.Passwords = w.Ring, w.Clock, w.Passwords
 	return r
 }

@@ -58,6 +58,9 @@ func (ch *change) found(ctx context.Context, org store.Organization, u store.Use
 	}
 	here := *ch
 	here.org = org
+	if _, _, err := here.editPhone(ctx, "", u, newPhone(in, "administrator.phone")); err != nil { // no proof can be of it yet
+		return err
+	}
 	extra := assignment{roles: slices.DeleteFunc(slices.Clone(in.GetRoleIds()), func(id string) bool { return id == superUser }), keys: in.GetPermissionKeys()}
 	if err := here.mustGrant(extra); err != nil {
 		return err

@@ -25,6 +25,7 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	if len(req.GetUser().GetRoleIds())+len(req.GetUser().GetPermissionKeys()) == 0 {
 		return nil, invalid("user.role_ids", "at_least_one", "at least one role or permission must be assigned")
 	}
+	phone := newPhone(req.GetUser(), "user.phone")
 	err = s.change(ctx, func(ch *change) error {
 		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
 			return err
@@ -37,8 +38,17 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 			return err
 		}
 		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
+		number, given, err := ch.editPhone(ctx, "", u, phone)
+		if err != nil {
+			return err
+		}
 		if err := ch.addUser(ctx, u, add); err != nil {
 			return err
+		}
+		if given {
+			if err := ch.writePhone(ctx, &u, number); err != nil {
+				return err
+			}
 		}
 		if err := ch.inviteUnlessConfirmed(ctx, ch.org, u); err != nil {
 			return err

@@ -17,6 +17,8 @@ type User struct {
 	Enabled         bool   `db:"enabled"`
 	PasswordHash    string `db:"password_hash"`
 	PasswordInitial bool   `db:"password_initial"`
+	PhoneMasked     string `db:"phone_masked"` // "": no number; SetPhone writes it with the sealed one
+	PhoneVerified   bool   `db:"phone_verified"`
 	Epoch           Micros `db:"epoch"`
 	Version         int64  `db:"version"`
 	Created         Micros `db:"create_time"`
@@ -27,7 +29,7 @@ type User struct {
 }
 
 const userColumns = `organization_id, id, email, email_key, first_name, last_name, display_name, name_key,
-	confirmed, enabled, password_hash, password_initial, epoch, version,
+	confirmed, enabled, password_hash, password_initial, phone_masked, phone_verified, epoch, version,
 	create_time, update_time, created_by, last_sign_in_time, delete_time`
 
 // User returns one person who is not deleted.
@@ -45,11 +47,11 @@ func (t *Tx) AddUser(ctx context.Context, u User) error {
 const insertUsers = `
 	INSERT INTO users (` + userColumns + `)
 	VALUES (:organization_id, :id, :email, :email_key, :first_name, :last_name, :display_name, :name_key,
-		:confirmed, :enabled, :password_hash, :password_initial, :epoch, :version,
+		:confirmed, :enabled, :password_hash, :password_initial, :phone_masked, :phone_verified, :epoch, :version,
 		:create_time, :update_time, :created_by, :last_sign_in_time, :delete_time)`
 
-// SaveUser writes what an administrator can change of a person, whose former
-// row the caller read under the same lock.
+// SaveUser writes what an administrator can change of a person, but for the
+// phone (SetPhone). The caller read the former row under the same lock.
 func (t *Tx) SaveUser(ctx context.Context, former, u User) error {
 	t.countUser(former, -1)
 	t.countUser(u, 1)
