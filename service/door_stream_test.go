@@ -226,4 +226,3 @@ func TestStreams_Messages(t *testing.T) {
 		}
 	})
 }
-

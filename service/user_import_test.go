@@ -265,8 +265,10 @@ func TestImport_IN03_Bounds(t *testing.T) {
 		{"nothing", 1, "\n", codes.InvalidArgument, nil},
 		{"NUL bytes", 1, header + "a\x00@import.test,\x00,Ng,Monitoring User\n", codes.OK, []string{"1 REFUSED INVALID_FIELDS email: string.nul, first_name: string.nul"}},
 		{"no UTF-8", 1, header + "\xff@import.test,Ann,Ng,Monitoring User\n", codes.OK, []string{"1 REFUSED INVALID_FIELDS email: string.utf8"}},
-		{"a line of 1 MiB in JSON", 2, `{"email":"` + strings.Repeat("x", 1<<20) + "\"}\n{}\n", codes.OK,
-			[]string{"1 REFUSED INVALID_FIELDS row: too_long", "2 REFUSED INVALID_FIELDS email: required, first_name: required, last_name: required"}},
+		{
+			"a line of 1 MiB in JSON", 2, `{"email":"` + strings.Repeat("x", 1<<20) + "\"}\n{}\n", codes.OK,
+			[]string{"1 REFUSED INVALID_FIELDS row: too_long", "2 REFUSED INVALID_FIELDS email: required, first_name: required, last_name: required"},
+		},
 		{"deep JSON", 2, `{"email":` + strings.Repeat("[", 60_000) + "\n", codes.OK, []string{"1 REFUSED INVALID_FIELDS row: json"}},
 		{"100,000 roles", 2, `{"email":"r@import.test","first_name":"R","last_name":"R","roles":["x"` + strings.Repeat(`,"x"`, 15_000) + "]}\n", codes.OK, []string{"1 REFUSED INVALID_FIELDS roles: repeated.max_items"}},
 	} {

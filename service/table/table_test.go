@@ -78,8 +78,11 @@ func TestRead(t *testing.T) {
 		{"a formula is none here", table.JSONLines, `{"name":"'=A"}`, []string{"'=A||"}, ""},
 		{"an unknown member, by name", table.JSONLines, `{"name":"A","colour":"red"}` + "\n" + `{"name":"B"}`, []string{"! colour: unknown", "B||"}, ""},
 		{"a member twice", table.JSONLines, `{"name":"A","name":"B"}`, []string{"! name: twice"}, ""},
-		{"wrong types", table.JSONLines, `{"name":1,"ok":2,"tags":[1]}` + "\n" + `{"name":["A"]}` + "\n" + `{"name":{"a":1}}`,
-			[]string{"! name: type, ok: type, tags: type", "! name: type", "! name: type"}, ""},
+		{
+			"wrong types", table.JSONLines, `{"name":1,"ok":2,"tags":[1]}` + "\n" + `{"name":["A"]}` + "\n" + `{"name":{"a":1}}`,
+			[]string{"! name: type, ok: type, tags: type", "! name: type", "! name: type"},
+			"",
+		},
 		{"no JSON", table.JSONLines, "{\n[]\n1\n\"A\"\n{\"name\":\"A\"} x\n{\"name\":\"A\"}{}\n{\"name\":\"A\"", []string{
 			"! row: json", "! row: json", "! row: json", "! row: json", "! row: json", "! row: json", "! row: json",
 		}, ""},
