@@ -26,13 +26,7 @@ func (s *Service) change(ctx context.Context, fn func(*change) error) error {
 	return s.commit(ctx, c.org, func(t *store.Tx) error {
 		ch := &change{Tx: t, s: s, c: c, now: store.At(s.now())}
 		var err error
-		if ch.cat, err = readCatalogue(ctx, t.Reads, c.org, c.caller.Org); err != nil {
-			return err
-		}
-		if ch.by, err = s.readCaller(ctx, t.Reads, c.caller.claims, ch.cat); err != nil {
-			return err
-		}
-		if ch.org, err = t.Organization(ctx, c.org); err != nil {
+		if ch.by, ch.cat, ch.org, err = s.readCaller(ctx, t.Reads, c.caller.claims, c.org); err != nil {
 			return err
 		}
 		if err := ch.authorizeAgain(); err != nil {

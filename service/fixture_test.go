@@ -131,8 +131,11 @@ func people(ctx context.Context, s *store.Store, org string) ([]store.User, map[
 		return nil, nil, err
 	}
 	ids := make([]string, len(users))
-	for i, u := range users {
-		ids[i] = u.ID
+	for i := range users {
+		ids[i] = users[i].ID
+		if users[i], err = s.User(ctx, org, ids[i]); err != nil { // lists leave the password out
+			return nil, nil, err
+		}
 	}
 	grants, err := s.Grants(ctx, org, ids...)
 	of := map[string][]store.Grant{}

@@ -151,11 +151,7 @@ func (s *Service) mayProve(ctx context.Context, user string) error {
 	if p.Kind != store.KindUser || p.Deleted != 0 {
 		return errNotFound
 	}
-	cat, err := readCatalogue(ctx, s.store.Reads, c.org, c.caller.Org)
-	if err != nil {
-		return err
-	}
-	by, err := s.readCaller(ctx, s.store.Reads, c.caller.claims, cat)
+	by, cat, _, err := s.readCaller(ctx, s.store.Reads, c.caller.claims, c.org)
 	if err != nil {
 		return err
 	}

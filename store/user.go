@@ -145,12 +145,19 @@ func (w *where) name(text string) {
 // userOrders are the columns that people can be ordered by.
 var userOrders = map[string]string{"email": "email_key", "display_name": "name_key", "create_time": "create_time"}
 
-// Users returns a page of people.
+// listColumns are what lists show of people; the rest is left zero.
+const listColumns = `id, email, email_key, first_name, last_name, display_name, name_key, confirmed, enabled, version,
+	phone_masked, phone_verified, create_time, update_time, created_by, last_sign_in_time`
+
+// Users returns a page of people as lists show them: without passwords and epochs.
 func (r Reads) Users(ctx context.Context, org string, f UserFilter, p Page) ([]User, error) {
 	w := f.where(org)
 	order := p.keyset(w, userOrders[p.Order])
 	var us []User
-	err := r.all(ctx, &us, `SELECT `+userColumns+` FROM users`+w.String()+order, append(w.args, p.Limit, p.Skip)...)
+	err := r.all(ctx, &us, `SELECT `+listColumns+` FROM users`+w.String()+order, append(w.args, p.Limit, p.Skip)...)
+	for i := range us {
+		us[i].Org = org
+	}
 	return us, err
 }
 
