@@ -50,13 +50,16 @@ func newPlanned(t *testing.T) *planned {
 			SELECT org, id, CASE WHEN n % 500 = 3 THEN '` + roleRare + `' ELSE '` + roleFrequent + `' END, 1 FROM people`,
 		`INSERT INTO sessions (organization_id, id, user_id, epoch, org_epoch, create_time, refresh_time, expire_time)
 			SELECT org, id, id, 1, 1, 1, 1, 1 FROM people`,
+		`INSERT INTO service_accounts (organization_id, id, display_name, name_key, enabled, epoch, create_time, update_time)
+			SELECT org, id, 'a', 'a', TRUE, 1, n, n FROM people WHERE n % 10 = 0`,
+		`INSERT INTO revoked_tokens (organization_id, id, expire_time, create_time) SELECT org, id, 1, 1 FROM people WHERE n % 10 = 0`,
 		`INSERT INTO throttles (key, failures, retry_time, update_time) SELECT n::text, 6, n, n FROM people`,
 		`VACUUM (ANALYZE)`,
 	} {
 		_, err := pool.ExecContext(t.Context(), text)
 		noError(t, err)
 	}
-	query := url.Values{"session_preload_libraries": {"auto_explain"}, "auto_explain.log_min_duration": {"0"}, "auto_explain.log_analyze": {"on"}}
+	query := url.Values{"session_preload_libraries": {"auto_explain"}, "auto_explain.log_min_duration": {"0"}, "auto_explain.log_analyze": {"on"}, "auto_explain.log_timing": {"off"}}
 	p := &planned{t: t, Store: storetest.Open(t, u+"&"+query.Encode()), pool: pool}
 	var data string
 	noError(t, pool.GetContext(t.Context(), &data, `SHOW data_directory`))
@@ -134,19 +137,20 @@ func testPlansOfLists(t *testing.T, p *planned) {
 		"email": {Key: "firstm", ID: largeOrg}, "display_name": {Key: "firstm", ID: largeOrg}, "create_time": {Key: int64(25_000), ID: largeOrg},
 	}
 	for name, f := range filters() {
-		for _, org := range []string{largeOrg, smallOrg} {
-			for order, cursor := range deep {
-				for _, page := range []store.Page{
-					{Order: order}, {Order: order, Desc: true}, {Order: order, After: cursor}, {Order: order, Desc: true, After: cursor},
-				} {
-					page.Limit = 51
-					p.indexed(fmt.Sprintf("%s in %s by %+v", name, org[:1], page), func() error {
-						_, _, err := p.ListUsers(t.Context(), org, f, page, 10_001)
-						return err
-					})
-				}
-			}
+		list := func(org string, page store.Page) {
+			page.Limit = 51
+			p.indexed(fmt.Sprintf("%s in %s by %+v", name, org[:1], page), func() error {
+				_, _, err := p.ListUsers(t.Context(), org, f, page, 10_001)
+				return err
+			})
 		}
+		for order, cursor := range deep {
+			list(largeOrg, store.Page{Order: order})
+			list(largeOrg, store.Page{Order: order, Desc: true})
+			list(largeOrg, store.Page{Order: order, After: cursor})
+			list(largeOrg, store.Page{Order: order, Desc: true, After: cursor})
+		}
+		list(smallOrg, store.Page{Order: "email"})
 	}
 }
 
@@ -176,7 +180,7 @@ func testPlansOfForeignRows(t *testing.T, p *planned) {
 	if shape(taken) != shape(free) {
 		t.Errorf("an address of another organization:\n%s\nan address of nobody:\n%s", taken, free)
 	}
-	for _, rows := range regexp.MustCompile(`Bitmap Heap Scan on users .*actual time=\S+ rows=(\d+)`).FindAllStringSubmatch(taken, -1) {
+	for _, rows := range regexp.MustCompile(`Bitmap Heap Scan on users .*actual rows=(\d+)`).FindAllStringSubmatch(taken, -1) {
 		if rows[1] != "0" {
 			t.Errorf("%s rows were read\n%s", rows[1], taken)
 		}
