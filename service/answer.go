@@ -46,7 +46,12 @@ var (
 	errLimitReached       = errors.New("limit reached")
 	errScope              = errors.New("scope refused")
 	errTarget             = errors.New("target refused")
+	errPhoneNotVerified   = errors.New("phone not verified")
+	errCode               = errors.New("code refused")
+	errVerificationOver   = errors.New("verification over")
 	errUnknownMethod      = errors.New("unknown method")
+	errLink               = errors.New("link refused")
+	errAlreadyConfirmed   = errors.New("already confirmed")
 	errStopping           = errors.New("stopping")
 )
 
@@ -80,6 +85,11 @@ var answers = []struct {
 	{errLimitReached, codes.FailedPrecondition, identityv1.Error_LIMIT_REACHED, "there are as many as there may be"},
 	{errScope, codes.InvalidArgument, identityv1.Error_INVALID_SCOPE, "the scope exceeds what the account holds"},
 	{errTarget, codes.InvalidArgument, identityv1.Error_INVALID_TARGET, "the resource is no audience of the account"},
+	{errPhoneNotVerified, codes.FailedPrecondition, identityv1.Error_PHONE_NOT_VERIFIED, "a phone number counts only with a proof that it was verified"},
+	{errCode, codes.InvalidArgument, identityv1.Error_CODE_INVALID, "the code is not the one that was sent"},
+	{errVerificationOver, codes.FailedPrecondition, identityv1.Error_VERIFICATION_OVER, "the verification is over, start a new one"},
+	{errLink, codes.FailedPrecondition, identityv1.Error_LINK_INVALID, "the link is not, or no longer, good"},
+	{errAlreadyConfirmed, codes.FailedPrecondition, identityv1.Error_ALREADY_CONFIRMED, "the address is confirmed already"},
 	{errUnknownMethod, codes.Unimplemented, identityv1.Error_UNKNOWN_METHOD, "there is no such method"},
 	{errStopping, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the server is stopping, try another or again shortly"},
 	{secret.ErrBusy, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too much to do, try again shortly"},

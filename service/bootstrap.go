@@ -99,7 +99,7 @@ func addFounder(ctx context.Context, t *store.Tx, u store.User) error {
 		return err
 	}
 	for _, role := range []string{superUser, platformOperator} {
-		if err := t.PutGrant(ctx, store.Grant{Org: u.Org, Principal: u.ID, Role: role, Created: u.Created}); err != nil {
+		if err := t.PutGrants(ctx, store.Grant{Org: u.Org, Principal: u.ID, Role: role, Created: u.Created}); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,7 @@ func (s *Service) CreateOrganization(ctx context.Context, req *identityv1.Create
 		ID: s.newID(), DisplayName: req.GetOrganization().GetDisplayName(), PasswordPolicy: "standard", ChangeInitialPassword: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
-	u, err := s.newUser(ctx, org.ID, req.GetAdministrator(), "administrator.")
+	u, err := s.newUser(ctx, org, req.GetAdministrator(), "administrator.")
 	if err != nil {
 		return nil, err
 	}
@@ -58,13 +58,19 @@ func (ch *change) found(ctx context.Context, org store.Organization, u store.Use
 	}
 	here := *ch
 	here.org = org
+	if _, _, err := here.editPhone(ctx, "", u, newPhone(in, "administrator.phone")); err != nil { // no proof can be of it yet
+		return err
+	}
 	extra := assignment{roles: slices.DeleteFunc(slices.Clone(in.GetRoleIds()), func(id string) bool { return id == superUser }), keys: in.GetPermissionKeys()}
 	if err := here.mustGrant(extra); err != nil {
 		return err
 	}
 	ch.recordIn(org.ID, "organization.created", org.ID, nil)
 	extra.roles = append(extra.roles, superUser)
-	return here.addUser(ctx, u, extra)
+	if err := here.addUser(ctx, u, extra); err != nil {
+		return err
+	}
+	return here.inviteUnlessConfirmed(ctx, org, u)
 }
 
 // GetOrganization returns an organization: one's own with the platform

@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"fmt"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -40,6 +41,7 @@ func (a *tenant) roles() []string {
 type request struct {
 	make func(w *world, a *tenant) proto.Message
 	root bool // only the platform may make it; otherwise the customer's administrator does
+	own  bool // only who began it may go on with it: the customer's administrator
 }
 
 // as is who makes the request.
@@ -141,6 +143,9 @@ var requests = map[string]request{
 		session := w.Tokens(a.user.GetEmail(), a.user.Password).GetSessionId()
 		return &identityv1.RevokeTokensRequest{Id: a.user.GetId(), Only: &identityv1.RevokeTokensRequest_SessionId{SessionId: session}}
 	}},
+	"SessionService.ChangePassword": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.ChangePasswordRequest{Token: dueChange(w.T, w.World, w.CreateUser(a.GetId()).GetEmail()), NewPassword: servicetest.RootPassword}
+	}},
 	"SessionService.Refresh": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.RefreshRequest{RefreshToken: w.Tokens(a.user.GetEmail(), a.user.Password).GetRefreshToken()}
 	}},
@@ -148,6 +153,14 @@ var requests = map[string]request{
 		return &identityv1.SignInRequest{Email: a.user.GetEmail(), Password: a.user.Password}
 	}},
 	"SessionService.SignOut": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.SignOutRequest{Id: a.session} }},
+	"UserService.ConfirmPhoneVerification": {own: true, make: func(w *world, a *tenant) proto.Message {
+		v := w.verify(a.Admin.Token, "", a.user.GetId(), newNumber())
+		return &identityv1.ConfirmPhoneVerificationRequest{Id: v.GetId(), Code: v.code}
+	}},
+	"UserService.ActivateUser": {make: func(w *world, a *tenant) proto.Message {
+		u := w.invite(a, func(u *identityv1.User) { u.Password = nil })
+		return &identityv1.ActivateUserRequest{Token: w.Link(u.GetEmail()), Password: servicetest.RootPassword}
+	}},
 	"UserService.CreateUser": {make: func(w *world, a *tenant) proto.Message {
 		draft := w.Draft(a.roles()...)
 		draft.Confirmed, draft.PermissionKeys = nil, []string{"agents.read"}
@@ -167,6 +180,17 @@ var requests = map[string]request{
 			Filter:  &identityv1.ListUsersRequest_Filter{Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser},
 			OrderBy: "email", WithSummary: true,
 		}
+	}},
+	"UserService.ResendPhoneCode": {own: true, make: func(w *world, a *tenant) proto.Message {
+		v := w.verify(a.Admin.Token, "", a.user.GetId(), newNumber())
+		w.sql(fmt.Sprintf(`UPDATE phone_verifications SET send_time = send_time - 30000000 WHERE id = '%s'`, v.GetId()))
+		return &identityv1.ResendPhoneCodeRequest{Id: v.GetId()}
+	}},
+	"UserService.StartPhoneVerification": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.StartPhoneVerificationRequest{UserId: a.user.GetId(), Phone: newNumber()}
+	}},
+	"UserService.SendActivation": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.SendActivationRequest{Id: w.invite(a).GetId()}
 	}},
 	"UserService.UpdateUser": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.UpdateUserRequest{
