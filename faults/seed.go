@@ -105,7 +105,7 @@ func (p *person) write(ctx context.Context, t *store.Tx, org, role string, now s
 		return err
 	}
 	t.Record(store.Event{Org: org, Time: now, Type: "user.created", Target: u.ID})
-	return t.PutGrant(ctx, store.Grant{Org: org, Principal: u.ID, Role: role, Created: now})
+	return t.PutGrants(ctx, store.Grant{Org: org, Principal: u.ID, Role: role, Created: now})
 }
 
 // signIn gets a person's first access token from a server.
