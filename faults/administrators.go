@@ -251,7 +251,7 @@ func administratorsUnderFire(ctx context.Context, t *trial) error {
 	all.Go(func() {
 		for burning.Err() == nil {
 			time.Sleep(time.Duration(50+random.IntN(250)) * time.Millisecond)
-			if random.IntN(10) == 0 {
+			if killed.Load() == 0 || random.IntN(10) == 0 {
 				t.cluster.Kill()
 				killed.Add(1)
 				if failed.note(t.cluster.Restart(ctx)) {

@@ -144,8 +144,11 @@ func (l *lab) try(ctx context.Context, s scenario, o options, out io.Writer) (br
 	}
 	fmt.Fprintf(out, "%s (%s), %d\n", s.name, s.rows, t.size)
 	begin := time.Now()
-	if err = s.run(ctx, t); err == nil {
-		t.note("%.1f s", time.Since(begin).Seconds())
+	err = s.run(ctx, t)
+	t.note("%.1f s", time.Since(begin).Seconds())
+	if err != nil && t.failed() > 0 { // it could not go on
+		t.fail("%v", err)
+		err = nil
 	}
 	return t.failed(), err
 }

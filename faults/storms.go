@@ -183,7 +183,7 @@ func cuts(ctx context.Context, t *trial) error {
 		deadline := time.Now().Add(time.Minute + time.Duration(t.size)*200*time.Millisecond)
 		for i, s := range t.servers {
 			for len(s.wire.hits())-before[i] < len(plan[i]) {
-				if time.Now().After(deadline) || ctx.Err() != nil {
+				if time.Now().After(deadline) || t.failed() > 0 || ctx.Err() != nil {
 					return fmt.Errorf("only %d of %d cuts were made", len(s.wire.hits())-before[i], len(plan[i]))
 				}
 				time.Sleep(10 * time.Millisecond)
