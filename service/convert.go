@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -132,7 +133,12 @@ func organizationProto(o store.Organization) *identityv1.Organization {
 	if o.Suspended {
 		state = identityv1.Organization_SUSPENDED
 	}
+	policy := identityv1.Organization_STANDARD
+	if o.PasswordPolicy == secret.NIST {
+		policy = identityv1.Organization_NIST
+	}
 	return &identityv1.Organization{
+		PasswordPolicy: policy, ChangeInitialPassword: &o.ChangeInitialPassword,
 		Id: o.ID, DisplayName: &o.DisplayName, Platform: o.Platform, State: state,
 		CreateTime: stamp(o.Created), UpdateTime: stamp(o.Updated), CreatedBy: o.CreatedBy, Etag: etagOf(o.Version),
 	}

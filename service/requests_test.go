@@ -69,6 +69,14 @@ var requests = map[string]request{
 	"OrganizationService.GetOrganization": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.GetOrganizationRequest{Id: a.GetId()}
 	}},
+	"OrganizationService.UpdateOrganization": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.UpdateOrganizationRequest{
+			Organization: &identityv1.Organization{
+				Id: a.GetId(), DisplayName: ptr("Renamed"), PasswordPolicy: identityv1.Organization_STANDARD, ChangeInitialPassword: ptr(true),
+			},
+			UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"display_name", "password_policy", "change_initial_password"}},
+		}
+	}},
 	"RoleService.Authorize": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.AuthorizeRequest{AccessToken: a.user.Token, Permission: "agents.read"}
 	}},
@@ -153,6 +161,11 @@ var requests = map[string]request{
 		return &identityv1.SignInRequest{Email: a.user.GetEmail(), Password: a.user.Password}
 	}},
 	"SessionService.SignOut": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.SignOutRequest{Id: a.session} }},
+	"UserService.CheckPassword": {make: func(*world, *tenant) proto.Message {
+		return &identityv1.CheckPasswordRequest{
+			Password: servicetest.RootPassword, Email: "grace@people.test", FirstName: "Grace", LastName: "Hopper",
+		}
+	}},
 	"UserService.ConfirmPhoneVerification": {own: true, make: func(w *world, a *tenant) proto.Message {
 		v := w.verify(a.Admin.Token, "", a.user.GetId(), newNumber())
 		return &identityv1.ConfirmPhoneVerificationRequest{Id: v.GetId(), Code: v.code}
@@ -172,9 +185,18 @@ var requests = map[string]request{
 	"UserService.DisableUser": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.DisableUserRequest{Id: w.CreateUser(a.GetId()).GetId()}
 	}},
-	"UserService.EnableUser": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.EnableUserRequest{Id: a.user.GetId()} }},
-	"UserService.GetMe":      {make: func(*world, *tenant) proto.Message { return &identityv1.GetMeRequest{} }},
-	"UserService.GetUser":    {make: func(_ *world, a *tenant) proto.Message { return &identityv1.GetUserRequest{Id: a.user.GetId()} }},
+	"UserService.EnableUser":       {make: func(_ *world, a *tenant) proto.Message { return &identityv1.EnableUserRequest{Id: a.user.GetId()} }},
+	"UserService.GeneratePassword": {make: func(*world, *tenant) proto.Message { return &identityv1.GeneratePasswordRequest{} }},
+	"UserService.GetMe":            {make: func(*world, *tenant) proto.Message { return &identityv1.GetMeRequest{} }},
+	"UserService.GetUser":          {make: func(_ *world, a *tenant) proto.Message { return &identityv1.GetUserRequest{Id: a.user.GetId()} }},
+	"UserService.ExportUsers": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.ExportUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
+			Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser,
+		}}
+	}},
+	"UserService.ImportUsers": {make: func(w *world, _ *tenant) proto.Message {
+		return &identityv1.ImportUsersRequest{Data: []byte("email,first_name,last_name,roles\n" + w.Draft().GetEmail() + ",Ida,Import,Monitoring User\n")}
+	}},
 	"UserService.ListUsers": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.ListUsersRequest{
 			Filter:  &identityv1.ListUsersRequest_Filter{Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser},

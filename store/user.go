@@ -41,12 +41,14 @@ func (r Reads) User(ctx context.Context, org, id string) (u User, err error) {
 // AddUser adds a person. An address that is taken in the organization is ErrExists.
 func (t *Tx) AddUser(ctx context.Context, u User) error {
 	t.countUser(u, 1)
-	return t.insert(ctx, `
-		INSERT INTO users (`+userColumns+`)
-		VALUES (:organization_id, :id, :email, :email_key, :first_name, :last_name, :display_name, :name_key,
-			:confirmed, :enabled, :password_hash, :password_initial, :phone_masked, :phone_verified, :epoch, :version,
-			:create_time, :update_time, :created_by, :last_sign_in_time, :delete_time)`, u)
+	return t.insert(ctx, insertUsers, u)
 }
+
+const insertUsers = `
+	INSERT INTO users (` + userColumns + `)
+	VALUES (:organization_id, :id, :email, :email_key, :first_name, :last_name, :display_name, :name_key,
+		:confirmed, :enabled, :password_hash, :password_initial, :phone_masked, :phone_verified, :epoch, :version,
+		:create_time, :update_time, :created_by, :last_sign_in_time, :delete_time)`
 
 // SaveUser writes what an administrator can change of a person, but for the
 // phone (SetPhone). The caller read the former row under the same lock.
@@ -85,100 +87,4 @@ func (t *ShortTx) UpgradeHash(ctx context.Context, org, user, former, hash strin
 	_, err := t.exec(ctx, `UPDATE users SET password_hash = ? WHERE organization_id = ? AND id = ? AND password_hash = ?`,
 		hash, org, user, former)
 	return err
-}
-
-// UserState narrows a list by state.
-type UserState int
-
-// The states; AnyState matches all.
-const (
-	AnyState UserState = iota
-	Active
-	Pending
-	Disabled
-)
-
-// UserFilter narrows a list of people; what is zero matches all. Name and
-// Email are folded.
-type UserFilter struct {
-	Name, Email, EmailKey, RoleID string
-	State                         UserState
-	Now                           Micros // decides which grants of RoleID count
-}
-
-// Unfiltered tells whether everybody matches.
-func (f UserFilter) Unfiltered() bool {
-	return f.Name == "" && f.Email == "" && f.EmailKey == "" && f.RoleID == "" && f.State == AnyState
-}
-
-// wordLength is where text is long enough to be searched anywhere; what is
-// shorter matches the beginning of a word.
-const wordLength = 3
-
-func (f UserFilter) where(org string) *where {
-	w := newWhere(`organization_id = ? AND delete_time = 0`, org)
-	w.name(f.Name)
-	if len([]rune(f.Email)) >= wordLength {
-		w.and(true, `email_key LIKE ? ESCAPE '\'`, contains(f.Email))
-	} else {
-		w.and(f.Email != "", `email_key LIKE ? ESCAPE '\'`, begins(f.Email))
-	}
-	w.and(f.EmailKey != "", `email_key = ?`, f.EmailKey)
-	w.and(f.State == Active, `enabled AND confirmed`)
-	w.and(f.State == Pending, `enabled AND NOT confirmed`)
-	w.and(f.State == Disabled, `NOT enabled`)
-	w.and(f.RoleID != "", `EXISTS (SELECT 1 FROM grants g
-		WHERE g.organization_id = users.organization_id AND g.principal_id = users.id
-		AND g.role_id = ? AND (g.expire_time = 0 OR g.expire_time > ?))`, f.RoleID, f.Now)
-	return w
-}
-
-// name adds the condition for a folded part of a name.
-func (w *where) name(text string) {
-	if len([]rune(text)) >= wordLength {
-		w.and(true, `name_key LIKE ? ESCAPE '\'`, contains(text))
-		return
-	}
-	w.and(text != "", `(name_key LIKE ? ESCAPE '\' OR name_key LIKE ? ESCAPE '\')`, begins(text), "% "+begins(text))
-}
-
-// userOrders are the columns that people can be ordered by.
-var userOrders = map[string]string{"email": "email_key", "display_name": "name_key", "create_time": "create_time"}
-
-// listColumns are what lists show of people; the rest is left zero.
-const listColumns = `id, email, email_key, first_name, last_name, display_name, name_key, confirmed, enabled, version,
-	phone_masked, phone_verified, create_time, update_time, created_by, last_sign_in_time`
-
-// Users returns a page of people as lists show them: without passwords and epochs.
-func (r Reads) Users(ctx context.Context, org string, f UserFilter, p Page) ([]User, error) {
-	w := f.where(org)
-	order := p.keyset(w, userOrders[p.Order])
-	var us []User
-	err := r.all(ctx, &us, `SELECT `+listColumns+` FROM users`+w.String()+order, append(w.args, p.Limit, p.Skip)...)
-	for i := range us {
-		us[i].Org = org
-	}
-	return us, err
-}
-
-// Cursor is the place of a person in an order.
-func (u User) Cursor(order string) Cursor {
-	switch order {
-	case "display_name":
-		return Cursor{u.NameKey, u.ID}
-	case "create_time":
-		return Cursor{int64(u.Created), u.ID}
-	}
-	return Cursor{u.EmailKey, u.ID}
-}
-
-// CountUsers counts the people who match by state, up to a cap in all.
-func (r Reads) CountUsers(ctx context.Context, org string, f UserFilter, limit int) (b Badges, err error) {
-	w := f.where(org)
-	err = r.one(ctx, &b, `
-		SELECT COUNT(*) FILTER (WHERE enabled AND confirmed) AS users_active,
-		       COUNT(*) FILTER (WHERE enabled AND NOT confirmed) AS users_pending,
-		       COUNT(*) FILTER (WHERE NOT enabled) AS users_disabled
-		FROM (SELECT enabled, confirmed FROM users`+w.String()+` LIMIT ?) AS matched`, append(w.args, limit)...)
-	return b, err
 }
