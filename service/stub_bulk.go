@@ -14,14 +14,6 @@ func (s *Service) EraseUser(context.Context, *identityv1.EraseUserRequest) (*ide
 	return nil, errUnknownMethod
 }
 
-func (s *Service) BulkEnableUsers(context.Context, *identityv1.BulkEnableUsersRequest) (*identityv1.BulkEnableUsersResponse, error) {
-	return nil, errUnknownMethod
-}
-
-func (s *Service) BulkDisableUsers(context.Context, *identityv1.BulkDisableUsersRequest) (*identityv1.BulkDisableUsersResponse, error) {
-	return nil, errUnknownMethod
-}
-
 func (s *Service) CheckEmailAvailability(context.Context, *identityv1.CheckEmailAvailabilityRequest) (*identityv1.CheckEmailAvailabilityResponse, error) {
 	return nil, errUnknownMethod
 }

@@ -21,8 +21,10 @@ func (r Reads) Request(ctx context.Context, org, principal, id string, since Mic
 	return q, err
 }
 
-// PutRequest keeps the outcome of a call, in place of one that is too old.
+// PutRequest keeps the outcome of a call, in place of one that is too old. It
+// is kept also where the call changed nothing: a repeat may find more to do.
 func (t *Tx) PutRequest(ctx context.Context, q Request) error {
+	t.outcome = true
 	return t.insert(ctx, `
 		INSERT INTO request_ids (organization_id, principal_id, request_id, method, content_mac, response, create_time)
 		VALUES (:organization_id, :principal_id, :request_id, :method, :content_mac, :response, :create_time)
