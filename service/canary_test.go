@@ -83,7 +83,7 @@ func (a *aviary) people(org string) {
 	noError(a.t, a.hear(err))
 	_, err = a.Users.CreateUser(root, &identityv1.CreateUserRequest{OrganizationId: org, User: u, RequestId: "create-1"})
 	noError(a.t, a.hear(err))
-	tokens := a.Tokens(made.GetEmail(), password)
+	tokens := a.Begin(made.GetEmail(), password, a.sing())
 	for _, secret := range []string{tokens.GetAccessToken(), tokens.GetRefreshToken()} {
 		a.keep(secret)
 	}

@@ -25,7 +25,7 @@ func (s *Service) CreateOrganization(ctx context.Context, req *identityv1.Create
 		ID: s.newID(), DisplayName: req.GetOrganization().GetDisplayName(), PasswordPolicy: "standard", ChangeInitialPassword: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
-	u, err := s.newUser(ctx, org.ID, req.GetAdministrator(), "administrator.")
+	u, err := s.newUser(ctx, org, req.GetAdministrator(), "administrator.")
 	if err != nil {
 		return nil, err
 	}

@@ -141,6 +141,9 @@ var requests = map[string]request{
 		session := w.Tokens(a.user.GetEmail(), a.user.Password).GetSessionId()
 		return &identityv1.RevokeTokensRequest{Id: a.user.GetId(), Only: &identityv1.RevokeTokensRequest_SessionId{SessionId: session}}
 	}},
+	"SessionService.ChangePassword": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.ChangePasswordRequest{Token: dueChange(w.T, w.World, w.CreateUser(a.GetId()).GetEmail()), NewPassword: servicetest.RootPassword}
+	}},
 	"SessionService.Refresh": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.RefreshRequest{RefreshToken: w.Tokens(a.user.GetEmail(), a.user.Password).GetRefreshToken()}
 	}},

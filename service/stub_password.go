@@ -6,10 +6,6 @@ import (
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 )
 
-func (s *Service) ChangePassword(context.Context, *identityv1.ChangePasswordRequest) (*identityv1.ChangePasswordResponse, error) {
-	return nil, errUnknownMethod
-}
-
 func (s *Service) CheckPassword(context.Context, *identityv1.CheckPasswordRequest) (*identityv1.CheckPasswordResponse, error) {
 	return nil, errUnknownMethod
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -15,7 +14,11 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	u, err := s.newUser(ctx, callOf(ctx).org, req.GetUser(), "user.")
+	org, err := s.store.Organization(ctx, callOf(ctx).org)
+	if err != nil {
+		return nil, err
+	}
+	u, err := s.newUser(ctx, org, req.GetUser(), "user.")
 	if err != nil {
 		return nil, err
 	}
@@ -48,20 +51,20 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 // newUser makes the row of a new person out of what was asked for. It hashes
 // the password, so it is called before the lock is taken. Fields of the
 // request are named with the prefix.
-func (s *Service) newUser(ctx context.Context, org string, in *identityv1.User, prefix string) (store.User, error) {
+func (s *Service) newUser(ctx context.Context, org store.Organization, in *identityv1.User, prefix string) (store.User, error) {
 	address, ok := parseEmail(in.GetEmail())
 	if !ok {
 		return store.User{}, invalid(prefix+"email", "email", "must be an e-mail address")
 	}
 	now := store.At(s.now())
 	u := store.User{
-		Org: org, ID: s.newID(), Email: address.text, EmailKey: address.key, Confirmed: in.GetConfirmed(), Enabled: true,
+		Org: org.ID, ID: s.newID(), Email: address.text, EmailKey: address.key, Confirmed: in.GetConfirmed(), Enabled: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	setName(&u, in.GetFirstName(), in.GetLastName())
 	if in.GetPassword() != "" {
 		var err error
-		if u.PasswordHash, err = s.hashPassword(ctx, org, in.GetPassword()); err != nil {
+		if u.PasswordHash, err = s.hashPassword(ctx, org, u, in.GetPassword()); err != nil {
 			return u, err
 		}
 		u.PasswordInitial = true
@@ -73,20 +76,6 @@ func setName(u *store.User, first, last string) {
 	u.FirstName, u.LastName = strings.TrimSpace(first), strings.TrimSpace(last)
 	u.DisplayName = u.FirstName + " " + u.LastName
 	u.NameKey = fold(u.DisplayName)
-}
-
-// hashPassword holds a new password against the organization's policy and hashes it.
-func (s *Service) hashPassword(ctx context.Context, org, password string) (string, error) {
-	policy := "standard"
-	if o, err := s.store.Organization(ctx, org); err == nil {
-		policy = o.PasswordPolicy
-	} else if !isNotFound(err) { // not there yet: it is being created
-		return "", err
-	}
-	if unmet := secret.UnmetRules(policy, password); len(unmet) > 0 {
-		return "", refuse(errWeakPassword, "unmet", strings.Join(unmet, ","))
-	}
-	return s.passwords.Hash(ctx, password)
 }
 
 // mayConfirm tells whether the caller may set confirmed: administrators of

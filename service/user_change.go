@@ -48,6 +48,7 @@ type edit struct {
 // called before the lock is taken.
 func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserRequest) (e edit, err error) {
 	in := req.GetUser()
+	newPassword := ""
 	for _, path := range req.GetUpdateMask().GetPaths() {
 		switch path {
 		case "email":
@@ -68,15 +69,30 @@ func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserReques
 		case "permission_keys":
 			e.keys = &in.PermissionKeys
 		case "password":
-			if in.GetPassword() == "" {
-				continue // keep the present one
-			}
-			if e.hash, err = s.hashPassword(ctx, callOf(ctx).org, in.GetPassword()); err != nil {
-				return e, err
-			}
+			newPassword = in.GetPassword() // empty: keep the present one
 		}
 	}
-	return e, nil
+	if newPassword != "" {
+		e.hash, err = s.hashPasswordOf(ctx, in.GetId(), e, newPassword)
+	}
+	return e, err
+}
+
+// hashPasswordOf hashes a new password of a person, as they will be after the edit.
+func (s *Service) hashPasswordOf(ctx context.Context, id string, e edit, password string) (string, error) {
+	org, err := s.store.Organization(ctx, callOf(ctx).org)
+	if err != nil {
+		return "", err
+	}
+	u, err := s.store.User(ctx, org.ID, id)
+	if err != nil {
+		return "", err
+	}
+	if e.email != nil {
+		u.Email, u.EmailKey = e.email.text, e.email.key
+	}
+	setName(&u, or(e.first, u.FirstName), or(e.last, u.LastName))
+	return s.hashPassword(ctx, org, u, password)
 }
 
 // updateUser applies an edit to a person: u begins as the former row and is

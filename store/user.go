@@ -88,8 +88,8 @@ func (t *Tx) countUser(u User, by int64) {
 }
 
 // SignedIn notes a sign-in.
-func (t *ShortTx) SignedIn(ctx context.Context, org, user string, at Micros) error {
-	return t.must(ctx, `UPDATE users SET last_sign_in_time = ? WHERE organization_id = ? AND id = ?`, at, org, user)
+func (w writes) SignedIn(ctx context.Context, org, user string, at Micros) error {
+	return w.must(ctx, `UPDATE users SET last_sign_in_time = ? WHERE organization_id = ? AND id = ?`, at, org, user)
 }
 
 // UpgradeHash replaces a password hash by one of the same password, unless it changed meanwhile.
