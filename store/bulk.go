@@ -96,9 +96,9 @@ func (t *Tx) ChangeAll(ctx context.Context, b Bulk, e Event) (changed int64, err
 	if !b.Enable {
 		set = append(set, e.Time, e.Time)
 		if _, err = t.execIn(ctx, `
-			UPDATE sessions SET end_time = ?, end_reason = ? WHERE organization_id = ? AND end_time = 0
+			UPDATE sessions SET end_time = ?, end_reason = ? WHERE organization_id = ? AND end_time = 0 AND expire_time > ?
 			AND user_id IN (SELECT id FROM users`+w.String()+`)`,
-			append([]any{e.Time, "disabled", b.Org}, w.args...)...); err != nil {
+			append([]any{e.Time, "disabled", b.Org, e.Time}, w.args...)...); err != nil {
 			return 0, err
 		}
 	}
