@@ -48,6 +48,8 @@ var (
 	errScope              = errors.New("scope refused")
 	errTarget             = errors.New("target refused")
 	errUnknownMethod      = errors.New("unknown method")
+	errLink               = errors.New("link refused")
+	errAlreadyConfirmed   = errors.New("already confirmed")
 	errStopping           = errors.New("stopping")
 )
 
@@ -82,6 +84,8 @@ var answers = []struct {
 	{errLimitReached, codes.FailedPrecondition, identityv1.Error_LIMIT_REACHED, "there are as many as there may be"},
 	{errScope, codes.InvalidArgument, identityv1.Error_INVALID_SCOPE, "the scope exceeds what the account holds"},
 	{errTarget, codes.InvalidArgument, identityv1.Error_INVALID_TARGET, "the resource is no audience of the account"},
+	{errLink, codes.FailedPrecondition, identityv1.Error_LINK_INVALID, "the link is not, or no longer, good"},
+	{errAlreadyConfirmed, codes.FailedPrecondition, identityv1.Error_ALREADY_CONFIRMED, "the address is confirmed already"},
 	{errUnknownMethod, codes.Unimplemented, identityv1.Error_UNKNOWN_METHOD, "there is no such method"},
 	{errStopping, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the server is stopping, try another or again shortly"},
 	{secret.ErrBusy, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too much to do, try again shortly"},

@@ -64,7 +64,10 @@ func (ch *change) found(ctx context.Context, org store.Organization, u store.Use
 	}
 	ch.recordIn(org.ID, "organization.created", org.ID, nil)
 	extra.roles = append(extra.roles, superUser)
-	return here.addUser(ctx, u, extra)
+	if err := here.addUser(ctx, u, extra); err != nil {
+		return err
+	}
+	return here.inviteUnlessConfirmed(ctx, org, u)
 }
 
 // GetOrganization returns an organization: one's own with the platform

@@ -177,6 +177,13 @@ func (s *Service) savePassword(ctx context.Context, t *store.Tx, org store.Organ
 	if err := t.EndSessions(ctx, u.Org, u.ID, "password changed", now); err != nil {
 		return session, err
 	}
+	told, err := s.notice(org, u, "mail.password_changed", mailbox(u), nil)
+	if err != nil {
+		return session, err
+	}
+	if err := t.Enqueue(ctx, told); err != nil {
+		return session, err
+	}
 	session = s.newSession(ctx, u, org)
 	if err := t.AddSession(ctx, session); err != nil {
 		return session, err

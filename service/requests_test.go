@@ -151,6 +151,10 @@ var requests = map[string]request{
 		return &identityv1.SignInRequest{Email: a.user.GetEmail(), Password: a.user.Password}
 	}},
 	"SessionService.SignOut": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.SignOutRequest{Id: a.session} }},
+	"UserService.ActivateUser": {make: func(w *world, a *tenant) proto.Message {
+		u := w.invite(a, func(u *identityv1.User) { u.Password = nil })
+		return &identityv1.ActivateUserRequest{Token: w.Link(u.GetEmail()), Password: servicetest.RootPassword}
+	}},
 	"UserService.CreateUser": {make: func(w *world, a *tenant) proto.Message {
 		draft := w.Draft(a.roles()...)
 		draft.Confirmed, draft.PermissionKeys = nil, []string{"agents.read"}
@@ -170,6 +174,9 @@ var requests = map[string]request{
 			Filter:  &identityv1.ListUsersRequest_Filter{Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser},
 			OrderBy: "email", WithSummary: true,
 		}
+	}},
+	"UserService.SendActivation": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.SendActivationRequest{Id: w.invite(a).GetId()}
 	}},
 	"UserService.UpdateUser": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.UpdateUserRequest{

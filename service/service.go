@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/notify"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
@@ -43,6 +44,8 @@ type Config struct {
 	StalenessBudget time.Duration
 	// TrustedProxies are the networks whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix
+	// Mail and SMS send what is in the outbox; nil: it stays there.
+	Mail, SMS notify.Sender
 }
 
 // Service implements all services of the contract.
@@ -76,6 +79,7 @@ type Service struct {
 	stopping    chan struct{} // closed when streams have to end
 	activity    *activity
 	lastUsed    *lastUsed
+	courier     *courier
 }
 
 // New makes the service. The database must be migrated and bootstrapped.
@@ -94,6 +98,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		memory: newMemory(cfg.Store, cfg.Now, cfg.StalenessBudget), rope: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	s.metrics = newMetrics(s, cfg.Metrics)
+	s.courier = newCourier(s, cfg.Mail, cfg.SMS)
 	var err error
 	if s.methods, err = readMethods(); err != nil {
 		return nil, err
@@ -154,7 +159,7 @@ func (s *Service) Register(r grpc.ServiceRegistrar) {
 }
 
 // Run does the work in the background until the context ends: it writes
-// activity and last use, follows the signing keys and sweeps.
+// activity and last use, sends messages, follows the signing keys and sweeps.
 func (s *Service) Run(ctx context.Context) error {
 	flush := time.NewTicker(time.Second)
 	defer flush.Stop()
@@ -162,9 +167,10 @@ func (s *Service) Run(ctx context.Context) error {
 	defer sweep.Stop()
 	keys := time.NewTicker(keysEvery)
 	defer keys.Stop()
-	var feed sync.WaitGroup
-	feed.Go(func() { s.followFeed(ctx) })
-	defer feed.Wait()
+	var others sync.WaitGroup
+	others.Go(func() { s.followFeed(ctx) })
+	others.Go(func() { s.courier.run(ctx) })
+	defer others.Wait()
 	for {
 		select {
 		case <-ctx.Done():

@@ -40,6 +40,9 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 		if err := ch.addUser(ctx, u, add); err != nil {
 			return err
 		}
+		if err := ch.inviteUnlessConfirmed(ctx, ch.org, u); err != nil {
+			return err
+		}
 		if resp, err = ch.userAnswer(ctx, u); err != nil {
 			return err
 		}

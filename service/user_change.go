@@ -127,6 +127,9 @@ func (ch *change) updateUser(ctx context.Context, former store.User, u *store.Us
 	if err := ch.SaveUser(ctx, former, *u); err != nil {
 		return emailTaken(err)
 	}
+	if err := ch.tell(ctx, former, *u, changed); err != nil {
+		return err
+	}
 	data["fields"] = strings.Join(changed, ",")
 	ch.record("user.updated", u.ID, data)
 	return nil

@@ -25,8 +25,9 @@ func (t *ShortTx) AddActivity(ctx context.Context, rows []Activity) error {
 }
 
 // Sweep deletes what nobody needs any more: outcomes of requests and
-// throttles older than a day, sessions a week after their end, activity after
-// ninety days.
+// throttles older than a day, sessions a week after their end, messages after
+// thirty days, activity after ninety. Dead messages lose what they held when
+// it has become pointless.
 func (t *ShortTx) Sweep(ctx context.Context, now Micros) error {
 	const day = 24 * 3600 * 1_000_000
 	for _, s := range []struct {
@@ -39,6 +40,9 @@ func (t *ShortTx) Sweep(ctx context.Context, now Micros) error {
 		{`DELETE FROM throttles WHERE update_time < ?`, now - day},
 		{`DELETE FROM directory WHERE kind = 'session' AND key IN (SELECT CAST(id AS TEXT) FROM sessions WHERE expire_time < ?)`, now - 7*day},
 		{`DELETE FROM sessions WHERE expire_time < ?`, now - 7*day},
+		{`UPDATE outbox SET sealed = NULL WHERE dead_time > 0 AND expire_time > 0 AND expire_time < ?`, now},
+		{`DELETE FROM outbox WHERE create_time < ? AND (sent_time > 0 OR dead_time > 0)`, now - 30*day},
+		{`DELETE FROM links WHERE expire_time < ?`, now - day},
 		{`DELETE FROM activity WHERE time < ?`, now - 90*day},
 	} {
 		if _, err := t.exec(ctx, s.statement, s.before); err != nil {

@@ -66,8 +66,9 @@ type World struct {
 	Orgs      identityv1.OrganizationServiceClient
 	Events    identityv1.EventServiceClient
 	// Root is the access token of the first administrator.
-	Root string
-	n    atomic.Int64
+	Root    string
+	mailbox *mailbox
+	n       atomic.Int64
 }
 
 // Clock is a clock that tests move; it stands still otherwise.
@@ -116,6 +117,7 @@ func On(t testing.TB, st *store.Store, options ...func(*service.Config)) *World 
 	w.Ring, err = secret.ParseKeyRing([]byte(line))
 	check(t, err)
 	cfg := service.Config{Store: w.Store, Ring: w.Ring, Issuer: Issuer, Passwords: w.Passwords, Now: w.Clock.Now, Log: faults(t)}
+	w.mailbox = newMailbox(t, &cfg)
 	for _, option := range options {
 		option(&cfg)
 	}

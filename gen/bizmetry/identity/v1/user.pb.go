@@ -2586,7 +2586,7 @@ type ActivateUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token out of the link.
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	// The password, where the person has none yet.
+	// The password: required where the person has none yet, refused otherwise.
 	Password      string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

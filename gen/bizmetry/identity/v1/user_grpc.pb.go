@@ -123,10 +123,11 @@ type UserServiceClient interface {
 	ConfirmPhoneVerification(ctx context.Context, in *ConfirmPhoneVerificationRequest, opts ...grpc.CallOption) (*ConfirmPhoneVerificationResponse, error)
 	// SendActivation mails a new activation link to a person who is not
 	// confirmed; links sent before are over.
-	// Errors: ALREADY_CONFIRMED, RATE_LIMITED, GRANT_EXCEEDS_OWN.
+	// Errors: ALREADY_CONFIRMED, EMAIL_TAKEN, RATE_LIMITED, GRANT_EXCEEDS_OWN.
 	SendActivation(ctx context.Context, in *SendActivationRequest, opts ...grpc.CallOption) (*User, error)
 	// ActivateUser follows an activation link: the address is proven, and the
-	// password is set where the person has none.
+	// password is set where the person has none. A link is good once, for 72
+	// hours, and void after any change of address, password or state.
 	// Errors: LINK_INVALID (unknown, used and expired alike), EMAIL_TAKEN, WEAK_PASSWORD, RATE_LIMITED.
 	ActivateUser(ctx context.Context, in *ActivateUserRequest, opts ...grpc.CallOption) (*ActivateUserResponse, error)
 	// GetMe tells who the caller is: a user or a service account, and what it may do.
@@ -453,10 +454,11 @@ type UserServiceServer interface {
 	ConfirmPhoneVerification(context.Context, *ConfirmPhoneVerificationRequest) (*ConfirmPhoneVerificationResponse, error)
 	// SendActivation mails a new activation link to a person who is not
 	// confirmed; links sent before are over.
-	// Errors: ALREADY_CONFIRMED, RATE_LIMITED, GRANT_EXCEEDS_OWN.
+	// Errors: ALREADY_CONFIRMED, EMAIL_TAKEN, RATE_LIMITED, GRANT_EXCEEDS_OWN.
 	SendActivation(context.Context, *SendActivationRequest) (*User, error)
 	// ActivateUser follows an activation link: the address is proven, and the
-	// password is set where the person has none.
+	// password is set where the person has none. A link is good once, for 72
+	// hours, and void after any change of address, password or state.
 	// Errors: LINK_INVALID (unknown, used and expired alike), EMAIL_TAKEN, WEAK_PASSWORD, RATE_LIMITED.
 	ActivateUser(context.Context, *ActivateUserRequest) (*ActivateUserResponse, error)
 	// GetMe tells who the caller is: a user or a service account, and what it may do.
