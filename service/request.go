@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -55,8 +56,20 @@ func (ch *change) remember(ctx context.Context, req retryable, resp proto.Messag
 	mac := ch.s.ring.MAC("request", contentOf(req))
 	return ch.PutRequest(ctx, store.Request{
 		Org: ch.by.Org, Principal: ch.by.ID, ID: req.GetRequestId(), Method: ch.c.method.name,
-		Content: mac[:], Response: response, Created: ch.now,
+		Content: mac[:], Response: response, Created: ch.now, About: personIn(resp),
 	})
+}
+
+// personIn is the id of the person whom an answer describes, "" for none: it
+// must not outlive them.
+func personIn(resp proto.Message) string {
+	switch resp := resp.(type) {
+	case *identityv1.User:
+		return resp.GetId()
+	case *identityv1.CreateOrganizationResponse:
+		return resp.GetAdministrator().GetId()
+	}
+	return ""
 }
 
 // contentOf is all of a request but its id.

@@ -26,6 +26,7 @@ var allowedParts = map[string][]string{
 	"where":        {"b.who()", "condition"}, // constants of Bulk
 	"not":          {"other.conditions"},
 	"Sweep":        {"s.statement"}, // an entry of a list of constants
+	"EraseUsers":   {"statement"},   // an entry of erasures
 	"tunePostgres": {"statement"},
 	// The helpers themselves.
 	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "exec": {"query", "args"}, "must": {"query"},

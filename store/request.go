@@ -11,6 +11,8 @@ type Request struct {
 	Content   []byte `db:"content_mac"`
 	Response  []byte `db:"response"`
 	Created   Micros `db:"create_time"`
+	// About is the person whom the response describes; "" for none.
+	About string `db:"about"`
 }
 
 // Request returns the outcome of a call that is not older than since.
@@ -26,9 +28,9 @@ func (r Reads) Request(ctx context.Context, org, principal, id string, since Mic
 func (t *Tx) PutRequest(ctx context.Context, q Request) error {
 	t.outcome = true
 	return t.insert(ctx, `
-		INSERT INTO request_ids (organization_id, principal_id, request_id, method, content_mac, response, create_time)
-		VALUES (:organization_id, :principal_id, :request_id, :method, :content_mac, :response, :create_time)
+		INSERT INTO request_ids (organization_id, principal_id, request_id, method, content_mac, response, create_time, about)
+		VALUES (:organization_id, :principal_id, :request_id, :method, :content_mac, :response, :create_time, :about)
 		ON CONFLICT (organization_id, principal_id, request_id) DO UPDATE SET
 			method = excluded.method, content_mac = excluded.content_mac, response = excluded.response,
-			create_time = excluded.create_time`, q)
+			create_time = excluded.create_time, about = excluded.about`, q)
 }

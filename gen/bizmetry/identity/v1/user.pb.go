@@ -250,7 +250,8 @@ type User struct {
 	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Login and contact address, shown as given; compared after trim, NFC, IDNA and case folding.
 	Email *string `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// First name: letters of any script, marks, spaces, hyphens, apostrophes.
+	// First name: letters of any script, with their marks, spaces, hyphens and
+	// apostrophes; it begins with a letter, or an apostrophe before one.
 	FirstName *string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
 	// Last name: as the first name.
 	LastName *string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
@@ -3160,8 +3161,8 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12)\n" +
 	"\x05email\x18\x03 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06\x18\xfe\x01(\x80\x04H\x00R\x05email\x88\x01\x01\x12d\n" +
 	"\n" +
-	"first_name\x18\x04 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^[\\p{L}\\p{M}]([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x01R\tfirstName\x88\x01\x01\x12b\n" +
-	"\tlast_name\x18\x05 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^[\\p{L}\\p{M}]([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x02R\blastName\x88\x01\x01\x12&\n" +
+	"first_name\x18\x04 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^['’]?\\p{L}([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x01R\tfirstName\x88\x01\x01\x12b\n" +
+	"\tlast_name\x18\x05 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^['’]?\\p{L}([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x02R\blastName\x88\x01\x01\x12&\n" +
 	"\fdisplay_name\x18\x06 \x01(\tB\x03\xe0A\x03R\vdisplayName\x12!\n" +
 	"\tconfirmed\x18\a \x01(\bH\x03R\tconfirmed\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\b \x01(\bB\x03\xe0A\x03R\aenabled\x12;\n" +
