@@ -7,3 +7,11 @@ func (s *Service) Purge(ctx context.Context) error { return s.purge(ctx) }
 
 // Flush writes at once what is written every second.
 func (s *Service) Flush(ctx context.Context) { s.flush(ctx) }
+
+// Weak is the refusal of a password that does not meet these rules.
+var Weak = func(unmet []string) error {
+	if err := weak(unmet); err != nil {
+		return Answer(err).Err()
+	}
+	return nil
+}

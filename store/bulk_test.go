@@ -39,7 +39,7 @@ func crowd(t *testing.T, s *store.Store, org string) map[string]string {
 			"g": {Role: roleA}, "h": {Role: roleA, Expires: 5}, "i": {Role: roleB, Expires: 50}, "j": {Permit: "x"},
 		} {
 			g.Org, g.Principal, g.Created = org, ids[name], 1
-			if err := tx.PutGrant(t.Context(), g); err != nil {
+			if err := tx.PutGrants(t.Context(), g); err != nil {
 				return err
 			}
 		}

@@ -34,6 +34,7 @@ var erasures = []string{
 	`DELETE FROM sessions WHERE organization_id = ? AND user_id IN (?)`,
 	`DELETE FROM grants WHERE organization_id = ? AND principal_id IN (?)`,
 	`DELETE FROM links WHERE organization_id = ? AND user_id IN (?)`,
+	`DELETE FROM phone_verifications WHERE organization_id = ? AND user_id IN (?)`,
 	`DELETE FROM outbox WHERE organization_id = ? AND principal_id IN (?)`,
 	`DELETE FROM activity WHERE organization_id = ? AND principal_id IN (?)`,
 	`DELETE FROM request_ids WHERE organization_id = ? AND principal_id IN (?)`,
