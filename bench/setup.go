@@ -129,6 +129,7 @@ func (b *bench) startServer(ctx context.Context) error {
 	b.env = []string{
 		"IDENTITY_DATABASE_URL=" + b.postgres.url(), "IDENTITY_MASTER_KEY_FILE=" + keyFile,
 		"IDENTITY_BOOTSTRAP_PASSWORD=" + password,
+		"IDENTITY_SMTP_URL=file:" + filepath.Join(b.folder, "outbox"), "IDENTITY_SMS_URL=file:" + filepath.Join(b.folder, "outbox"),
 	}
 	if _, err := call(ctx, b.env, nil, b.program, "migrate"); err != nil {
 		return err
