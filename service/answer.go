@@ -46,6 +46,9 @@ var (
 	errLimitReached       = errors.New("limit reached")
 	errScope              = errors.New("scope refused")
 	errTarget             = errors.New("target refused")
+	errPhoneNotVerified   = errors.New("phone not verified")
+	errCode               = errors.New("code refused")
+	errVerificationOver   = errors.New("verification over")
 	errUnknownMethod      = errors.New("unknown method")
 	errLink               = errors.New("link refused")
 	errAlreadyConfirmed   = errors.New("already confirmed")
@@ -82,6 +85,9 @@ var answers = []struct {
 	{errLimitReached, codes.FailedPrecondition, identityv1.Error_LIMIT_REACHED, "there are as many as there may be"},
 	{errScope, codes.InvalidArgument, identityv1.Error_INVALID_SCOPE, "the scope exceeds what the account holds"},
 	{errTarget, codes.InvalidArgument, identityv1.Error_INVALID_TARGET, "the resource is no audience of the account"},
+	{errPhoneNotVerified, codes.FailedPrecondition, identityv1.Error_PHONE_NOT_VERIFIED, "a phone number counts only with a proof that it was verified"},
+	{errCode, codes.InvalidArgument, identityv1.Error_CODE_INVALID, "the code is not the one that was sent"},
+	{errVerificationOver, codes.FailedPrecondition, identityv1.Error_VERIFICATION_OVER, "the verification is over, start a new one"},
 	{errLink, codes.FailedPrecondition, identityv1.Error_LINK_INVALID, "the link is not, or no longer, good"},
 	{errAlreadyConfirmed, codes.FailedPrecondition, identityv1.Error_ALREADY_CONFIRMED, "the address is confirmed already"},
 	{errUnknownMethod, codes.Unimplemented, identityv1.Error_UNKNOWN_METHOD, "there is no such method"},

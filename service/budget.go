@@ -20,14 +20,16 @@ type budget struct {
 // organization's. It is counted in a short transaction of its own, which
 // outlives the call's failure. errRateLimited says when to come back.
 func (s *Service) spend(ctx context.Context, b budget, whose string) error {
+	return s.store.Short(ctx, func(t *store.ShortTx) error { return s.spendIn(ctx, t, b, whose) })
+}
+
+// spendIn is spend in the transaction of what it is spent on, counted only
+// together with that. Several budgets are always taken in the same order, so
+// that two calls never wait for each other crosswise.
+func (s *Service) spendIn(ctx context.Context, t *store.ShortTx, b budget, whose string) error {
 	mac := s.ring.MAC("budget", b.name, whose)
 	now := s.now()
-	var again store.Micros
-	var ok bool
-	err := s.store.Short(ctx, func(t *store.ShortTx) (err error) {
-		ok, again, err = t.Spend(ctx, hex.EncodeToString(mac[:]), b.limit, store.At(now), store.At(now.Add(b.window)))
-		return err
-	})
+	ok, again, err := t.Spend(ctx, hex.EncodeToString(mac[:]), b.limit, store.At(now), store.At(now.Add(b.window)))
 	if err == nil && !ok {
 		err = retryIn(errRateLimited, again.Time().Sub(now))
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,7 @@ type aviary struct {
 	*servicetest.World
 	t        *testing.T
 	canaries []string
+	codes    []string        // too short for canaries: by chance one may be in a number
 	heard    strings.Builder // errors, as clients see them
 }
 
@@ -157,6 +159,51 @@ func (a *aviary) machines(org string) {
 	_ = a.hear(err)
 }
 
+// phones pushes canaries through the doors that take numbers, codes and proofs.
+// A number is a canary in every form: with its plus, without, and as people write it.
+func (a *aviary) phones(w *world, org string) {
+	root, number := a.As(a.Root), newNumber()
+	spaced := number[:3] + " " + number[3:5] + " " + number[5:]
+	a.keep(number[1:])
+	a.keep(spaced)
+	for range 3 {
+		v := w.verify(a.Root, org, "", newNumber())
+		a.codes = append(a.codes, v.code)
+		_, err := w.confirm(a.Root, v, v.code)
+		noError(a.t, a.hear(err))
+	}
+	v := w.verify(a.Root, org, "", number)
+	_, err := a.Users.StartPhoneVerification(root, &identityv1.StartPhoneVerificationRequest{OrganizationId: org, Phone: spaced, RequestId: "spaced"})
+	noError(a.t, a.hear(err))
+	for _, code := range []string{otherCode(v.code, 1), number[6:], v.code + "0", a.sing()} {
+		_, err := w.confirm(a.Root, v, code)
+		_ = a.hear(err)
+	}
+	proof, err := w.confirm(a.Root, v, v.code)
+	noError(a.t, a.hear(err))
+	a.keep(proof.GetPhoneProof())
+	a.keep(proof.GetPhoneProof()[37:])
+	for _, phone := range []string{number, number[1:], "tel:" + number, number + number, number + " " + a.sing()} {
+		_, err = a.Users.CreateUser(root, w.withPhone(phone, ""))
+		_ = a.hear(err)
+		_, err = a.Users.StartPhoneVerification(root, &identityv1.StartPhoneVerificationRequest{OrganizationId: org, Phone: phone, UserId: randomID()})
+		_ = a.hear(err)
+		_, err = a.Users.ListUsers(root, &identityv1.ListUsersRequest{PageToken: phone})
+		_ = a.hear(err)
+	}
+	req := w.withPhone(number, a.sing())
+	_, err = a.Users.CreateUser(root, req)
+	_ = a.hear(err)
+	req = w.withPhone(spaced, proof.GetPhoneProof())
+	req.OrganizationId, req.RequestId = org, "with a phone"
+	for range 2 { // the second time out of memory
+		u, err := a.Users.CreateUser(root, req)
+		noError(a.t, a.hear(err))
+		_ = a.hear(patch(root, a.World, org, &identityv1.User{Id: u.GetId(), Phone: &number}, "phone"))
+		_ = a.hear(patch(root, a.World, org, &identityv1.User{Id: u.GetId(), PhoneProof: ptr(proof.GetPhoneProof())}, "phone_proof"))
+	}
+}
+
 // bodies pushes canaries in what is no message, or not one of this method.
 func (a *aviary) bodies() {
 	const signIn = identityv1.SessionService_SignIn_FullMethodName
@@ -209,6 +256,7 @@ func TestSecrets_LG02_Canaries(t *testing.T) {
 		org := w.NewOrg().GetId()
 		a.people(org)
 		a.machines(org)
+		a.phones(&world{World: w, url: url, db: secondConnection(t, url)}, org)
 		a.bodies()
 		a.panics(random, org)
 		stopped, stop := context.WithCancel(t.Context())
@@ -227,6 +275,11 @@ func TestSecrets_LG02_Canaries(t *testing.T) {
 		}
 		if len(a.canaries) < 30 {
 			t.Errorf("%d canaries", len(a.canaries))
+		}
+		for name, text := range outputs {
+			if !slices.ContainsFunc(a.codes, func(code string) bool { return !regexp.MustCompile(`\b` + code + `\b`).MatchString(text) }) {
+				t.Errorf("all codes are in the %s", name)
+			}
 		}
 		for _, canary := range a.canaries {
 			for name, text := range outputs {

@@ -270,8 +270,10 @@ func (w *world) newRole(org string, keys ...string) string {
 
 func (w *world) sql(statement string) {
 	w.T.Helper()
-	if _, err := w.db.ExecContext(w.T.Context(), statement); err != nil {
-		w.T.Fatal(err)
+	for _, text := range []string{statement, `UPDATE organization_clock SET roles_epoch = roles_epoch + 1`} { // it may be about roles
+		if _, err := w.db.ExecContext(w.T.Context(), text); err != nil {
+			w.T.Fatal(err)
+		}
 	}
 }
 

@@ -26,6 +26,8 @@ const (
 	eventsAtOnce = 1000
 	// bellPause collects the changes of a moment into one ring.
 	bellPause = 10 * time.Millisecond
+	// bellRest is between two rings: a busy replica rings seldom, one that changes little at once.
+	bellRest = 50 * time.Millisecond
 	// DefaultBudget and MaxBudget are how long memory is believed when the database cannot be asked.
 	DefaultBudget = 5 * time.Second
 	MaxBudget     = time.Minute
@@ -195,6 +197,7 @@ func (s *Service) ringBell(ctx context.Context) {
 		case <-s.rope:
 			time.Sleep(bellPause)
 			s.tried(ctx, "ring the bell", s.store.Ring)
+			time.Sleep(bellRest - bellPause)
 		}
 	}
 }

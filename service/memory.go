@@ -39,6 +39,8 @@ type memory struct {
 	proofs     *otter.Cache[ref, *proofView]
 	clients    *otter.Cache[string, string] // client id -> organization
 	tokens     *otter.Cache[[32]byte, token.Claims]
+	catalogues catalogues
+	blocked    atomic.Pointer[blocked]
 	flights    singleflight.Group
 	feed       feed
 }
@@ -53,6 +55,7 @@ func newMemory(st *store.Store, now func() time.Time, budget time.Duration) *mem
 		proofs:     bounded[ref, *proofView](proofsAtMost),
 		clients:    bounded[string, string](principalsAtMost),
 		tokens:     bounded[[32]byte, token.Claims](tokensAtMost),
+		catalogues: newCatalogues(),
 		feed:       feed{start: time.Now(), budget: budget},
 	}
 }
@@ -209,7 +212,7 @@ func (m *memory) organization(ctx context.Context, org string) (*orgView, error)
 			return nil, err
 		}
 		v := &orgView{org: o, ended: map[string]bool{}}
-		if v.cat, err = readCatalogue(ctx, m.store.Reads, org); err != nil {
+		if v.cat, err = m.catalogues.of(ctx, m.store.Reads, org); err != nil {
 			return nil, err
 		}
 		ids, err := m.store.RevokedTokens(ctx, org, store.At(m.now()), endedAtMost)

@@ -2,10 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"strings"
 	"time"
 
@@ -13,6 +9,9 @@ import (
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
+
+// product is a word that no password may be made of.
+const product = "BizMetry"
 
 // hashPassword holds a new password of a person against the policy of their
 // organization, and hashes it. It is slow: call it before the lock is taken.
@@ -24,9 +23,9 @@ func (s *Service) hashPassword(ctx context.Context, org store.Organization, u st
 	return s.passwords.Hash(ctx, password)
 }
 
-// acceptPassword is the part of hashPassword that costs nothing.
-func acceptPassword(org store.Organization, _ store.User, password string) error {
-	return weak(secret.UnmetRules(org.PasswordPolicy, password))
+// acceptPassword is the part of hashPassword before the hash.
+func acceptPassword(org store.Organization, u store.User, password string) error {
+	return weak(secret.UnmetRules(org.PasswordPolicy, password, passwordContext(org, u)...))
 }
 
 // weak refuses a password for rules that it does not meet.
@@ -37,163 +36,74 @@ func weak(unmet []string) error {
 	return refuse(errWeakPassword, "unmet", strings.Join(unmet, ","))
 }
 
-// passwordDue is what a password_change token says: who has to replace which
-// password, until when. It is sealed and not kept; that it works once follows
-// from what it is bound to, for the change moves the epoch and the hash.
-type passwordDue struct {
-	Org      string       `json:"o"`
-	User     string       `json:"u"`
-	Hash     string       `json:"h"` // a MAC of the present one
-	Epoch    store.Micros `json:"e"`
-	OrgEpoch store.Micros `json:"g"`
-	Expires  store.Micros `json:"x"`
+// passwordContext is what a person's password must not be made of.
+func passwordContext(org store.Organization, u store.User) []string {
+	local, _, _ := strings.Cut(u.Email, "@")
+	return []string{product, org.DisplayName, u.FirstName, u.LastName, local}
 }
 
-const (
-	passwordDuePrefix = "bmp_"
-	passwordDueFor    = 10 * time.Minute
-	passwordDueKey    = "password change" // purpose of the keys
-)
+// passwordChecks bounds what a caller's typing costs: a person who types is
+// far below it.
+var passwordChecks = budget{name: "password check", limit: 300, window: 5 * time.Minute}
 
-// passwordChanges bounds the hashes that one token can ask for.
-var passwordChanges = budget{name: "password change", limit: 20, window: passwordDueFor}
-
-// mustChange tells whether a person has to replace their password before they get in.
-func mustChange(org store.Organization, u store.User) bool {
-	return u.PasswordInitial && org.ChangeInitialPassword
-}
-
-// askForChange answers a sign-in whose password is right but has to be replaced.
-func (s *Service) askForChange(org store.Organization, u store.User) *identityv1.PasswordChange {
-	mac := s.ring.MAC(passwordDueKey, u.PasswordHash)
-	due := passwordDue{
-		Org: u.Org, User: u.ID, Hash: hex.EncodeToString(mac[:]), Epoch: u.Epoch, OrgEpoch: org.Epoch,
-		Expires: store.At(s.now().Add(passwordDueFor)),
-	}
-	text, err := json.Marshal(due)
-	if err != nil {
-		panic(err) // strings and numbers always marshal
-	}
-	sealed := s.ring.Seal(passwordDueKey, text, s.incarnation)
-	return &identityv1.PasswordChange{
-		Token: passwordDuePrefix + base64.RawURLEncoding.EncodeToString(sealed), ExpireTime: stamp(due.Expires),
-	}
-}
-
-// readPasswordDue opens a password_change token; errToken for what is none.
-func (s *Service) readPasswordDue(token string) (due passwordDue, err error) {
-	text, ok := strings.CutPrefix(token, passwordDuePrefix)
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if !ok || err != nil || strings.ContainsAny(text, "\r\n") { // which the decoder passes over
-		return due, errToken
-	}
-	if sealed, err = s.ring.Open(passwordDueKey, sealed, s.incarnation); err != nil {
-		return due, errToken
-	}
-	return due, json.Unmarshal(sealed, &due)
-}
-
-// personDue reads who has to change their password, with their organization.
-// Once anything has changed that the token is bound to, it is errToken.
-func (s *Service) personDue(ctx context.Context, q store.Reads, due passwordDue) (u store.User, org store.Organization, err error) {
-	if u, err = q.User(ctx, due.Org, due.User); err == nil {
-		org, err = q.Organization(ctx, due.Org)
-	}
-	mac, _ := hex.DecodeString(due.Hash) // sealed: we wrote it
-	live := u.Enabled && u.Confirmed && !org.Suspended && mustChange(org, u) && u.Epoch == due.Epoch && org.Epoch == due.OrgEpoch &&
-		!ended(due.Expires, store.At(s.now())) && s.ring.VerifyMAC(passwordDueKey, mac, u.PasswordHash)
-	if isNotFound(err) || (err == nil && !live) {
-		err = errToken
-	}
-	return u, org, err
-}
-
-// ChangePassword replaces an initial password and signs in.
-func (s *Service) ChangePassword(ctx context.Context, req *identityv1.ChangePasswordRequest) (*identityv1.ChangePasswordResponse, error) {
+// CheckPassword tells how strong a password is. Nothing is kept of it.
+func (s *Service) CheckPassword(ctx context.Context, req *identityv1.CheckPasswordRequest) (*identityv1.CheckPasswordResponse, error) {
 	c := callOf(ctx)
-	if err := s.sources.admit(c.source); err != nil {
+	if err := s.spend(ctx, passwordChecks, c.caller.ID); err != nil {
 		return nil, err
 	}
-	due, err := s.readPasswordDue(req.GetToken())
-	if err != nil {
-		s.sources.failed(c.source)
-		return nil, err
-	}
-	u, org, err := s.personDue(ctx, s.store.Reads, due)
+	org, err := s.memory.organization(ctx, c.org)
 	if err != nil {
 		return nil, err
 	}
-	hash, err := s.replacePassword(ctx, org, u, req.GetNewPassword())
-	if err != nil {
-		return nil, err
-	}
-	var session store.Session
-	err = s.commit(ctx, due.Org, func(t *store.Tx) error {
-		former, org, err := s.personDue(ctx, t.Reads, due)
-		if err != nil {
-			return err
-		}
-		session, err = s.savePassword(ctx, t, org, former, hash)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.noteActivity(c, u.Org, "sign_in", "ok", u.ID, "password changed")
-	tokens, err := s.tokensFor(ctx, session, session.Generation)
-	return &identityv1.ChangePasswordResponse{Tokens: tokens}, err
+	context := passwordContext(org.org, store.User{Email: req.GetEmail(), FirstName: req.GetFirstName(), LastName: req.GetLastName()})
+	resp := &identityv1.CheckPasswordResponse{Unmet: secret.UnmetRules(org.org.PasswordPolicy, req.GetPassword(), context...)}
+	resp.Acceptable = len(resp.GetUnmet()) == 0
+	score, patterns := secret.Strength(req.GetPassword(), context)
+	resp.Score = int32(score) //nolint:gosec // 0 to 4
+	resp.Advice = adviceOn(resp.GetUnmet(), score, patterns)
+	return resp, nil
 }
 
-// replacePassword hashes a new password in place of the person's present one,
-// which it must not be. What is cheap to refuse is refused before any hash.
-func (s *Service) replacePassword(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
-	if err := acceptPassword(org, u, password); err != nil {
-		return "", err
-	}
-	if err := s.spend(ctx, passwordChanges, u.ID); err != nil {
-		return "", err
-	}
-	same, _, err := s.passwords.Verify(ctx, password, u.PasswordHash)
-	if err != nil && !errors.Is(err, secret.ErrHash) {
-		return "", err
-	}
-	if same {
-		return "", weak([]string{"unchanged"})
-	}
-	return s.passwords.Hash(ctx, password)
+// advice says in words what an unmet rule or a found pattern asks for.
+var advice = map[string]string{
+	"too_short":  "Use more characters.",
+	"too_long":   "Use at most 256 characters and 1,024 bytes.",
+	"no_upper":   "Add an upper-case letter.",
+	"no_digit":   "Add a digit.",
+	"no_special": "Add one of # @ _ ! $.",
+	"common":     "Many people use this password: choose another.",
+	"context":    "Leave out your name, your address, your organization and the name of this product.",
+	"dictionary": "Avoid single common words and names; several that have nothing to do with each other are better.",
+	"spatial":    "Avoid rows of keys on the keyboard.",
+	"repeat":     "Avoid repeated characters.",
+	"sequence":   "Avoid sequences such as abc or 6543.",
+	"date":       "Avoid dates and years.",
 }
 
-// savePassword writes a password that a person chose, ends what they were
-// signed in with, and starts a session in the new epoch.
-func (s *Service) savePassword(ctx context.Context, t *store.Tx, org store.Organization, former store.User, hash string) (session store.Session, err error) {
-	c, now := callOf(ctx), store.At(s.now())
-	u := former
-	u.PasswordHash, u.PasswordInitial = hash, false
-	u.Epoch = max(now, former.Epoch+1)
-	u.Version, u.Updated = former.Version+1, now
-	if err := t.SaveUser(ctx, former, u); err != nil {
-		return session, err
+// wellHidden is the score from which on patterns need no advice.
+const wellHidden = 3
+
+func adviceOn(unmet []string, score int, patterns []string) (words []string) {
+	for _, rule := range unmet {
+		words = append(words, advice[rule])
 	}
-	if err := t.EndSessions(ctx, u.Org, u.ID, "password changed", now); err != nil {
-		return session, err
+	if score >= wellHidden {
+		return words
 	}
-	told, err := s.notice(org, u, "mail.password_changed", mailbox(u), nil)
+	for _, pattern := range patterns {
+		words = append(words, advice[pattern])
+	}
+	return words
+}
+
+// GeneratePassword makes a password that meets every policy. It is answered
+// and kept nowhere.
+func (s *Service) GeneratePassword(ctx context.Context, _ *identityv1.GeneratePasswordRequest) (*identityv1.GeneratePasswordResponse, error) {
+	org, err := s.memory.organization(ctx, callOf(ctx).org)
 	if err != nil {
-		return session, err
+		return nil, err
 	}
-	if err := t.Enqueue(ctx, told); err != nil {
-		return session, err
-	}
-	session = s.newSession(ctx, u, org)
-	if err := t.AddSession(ctx, session); err != nil {
-		return session, err
-	}
-	if err := t.SignedIn(ctx, u.Org, u.ID, now); err != nil {
-		return session, err
-	}
-	t.Record(store.Event{
-		Org: u.Org, Time: now, Type: "user.password_changed", Target: u.ID, Actor: u.ID, Credential: session.ID,
-		RequestID: c.requestID, Source: c.source,
-	})
-	return session, nil
+	password, err := secret.Generate(s.rand, passwordContext(org.org, store.User{})...)
+	return &identityv1.GeneratePasswordResponse{Password: password}, err
 }

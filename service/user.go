@@ -14,17 +14,18 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	org, err := s.store.Organization(ctx, callOf(ctx).org)
+	here, err := s.memory.organization(ctx, callOf(ctx).org)
 	if err != nil {
 		return nil, err
 	}
-	u, err := s.newUser(ctx, org, req.GetUser(), "user.")
+	u, err := s.newUser(ctx, here.org, req.GetUser(), "user.")
 	if err != nil {
 		return nil, err
 	}
 	if len(req.GetUser().GetRoleIds())+len(req.GetUser().GetPermissionKeys()) == 0 {
 		return nil, invalid("user.role_ids", "at_least_one", "at least one role or permission must be assigned")
 	}
+	phone := newPhone(req.GetUser(), "user.phone")
 	err = s.change(ctx, func(ch *change) error {
 		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
 			return err
@@ -37,15 +38,22 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 			return err
 		}
 		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
+		number, given, err := ch.editPhone(ctx, "", u, phone)
+		if err != nil {
+			return err
+		}
 		if err := ch.addUser(ctx, u, add); err != nil {
 			return err
+		}
+		if given {
+			if err := ch.writePhone(ctx, &u, number); err != nil {
+				return err
+			}
 		}
 		if err := ch.inviteUnlessConfirmed(ctx, ch.org, u); err != nil {
 			return err
 		}
-		if resp, err = ch.userAnswer(ctx, u); err != nil {
-			return err
-		}
+		resp = ch.newUserAnswer(u, add)
 		return ch.remember(ctx, req, resp)
 	})
 	return resp, err
@@ -140,15 +148,18 @@ func (s *Service) GetUser(ctx context.Context, req *identityv1.GetUserRequest) (
 }
 
 // userAnswers describes people of one organization, with one query for all
-// their grants and one for those who are blocked.
+// their grants. A change hands in its own catalogue.
 func (s *Service) userAnswers(ctx context.Context, q store.Reads, cat *catalogue, org string, users ...store.User) ([]*identityv1.User, error) {
-	ids, keys := make([]string, len(users)), make([]string, len(users))
-	for i, u := range users {
-		ids[i], keys[i] = u.ID, s.throttleKey(u.EmailKey)
+	ids := make([]string, len(users))
+	for i := range users {
+		ids[i] = users[i].ID
 	}
-	var err error
+	locked, err := s.lockedUntil(ctx, q, users, cat != nil)
+	if err != nil {
+		return nil, err
+	}
 	if cat == nil {
-		if cat, err = readCatalogue(ctx, q, org); err != nil {
+		if cat, err = s.catalogueOf(ctx, org); err != nil {
 			return nil, err
 		}
 	}
@@ -156,23 +167,22 @@ func (s *Service) userAnswers(ctx context.Context, q store.Reads, cat *catalogue
 	if err != nil {
 		return nil, err
 	}
-	now := store.At(s.now())
-	blocked, err := q.Blocked(ctx, keys, now)
-	if err != nil {
-		return nil, err
-	}
-	of := byPrincipal(grants)
+	of, now := byPrincipal(grants), store.At(s.now())
 	answers := make([]*identityv1.User, len(users))
-	for i, u := range users {
-		answers[i] = userProto(u, cat.describe(of[u.ID], now), blocked[keys[i]])
+	for i := range users {
+		answers[i] = userProto(&users[i], cat.describe(of[users[i].ID], now), locked[i])
 	}
 	return answers, nil
 }
 
+// byPrincipal cuts grants, which come principal by principal, into those of each.
 func byPrincipal(grants []store.Grant) map[string][]store.Grant {
-	of := map[string][]store.Grant{}
-	for _, g := range grants {
-		of[g.Principal] = append(of[g.Principal], g)
+	of := make(map[string][]store.Grant, len(grants))
+	for from, i := 0, 1; i <= len(grants); i++ {
+		if i == len(grants) || grants[i].Principal != grants[from].Principal {
+			of[grants[from].Principal] = grants[from:i]
+			from = i
+		}
 	}
 	return of
 }
@@ -184,6 +194,11 @@ func (ch *change) userAnswer(ctx context.Context, u store.User) (*identityv1.Use
 		return nil, err
 	}
 	return answers[0], nil
+}
+
+// newUserAnswer describes a person who was just added with what is assigned.
+func (ch *change) newUserAnswer(u store.User, add assignment) *identityv1.User {
+	return userProto(&u, ch.cat.describe(add.grants(), ch.now), 0)
 }
 
 // ListUsers returns a page of people.
@@ -230,7 +245,7 @@ func (s *Service) userFilter(ctx context.Context, org string, in *identityv1.Lis
 		f.EmailKey = address.key
 	}
 	if f.RoleID != "" {
-		cat, err := readCatalogue(ctx, s.store.Reads, org)
+		cat, err := s.catalogueOf(ctx, org)
 		if err != nil {
 			return f, false, err
 		}

@@ -42,6 +42,7 @@ type edit struct {
 	confirmed   *bool
 	hash        string // of the new password
 	roles, keys *[]string
+	phone       phoneEdit
 }
 
 // readEdit reads the fields of the mask. It hashes the password, so it is
@@ -68,6 +69,10 @@ func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserReques
 			e.roles = &in.RoleIds
 		case "permission_keys":
 			e.keys = &in.PermissionKeys
+		case "phone":
+			e.phone.read(or(in.Phone, ""), "user.phone")
+		case "phone_proof":
+			e.phone.proof = in.GetPhoneProof()
 		case "password":
 			newPassword = in.GetPassword() // empty: keep the present one
 		}
@@ -135,8 +140,8 @@ func (ch *change) updateUser(ctx context.Context, former store.User, u *store.Us
 	return nil
 }
 
-// editLogin changes what a person signs in with: address, confirmation and
-// password. Whoever changes it could become that person.
+// editLogin changes what a person signs in with: address, confirmation,
+// password and phone. Whoever changes it could become that person.
 func (ch *change) editLogin(ctx context.Context, former store.User, u *store.User, e edit) (changed []string, err error) {
 	if e.email != nil && *e.email != (email{u.Email, u.EmailKey}) {
 		u.Email, u.EmailKey = e.email.text, e.email.key
@@ -156,11 +161,23 @@ func (ch *change) editLogin(ctx context.Context, former store.User, u *store.Use
 		u.PasswordHash, u.PasswordInitial = e.hash, true
 		changed = append(changed, "password")
 	}
+	number, phone, err := ch.editPhone(ctx, u.ID, *u, e.phone)
+	if err != nil {
+		return nil, err
+	}
+	if phone {
+		changed = append(changed, "phone")
+	}
 	if len(changed) == 0 {
 		return nil, nil
 	}
 	if err := ch.mustOutlive(ctx, ch.principal(store.KindUser, u.ID), 0); err != nil {
 		return nil, err
+	}
+	if phone {
+		if err := ch.writePhone(ctx, u, number); err != nil {
+			return nil, err
+		}
 	}
 	return changed, ch.applyLogin(ctx, former, u, e.hash != "")
 }

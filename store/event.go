@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
+	"strings"
 )
 
 // Event is one change that happened.
@@ -61,6 +62,11 @@ func (t *Tx) Record(e Event) {
 func (t *Tx) Seq(org string) int64 {
 	c := t.clocks[org]
 	return c.seq + int64(len(c.events))
+}
+
+// changesRoles tells whether the event is about roles or the permissions in them.
+func (e Event) changesRoles() bool {
+	return strings.HasPrefix(e.Type, "role.") || strings.HasPrefix(e.Type, "permission.")
 }
 
 // eventsAtOnce keeps an INSERT below the parameter limits of both databases.

@@ -19,23 +19,28 @@ type Grant struct {
 
 const grantColumns = `organization_id, principal_id, role_id, permission_key, expire_time, create_time, created_by`
 
-// Grants returns what is assigned to the principals, expired grants included.
+// Grants returns what is assigned to the principals, expired grants included:
+// whose, what, and until when.
 func (r Reads) Grants(ctx context.Context, org string, principals ...string) (gs []Grant, err error) {
 	if len(principals) == 0 {
 		return nil, nil
 	}
-	err = r.in(ctx, &gs, `SELECT `+grantColumns+` FROM grants WHERE organization_id = ? AND principal_id IN (?)
+	err = r.in(ctx, &gs, `SELECT principal_id, role_id, permission_key, expire_time
+		FROM grants WHERE organization_id = ? AND principal_id IN (?)
 		ORDER BY principal_id, role_id, permission_key`, org, principals)
 	return gs, err
 }
 
-// PutGrant assigns, or replaces the expiry of what is assigned.
-func (t *Tx) PutGrant(ctx context.Context, g Grant) error {
-	return t.insert(ctx, `
+// PutGrants assigns, or replaces the expiry of what is assigned. None may come twice.
+func (t *Tx) PutGrants(ctx context.Context, grants ...Grant) error {
+	if len(grants) == 0 {
+		return nil
+	}
+	return insertAll(ctx, t.writes, `
 		INSERT INTO grants (`+grantColumns+`)
 		VALUES (:organization_id, :principal_id, :role_id, :permission_key, :expire_time, :create_time, :created_by)
 		ON CONFLICT (organization_id, principal_id, role_id, permission_key)
-		DO UPDATE SET expire_time = excluded.expire_time, create_time = excluded.create_time, created_by = excluded.created_by`, g)
+		DO UPDATE SET expire_time = excluded.expire_time, create_time = excluded.create_time, created_by = excluded.created_by`, grants)
 }
 
 // DropGrant takes a grant away.

@@ -21,12 +21,18 @@ func (r Reads) Request(ctx context.Context, org, principal, id string, since Mic
 	return q, err
 }
 
-// PutRequest keeps the outcome of a call, in place of one that is too old.
-func (t *Tx) PutRequest(ctx context.Context, q Request) error {
-	return t.insert(ctx, `
+// PutRequest keeps the outcome of a call, in place of one that is older than
+// since. One that is not is ErrExists.
+func (w writes) PutRequest(ctx context.Context, q Request, since Micros) error {
+	n, err := w.exec(ctx, `
 		INSERT INTO request_ids (organization_id, principal_id, request_id, method, content_mac, response, create_time)
-		VALUES (:organization_id, :principal_id, :request_id, :method, :content_mac, :response, :create_time)
+		VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (organization_id, principal_id, request_id) DO UPDATE SET
 			method = excluded.method, content_mac = excluded.content_mac, response = excluded.response,
-			create_time = excluded.create_time`, q)
+			create_time = excluded.create_time
+		WHERE request_ids.create_time < ?`, q.Org, q.Principal, q.ID, q.Method, q.Content, q.Response, q.Created, since)
+	if err == nil && n != 1 {
+		err = ErrExists
+	}
+	return err
 }

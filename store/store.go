@@ -110,17 +110,31 @@ func (r Reads) all(ctx context.Context, dest any, query string, args ...any) err
 }
 
 // in is all for a query with one or more lists: "IN (?)". No list may be
-// empty. Its text varies with the lists, so only short ones are kept prepared.
+// empty. Lists are filled up to a power of two with their last element, so that
+// there are few texts, which are kept prepared.
 func (r Reads) in(ctx context.Context, dest any, query string, args ...any) error {
+	for i, arg := range args {
+		if list, ok := arg.([]string); ok {
+			args[i] = filledUp(list)
+		}
+	}
 	query, args, err := sqlx.In(query, args...)
 	if err != nil {
 		return err
 	}
-	if len(args) > 4 {
-		r.count.Add(1)
-		return translate(r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...))
-	}
 	return r.all(ctx, dest, query, args...)
+}
+
+func filledUp(list []string) []string {
+	size := 1
+	for size < len(list) {
+		size *= 2
+	}
+	full := append(make([]string, 0, size), list...)
+	for len(full) > 0 && len(full) < size {
+		full = append(full, list[len(list)-1])
+	}
+	return full
 }
 
 // writes is what a transaction adds.
@@ -167,10 +181,20 @@ func (w writes) insert(ctx context.Context, query string, row any) error {
 	return translate(err)
 }
 
+// rowsPrepared is up to how many rows an INSERT of several is kept prepared.
+const rowsPrepared = 8
+
 // insertAll is insert for several rows; a text of its own for each number of them.
 func insertAll[R any](ctx context.Context, w writes, query string, rows []R) error {
 	if len(rows) == 1 {
 		return w.insert(ctx, query, rows[0])
+	}
+	if len(rows) <= rowsPrepared {
+		query, args, err := sqlx.Named(query, rows)
+		if err == nil {
+			_, err = w.exec(ctx, query, args...)
+		}
+		return err
 	}
 	w.count.Add(1)
 	_, err := w.tx.NamedExecContext(ctx, query, rows)
@@ -298,13 +322,16 @@ func (t *Tx) flush(ctx context.Context) error {
 		if err := t.addEvents(ctx, c.events); err != nil {
 			return err
 		}
+		roles := slices.ContainsFunc(c.events, Event.changesRoles)
+		now := c.events[0].Time
 		err := t.must(ctx, `
 			UPDATE organization_clock
 			SET event_seq = event_seq + ?,
+			    roles_epoch = CASE WHEN NOT ? THEN roles_epoch WHEN roles_epoch < ? THEN ? ELSE roles_epoch + 1 END,
 			    users_active = users_active + ?, users_pending = users_pending + ?, users_disabled = users_disabled + ?,
 			    accounts_active = accounts_active + ?, accounts_total = accounts_total + ?
 			WHERE organization_id = ?`,
-			len(c.events), c.badges.UsersActive, c.badges.UsersPending, c.badges.UsersDisabled,
+			len(c.events), roles, now, now, c.badges.UsersActive, c.badges.UsersPending, c.badges.UsersDisabled,
 			c.badges.AccountsActive, c.badges.AccountsTotal, org)
 		if err != nil {
 			return err

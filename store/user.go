@@ -17,6 +17,8 @@ type User struct {
 	Enabled         bool   `db:"enabled"`
 	PasswordHash    string `db:"password_hash"`
 	PasswordInitial bool   `db:"password_initial"`
+	PhoneMasked     string `db:"phone_masked"` // "": no number; SetPhone writes it with the sealed one
+	PhoneVerified   bool   `db:"phone_verified"`
 	Epoch           Micros `db:"epoch"`
 	Version         int64  `db:"version"`
 	Created         Micros `db:"create_time"`
@@ -27,7 +29,7 @@ type User struct {
 }
 
 const userColumns = `organization_id, id, email, email_key, first_name, last_name, display_name, name_key,
-	confirmed, enabled, password_hash, password_initial, epoch, version,
+	confirmed, enabled, password_hash, password_initial, phone_masked, phone_verified, epoch, version,
 	create_time, update_time, created_by, last_sign_in_time, delete_time`
 
 // User returns one person who is not deleted.
@@ -42,12 +44,12 @@ func (t *Tx) AddUser(ctx context.Context, u User) error {
 	return t.insert(ctx, `
 		INSERT INTO users (`+userColumns+`)
 		VALUES (:organization_id, :id, :email, :email_key, :first_name, :last_name, :display_name, :name_key,
-			:confirmed, :enabled, :password_hash, :password_initial, :epoch, :version,
+			:confirmed, :enabled, :password_hash, :password_initial, :phone_masked, :phone_verified, :epoch, :version,
 			:create_time, :update_time, :created_by, :last_sign_in_time, :delete_time)`, u)
 }
 
-// SaveUser writes what an administrator can change of a person, whose former
-// row the caller read under the same lock.
+// SaveUser writes what an administrator can change of a person, but for the
+// phone (SetPhone). The caller read the former row under the same lock.
 func (t *Tx) SaveUser(ctx context.Context, former, u User) error {
 	t.countUser(former, -1)
 	t.countUser(u, 1)
@@ -143,12 +145,19 @@ func (w *where) name(text string) {
 // userOrders are the columns that people can be ordered by.
 var userOrders = map[string]string{"email": "email_key", "display_name": "name_key", "create_time": "create_time"}
 
-// Users returns a page of people.
+// listColumns are what lists show of people; the rest is left zero.
+const listColumns = `id, email, email_key, first_name, last_name, display_name, name_key, confirmed, enabled, version,
+	phone_masked, phone_verified, create_time, update_time, created_by, last_sign_in_time`
+
+// Users returns a page of people as lists show them: without passwords and epochs.
 func (r Reads) Users(ctx context.Context, org string, f UserFilter, p Page) ([]User, error) {
 	w := f.where(org)
 	order := p.keyset(w, userOrders[p.Order])
 	var us []User
-	err := r.all(ctx, &us, `SELECT `+userColumns+` FROM users`+w.String()+order, append(w.args, p.Limit, p.Skip)...)
+	err := r.all(ctx, &us, `SELECT `+listColumns+` FROM users`+w.String()+order, append(w.args, p.Limit, p.Skip)...)
+	for i := range us {
+		us[i].Org = org
+	}
 	return us, err
 }
 

@@ -34,7 +34,8 @@ const (
 	Error_TOKEN_INVALID Error_Reason = 3
 	// UNAUTHENTICATED: e-mail and password, or client id and secret, are not accepted.
 	Error_CREDENTIALS_INVALID Error_Reason = 4
-	// PERMISSION_DENIED: metadata names permission, principal and organization.
+	// PERMISSION_DENIED: metadata names permission, principal and organization;
+	// where only people may call, only_for in place of the permission.
 	Error_PERMISSION_DENIED Error_Reason = 5
 	// NOT_FOUND: no such thing in this organization.
 	Error_NOT_FOUND Error_Reason = 6

@@ -532,13 +532,13 @@ const file_bizmetry_identity_v1_organization_proto_rawDesc = "" +
 	"\forganization\x18\x01 \x01(\v2\".bizmetry.identity.v1.OrganizationBI\xe0A\x02\xbaHC\xba\x01=\n" +
 	"\x0forganization.id\x12\x1borganization.id is required\x1a\rthis.id != ''\xc8\x01\x01R\forganization\x12;\n" +
 	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
-	"updateMask2\xf6\x04\n" +
+	"updateMask2\xae\x05\n" +
 	"\x13OrganizationService\x12\xb5\x01\n" +
-	"\x12CreateOrganization\x12/.bizmetry.identity.v1.CreateOrganizationRequest\x1a0.bizmetry.identity.v1.CreateOrganizationResponse\"<\xaa\xbb\x18\x1c\x1a\x1asystem.organizations.write\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/organizations\x12\xc0\x01\n" +
-	"\x0fGetOrganization\x12,.bizmetry.identity.v1.GetOrganizationRequest\x1a\".bizmetry.identity.v1.Organization\"[\xaa\xbb\x189*7\n" +
+	"\x12CreateOrganization\x12/.bizmetry.identity.v1.CreateOrganizationRequest\x1a0.bizmetry.identity.v1.CreateOrganizationResponse\"<\xaa\xbb\x18\x1c\x1a\x1asystem.organizations.write\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/organizations\x12\xdb\x01\n" +
+	"\x0fGetOrganization\x12,.bizmetry.identity.v1.GetOrganizationRequest\x1a\".bizmetry.identity.v1.Organization\"v\xaa\xbb\x18T2\x19system.organizations.read*7\n" +
 	"\x1aplatform.organization.read\n" +
-	"\x19system.organizations.read\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/organizations/{id}\x12\xe3\x01\n" +
-	"\x12UpdateOrganization\x12/.bizmetry.identity.v1.UpdateOrganizationRequest\x1a\".bizmetry.identity.v1.Organization\"x\xaa\xbb\x18;*9\n" +
+	"\x19system.organizations.read\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/organizations/{id}\x12\x80\x02\n" +
+	"\x12UpdateOrganization\x12/.bizmetry.identity.v1.UpdateOrganizationRequest\x1a\".bizmetry.identity.v1.Organization\"\x94\x01\xaa\xbb\x18W2\x1asystem.organizations.write*9\n" +
 	"\x1bplatform.organization.write\n" +
 	"\x1asystem.organizations.write\x82\xd3\xe4\x93\x023:\forganization2#/v1/organizations/{organization.id}BBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
 

@@ -272,9 +272,10 @@ type User struct {
 	PermissionKeys []string `protobuf:"bytes,13,rep,name=permission_keys,json=permissionKeys,proto3" json:"permission_keys,omitempty"`
 	// The (initial) password; never answered. Empty on update: keep the present one.
 	Password *string `protobuf:"bytes,14,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	// Mobile number. Answers show it masked. To give or change it, hand in
-	// phone_proof; where the number itself is given too, it must be the proven
-	// one. Empty on update: the number is removed.
+	// Mobile number. Answers show it masked, country code and last two digits:
+	// +41•••••••67; absent: none. To give or change it, hand in phone_proof; where
+	// the number itself is given too, it must be the proven one, or the masked
+	// present one. Empty on update: the number is removed.
 	Phone *string `protobuf:"bytes,15,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
 	// Whether the number was proven by a code.
 	PhoneVerified bool `protobuf:"varint,16,opt,name=phone_verified,json=phoneVerified,proto3" json:"phone_verified,omitempty"`
@@ -2348,7 +2349,7 @@ type PhoneVerification struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the verification.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The number, masked.
+	// The number, masked as in User.phone.
 	Phone string `protobuf:"bytes,2,opt,name=phone,proto3" json:"phone,omitempty"`
 	// When the code is over: two minutes after it was sent.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
@@ -2487,7 +2488,7 @@ type ConfirmPhoneVerificationRequest struct {
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Id of the verification.
 	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	// The six digits.
+	// The six digits; spaces, hyphens and full-width digits do no harm.
 	Code          string `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

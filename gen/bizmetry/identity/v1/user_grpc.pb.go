@@ -51,7 +51,8 @@ const (
 type UserServiceClient interface {
 	// CreateUser adds a person with at least one role or permission, which the
 	// caller must hold too. The user is pending until confirmed.
-	// Errors: EMAIL_TAKEN, WEAK_PASSWORD, GRANT_EXCEEDS_OWN, CONFIRM_NOT_ALLOWED, REQUEST_ID_REUSED.
+	// Errors: EMAIL_TAKEN, WEAK_PASSWORD, GRANT_EXCEEDS_OWN, CONFIRM_NOT_ALLOWED, PHONE_NOT_VERIFIED,
+	// REQUEST_ID_REUSED.
 	CreateUser(ctx context.Context, in *CreateUserRequest, opts ...grpc.CallOption) (*User, error)
 	// GetUser returns one person.
 	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*User, error)
@@ -109,15 +110,15 @@ type UserServiceClient interface {
 	GeneratePassword(ctx context.Context, in *GeneratePasswordRequest, opts ...grpc.CallOption) (*GeneratePasswordResponse, error)
 	// StartPhoneVerification sends a code of six digits by SMS to a number that
 	// is to become a user's: people only, for themselves or with platform.users.write.
-	// Errors: RATE_LIMITED.
+	// Errors: RATE_LIMITED, GRANT_EXCEEDS_OWN.
 	StartPhoneVerification(ctx context.Context, in *StartPhoneVerificationRequest, opts ...grpc.CallOption) (*PhoneVerification, error)
 	// ResendPhoneCode sends a new code, 30 seconds after the last at the soonest;
 	// the former code is over.
 	// Errors: RATE_LIMITED, VERIFICATION_OVER.
 	ResendPhoneCode(ctx context.Context, in *ResendPhoneCodeRequest, opts ...grpc.CallOption) (*PhoneVerification, error)
 	// ConfirmPhoneVerification trades the code for a proof, to be handed in with
-	// the user within ten minutes, once.
-	// Errors: CODE_INVALID, VERIFICATION_OVER.
+	// the user within ten minutes, once, by the same caller. Five codes may be tried.
+	// Errors: CODE_INVALID, VERIFICATION_OVER, RATE_LIMITED.
 	ConfirmPhoneVerification(ctx context.Context, in *ConfirmPhoneVerificationRequest, opts ...grpc.CallOption) (*ConfirmPhoneVerificationResponse, error)
 	// SendActivation mails a new activation link to a person who is not
 	// confirmed; links sent before are over.
@@ -380,7 +381,8 @@ func (c *userServiceClient) GetMe(ctx context.Context, in *GetMeRequest, opts ..
 type UserServiceServer interface {
 	// CreateUser adds a person with at least one role or permission, which the
 	// caller must hold too. The user is pending until confirmed.
-	// Errors: EMAIL_TAKEN, WEAK_PASSWORD, GRANT_EXCEEDS_OWN, CONFIRM_NOT_ALLOWED, REQUEST_ID_REUSED.
+	// Errors: EMAIL_TAKEN, WEAK_PASSWORD, GRANT_EXCEEDS_OWN, CONFIRM_NOT_ALLOWED, PHONE_NOT_VERIFIED,
+	// REQUEST_ID_REUSED.
 	CreateUser(context.Context, *CreateUserRequest) (*User, error)
 	// GetUser returns one person.
 	GetUser(context.Context, *GetUserRequest) (*User, error)
@@ -438,15 +440,15 @@ type UserServiceServer interface {
 	GeneratePassword(context.Context, *GeneratePasswordRequest) (*GeneratePasswordResponse, error)
 	// StartPhoneVerification sends a code of six digits by SMS to a number that
 	// is to become a user's: people only, for themselves or with platform.users.write.
-	// Errors: RATE_LIMITED.
+	// Errors: RATE_LIMITED, GRANT_EXCEEDS_OWN.
 	StartPhoneVerification(context.Context, *StartPhoneVerificationRequest) (*PhoneVerification, error)
 	// ResendPhoneCode sends a new code, 30 seconds after the last at the soonest;
 	// the former code is over.
 	// Errors: RATE_LIMITED, VERIFICATION_OVER.
 	ResendPhoneCode(context.Context, *ResendPhoneCodeRequest) (*PhoneVerification, error)
 	// ConfirmPhoneVerification trades the code for a proof, to be handed in with
-	// the user within ten minutes, once.
-	// Errors: CODE_INVALID, VERIFICATION_OVER.
+	// the user within ten minutes, once, by the same caller. Five codes may be tried.
+	// Errors: CODE_INVALID, VERIFICATION_OVER, RATE_LIMITED.
 	ConfirmPhoneVerification(context.Context, *ConfirmPhoneVerificationRequest) (*ConfirmPhoneVerificationResponse, error)
 	// SendActivation mails a new activation link to a person who is not
 	// confirmed; links sent before are over.
