@@ -43,7 +43,7 @@ func newMailer(u *url.URL, from string) (*mailer, error) {
 	case "smtps":
 		m.port, m.implicit = 465, true
 	default:
-		return nil, errors.New("must begin with smtp://, smtps:// or file:")
+		return nil, errors.New("must be smtp://…, smtps://… or file:FOLDER")
 	}
 	if u.Port() != "" {
 		if m.port, err = strconv.Atoi(u.Port()); err != nil {

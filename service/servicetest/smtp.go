@@ -24,7 +24,7 @@ import (
 // What SMTPServer takes as login, and whose certificate it has.
 const (
 	SMTPUser     = "mailer"
-	SMTPPassword = "smtp-canary-password"
+	SMTPPassword = "smtp-canary-password" //nolint:gosec // of a test's own server
 	SMTPHost     = "mail.identity.test"
 )
 
