@@ -53,6 +53,7 @@ var (
 	errLink               = errors.New("link refused")
 	errAlreadyConfirmed   = errors.New("already confirmed")
 	errStopping           = errors.New("stopping")
+	errTooManyStreams     = errors.New("too many streams")
 )
 
 // answers is the whole table: the first that matches counts, and nothing else
@@ -93,6 +94,7 @@ var answers = []struct {
 	{errUnknownMethod, codes.Unimplemented, identityv1.Error_UNKNOWN_METHOD, "there is no such method"},
 	{errStopping, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the server is stopping, try another or again shortly"},
 	{secret.ErrBusy, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too much to do, try again shortly"},
+	{errTooManyStreams, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too many streams at once, try again when one has ended"},
 	{store.ErrBusy, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the organization is busy, try again shortly"},
 	{store.ErrUnavailable, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the outcome is unknown: try again, a write with the same request id"},
 	{store.ErrNotFound, codes.NotFound, identityv1.Error_NOT_FOUND, "no such thing in this organization"},

@@ -16,6 +16,8 @@ type change struct {
 	by  *caller // read under the lock
 	cat *catalogue
 	now store.Micros
+	// operation is the id that all events of a change of many have.
+	operation string
 }
 
 // change runs fn under the lock, after it read the caller again: who was
@@ -57,7 +59,7 @@ func (ch *change) record(kind, target string, data store.Data) {
 func (ch *change) recordIn(org, kind, target string, data store.Data) {
 	e := store.Event{
 		Org: org, Time: ch.now, Type: kind, Target: target, Data: data,
-		Actor: ch.by.ID, Credential: ch.by.proof(), RequestID: ch.c.requestID, Source: ch.c.source,
+		Actor: ch.by.ID, Credential: ch.by.proof(), RequestID: ch.c.requestID, Source: ch.c.source, Operation: ch.operation,
 	}
 	if ch.by.Org != org {
 		e.ActorOrg = ch.by.Org

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -74,8 +76,36 @@ func newMessage(d protoreflect.MessageDescriptor) proto.Message {
 // call makes any call of the contract.
 func call(ctx context.Context, conn grpc.ClientConnInterface, d protoreflect.MethodDescriptor, req proto.Message, options ...grpc.CallOption) (proto.Message, error) {
 	resp := newMessage(d.Output())
-	err := conn.Invoke(ctx, fmt.Sprintf("/%s/%s", d.Parent().FullName(), d.Name()), req, resp, options...)
-	return resp, err
+	name := fmt.Sprintf("/%s/%s", d.Parent().FullName(), d.Name())
+	if d.IsStreamingClient() || d.IsStreamingServer() {
+		return resp, callStream(ctx, conn, d, name, req, resp, options...)
+	}
+	return resp, conn.Invoke(ctx, name, req, resp, options...)
+}
+
+// callStream makes a call of one message to a stream; its answers are merged into resp.
+func callStream(ctx context.Context, conn grpc.ClientConnInterface, d protoreflect.MethodDescriptor, name string, req, resp proto.Message, options ...grpc.CallOption) error {
+	desc := &grpc.StreamDesc{ClientStreams: d.IsStreamingClient(), ServerStreams: d.IsStreamingServer()}
+	stream, err := conn.NewStream(ctx, desc, name, options...)
+	if err != nil {
+		return err
+	}
+	if err := stream.SendMsg(req); err != nil && !errors.Is(err, io.EOF) { // the answer says why
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	for {
+		part := newMessage(d.Output())
+		switch err := stream.RecvMsg(part); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		proto.Merge(resp, part)
+	}
 }
 
 // answerOf is all that a client sees of an answer. The entries of a map in a

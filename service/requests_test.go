@@ -189,6 +189,14 @@ var requests = map[string]request{
 	"UserService.GeneratePassword": {make: func(*world, *tenant) proto.Message { return &identityv1.GeneratePasswordRequest{} }},
 	"UserService.GetMe":            {make: func(*world, *tenant) proto.Message { return &identityv1.GetMeRequest{} }},
 	"UserService.GetUser":          {make: func(_ *world, a *tenant) proto.Message { return &identityv1.GetUserRequest{Id: a.user.GetId()} }},
+	"UserService.ExportUsers": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.ExportUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
+			Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser,
+		}}
+	}},
+	"UserService.ImportUsers": {make: func(w *world, _ *tenant) proto.Message {
+		return &identityv1.ImportUsersRequest{Data: []byte("email,first_name,last_name,roles\n" + w.Draft().GetEmail() + ",Ida,Import,Monitoring User\n")}
+	}},
 	"UserService.ListUsers": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.ListUsersRequest{
 			Filter:  &identityv1.ListUsersRequest_Filter{Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser},

@@ -79,6 +79,7 @@ type Service struct {
 	stopping    chan struct{} // closed when streams have to end
 	activity    *activity
 	lastUsed    *lastUsed
+	streams     *streams
 	courier     *courier
 }
 
@@ -94,7 +95,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		store: cfg.Store, ring: cfg.Ring, issuer: cfg.Issuer, passwords: cfg.Passwords,
 		now: cfg.Now, rand: cfg.Rand, log: cfg.Log, proxies: cfg.TrustedProxies,
 		sources:  newSources(cfg.Now),
-		activity: newActivity(), lastUsed: newLastUsed(),
+		activity: newActivity(), lastUsed: newLastUsed(), streams: newStreams(),
 		memory: newMemory(cfg.Store, cfg.Now, cfg.StalenessBudget), rope: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	s.metrics = newMetrics(s, cfg.Metrics)

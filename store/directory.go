@@ -30,9 +30,7 @@ func (r Reads) Find(ctx context.Context, kind, key string) (e Entry, err error) 
 // Enlist adds entries, in the order of their keys, so that two changes never
 // wait for each other crosswise. A key that is taken is ErrExists.
 func (w writes) Enlist(ctx context.Context, entries ...Entry) error {
-	slices.SortFunc(entries, func(a, b Entry) int {
-		return strings.Compare(a.Kind+"\x00"+a.Key, b.Kind+"\x00"+b.Key)
-	})
+	sortEntries(entries)
 	for _, e := range entries {
 		err := w.insert(ctx, `INSERT INTO directory (kind, key, organization_id, id) VALUES (:kind, :key, :organization_id, :id)`, e)
 		if err != nil {
@@ -40,6 +38,12 @@ func (w writes) Enlist(ctx context.Context, entries ...Entry) error {
 		}
 	}
 	return nil
+}
+
+func sortEntries(entries []Entry) {
+	slices.SortFunc(entries, func(a, b Entry) int {
+		return strings.Compare(a.Kind+"\x00"+a.Key, b.Kind+"\x00"+b.Key)
+	})
 }
 
 // Delist removes an entry, if it is that of the thing.

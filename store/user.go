@@ -41,12 +41,14 @@ func (r Reads) User(ctx context.Context, org, id string) (u User, err error) {
 // AddUser adds a person. An address that is taken in the organization is ErrExists.
 func (t *Tx) AddUser(ctx context.Context, u User) error {
 	t.countUser(u, 1)
-	return t.insert(ctx, `
-		INSERT INTO users (`+userColumns+`)
-		VALUES (:organization_id, :id, :email, :email_key, :first_name, :last_name, :display_name, :name_key,
-			:confirmed, :enabled, :password_hash, :password_initial, :phone_masked, :phone_verified, :epoch, :version,
-			:create_time, :update_time, :created_by, :last_sign_in_time, :delete_time)`, u)
+	return t.insert(ctx, insertUsers, u)
 }
+
+const insertUsers = `
+	INSERT INTO users (` + userColumns + `)
+	VALUES (:organization_id, :id, :email, :email_key, :first_name, :last_name, :display_name, :name_key,
+		:confirmed, :enabled, :password_hash, :password_initial, :phone_masked, :phone_verified, :epoch, :version,
+		:create_time, :update_time, :created_by, :last_sign_in_time, :delete_time)`
 
 // SaveUser writes what an administrator can change of a person, but for the
 // phone (SetPhone). The caller read the former row under the same lock.

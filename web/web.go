@@ -37,6 +37,7 @@ type port struct {
 	fixed   map[string]endpoint
 	routes  routes
 	gateway http.Handler
+	conn    *channel // that the gateway calls
 }
 
 // endpoint has a handler for each method that a path takes.
