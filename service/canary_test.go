@@ -328,7 +328,7 @@ func gathered(t *testing.T, registry *prometheus.Registry) string {
 }
 
 // dump is the text of all rows of all tables.
-func dump(t *testing.T, url string, db *sql.DB) string {
+func dump(t testing.TB, url string, db *sql.DB) string {
 	t.Helper()
 	tables := `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`
 	if store.Embedded(url) {
@@ -347,7 +347,7 @@ func dump(t *testing.T, url string, db *sql.DB) string {
 }
 
 // column is the text of every row that a query gives.
-func column(t *testing.T, db *sql.DB, query string) (texts []string) {
+func column(t testing.TB, db *sql.DB, query string) (texts []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query)
 	noError(t, err)
