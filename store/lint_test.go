@@ -29,7 +29,6 @@ var allowedParts = map[string][]string{
 	"where":                {"b.who()", "condition"}, // constants of Bulk
 	"not":                  {"other.conditions"},
 	"EraseUsers":           {"statement"},   // an entry of erasures
-	"Revive":               {"revive"},      // a constant of its own
 	"Sweep":                {"s.statement"}, // an entry of a list of constants
 	"Revive":               {"revive"},      // a constant
 	"tunePostgres":         {"statement"},
