@@ -18,14 +18,9 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
-	"runtime"
 	"syscall"
 	"time"
 )
-
-// The children that this process starts are to end with it. Linux ties that to
-// the thread that started them, and the main one lives the longest.
-func init() { runtime.LockOSThread() }
 
 type options struct {
 	quick   bool

@@ -218,6 +218,30 @@ func (a *aviary) bodies() {
 	_ = a.raw(root, signIn, "\x12\x14"+a.sing()+"\x00") // NUL
 }
 
+// passwords pushes canaries through the doors that make, check and replace passwords.
+func (a *aviary) passwords(org string) {
+	root := a.As(a.Root)
+	made, err := a.Users.GeneratePassword(root, &identityv1.GeneratePasswordRequest{OrganizationId: org})
+	noError(a.t, a.hear(err))
+	u := a.Draft()
+	u.Password = ptr(a.keep(made.GetPassword()))
+	_, err = a.Users.CreateUser(root, &identityv1.CreateUserRequest{OrganizationId: org, User: u})
+	noError(a.t, a.hear(err))
+	_, err = a.Users.CheckPassword(root, &identityv1.CheckPasswordRequest{Password: a.sing()})
+	noError(a.t, a.hear(err))
+	_, err = a.Users.CheckPassword(root, &identityv1.CheckPasswordRequest{Password: a.keep("CanaryLongCheck#7") + strings.Repeat("x", 5000)})
+	_ = a.hear(err)
+	due, err := a.Sessions.SignIn(a.t.Context(), &identityv1.SignInRequest{Email: u.GetEmail(), Password: made.GetPassword()})
+	noError(a.t, a.hear(err))
+	token := a.keep(due.GetPasswordChange().GetToken())
+	for _, password := range []string{"weak" + strings.ToLower(a.sing()), made.GetPassword(), a.sing(), a.sing()} { // unmet, unchanged, done, spent
+		_, err = a.Sessions.ChangePassword(a.t.Context(), &identityv1.ChangePasswordRequest{Token: token, NewPassword: password})
+		_ = a.hear(err)
+	}
+	_, err = a.Sessions.ChangePassword(a.t.Context(), &identityv1.ChangePasswordRequest{Token: "bmp_" + a.sing(), NewPassword: a.sing()})
+	_ = a.hear(err)
+}
+
 // panics makes the service panic in the middle of calls that carry canaries.
 func (a *aviary) panics(random *tripwire, org string) {
 	root := a.As(a.Root)
@@ -255,6 +279,7 @@ func TestSecrets_LG02_Canaries(t *testing.T) {
 		a := &aviary{World: w, t: t, canaries: []string{servicetest.RootPassword, w.Root}}
 		org := w.NewOrg().GetId()
 		a.people(org)
+		a.passwords(org)
 		a.machines(org)
 		a.phones(&world{World: w, url: url, db: secondConnection(t, url)}, org)
 		a.bodies()
@@ -303,7 +328,7 @@ func gathered(t *testing.T, registry *prometheus.Registry) string {
 }
 
 // dump is the text of all rows of all tables.
-func dump(t *testing.T, url string, db *sql.DB) string {
+func dump(t testing.TB, url string, db *sql.DB) string {
 	t.Helper()
 	tables := `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`
 	if store.Embedded(url) {
@@ -322,7 +347,7 @@ func dump(t *testing.T, url string, db *sql.DB) string {
 }
 
 // column is the text of every row that a query gives.
-func column(t *testing.T, db *sql.DB, query string) (texts []string) {
+func column(t testing.TB, db *sql.DB, query string) (texts []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query)
 	noError(t, err)

@@ -35,6 +35,10 @@ func everyCall(t *testing.T, w *servicetest.World) map[string]proto.Message {
 	id, account := u.GetId(), m.GetId()
 	return map[string]proto.Message{
 		"SignIn":                &identityv1.SignInRequest{Email: org.Admin.GetEmail(), Password: org.Admin.Password},
+		"ChangePassword":        &identityv1.ChangePasswordRequest{Token: dueChange(t, w, u.GetEmail()), NewPassword: servicetest.RootPassword},
+		"CheckPassword":         &identityv1.CheckPasswordRequest{OrganizationId: org.GetId(), Password: servicetest.RootPassword},
+		"GeneratePassword":      &identityv1.GeneratePasswordRequest{OrganizationId: org.GetId()},
+		"UpdateOrganization":    &identityv1.UpdateOrganizationRequest{Organization: &identityv1.Organization{Id: org.GetId(), DisplayName: ptr("Faulty")}},
 		"Refresh":               &identityv1.RefreshRequest{RefreshToken: tokens.GetRefreshToken()},
 		"SignOut":               &identityv1.SignOutRequest{Id: tokens.GetSessionId(), OrganizationId: org.GetId()},
 		"CreateUser":            &identityv1.CreateUserRequest{OrganizationId: org.GetId(), User: w.Draft(), RequestId: "fault"},

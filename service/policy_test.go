@@ -116,6 +116,16 @@ var passwordDoors = map[string]func(w *servicetest.World, org string, policy ide
 		_, err = w.Sessions.ChangePassword(w.T.Context(), &identityv1.ChangePasswordRequest{Token: token, NewPassword: password})
 		return ran, err
 	},
+	"ActivateUser": func(w *servicetest.World, org string, _ identityv1.Organization_PasswordPolicy, password string) (uint64, error) {
+		u := rene(w, "")
+		u.Password, u.Confirmed = nil, nil
+		u, err := w.Users.CreateUser(w.As(w.Root), &identityv1.CreateUserRequest{OrganizationId: org, User: u})
+		noError(w.T, err)
+		token := w.Link(u.GetEmail())
+		ran := w.Passwords.Runs()
+		_, err = w.Users.ActivateUser(w.T.Context(), &identityv1.ActivateUserRequest{Token: token, Password: password})
+		return ran, err
+	},
 	"CheckPassword": func(w *servicetest.World, org string, _ identityv1.Organization_PasswordPolicy, password string) (uint64, error) {
 		ran := w.Passwords.Runs()
 		u := rene(w, password)

@@ -219,16 +219,15 @@ func (s *Service) ListUsers(ctx context.Context, req *identityv1.ListUsersReques
 		}
 		return resp, nil
 	}
-	users, err := s.store.Users(ctx, org, filter, page)
+	users, badges, err := s.store.ListUsers(ctx, org, filter, page, maxCount+1)
 	if err != nil {
 		return nil, err
 	}
 	resp := &identityv1.ListUsersResponse{}
 	users, resp.NextPageToken = nextPage(ctx, s, req, users, func(u store.User) store.Cursor { return u.Cursor(page.Order) })
-	if resp.Users, err = s.userAnswers(ctx, s.store.Reads, nil, org, users...); err != nil {
-		return nil, err
-	}
-	return resp, s.countUsers(ctx, org, filter, req.GetWithSummary(), resp)
+	countUsers(resp, badges, filter.Unfiltered(), req.GetWithSummary())
+	resp.Users, err = s.userAnswers(ctx, s.store.Reads, nil, org, users...)
+	return resp, err
 }
 
 // userFilter reads a filter. none means that nobody can match.
@@ -256,21 +255,11 @@ func (s *Service) userFilter(ctx context.Context, org string, in *identityv1.Lis
 	return f, false, nil
 }
 
-// countUsers fills in how many match: exactly from the counters where nothing
-// is filtered, up to a cap otherwise.
-func (s *Service) countUsers(ctx context.Context, org string, f store.UserFilter, summary bool, resp *identityv1.ListUsersResponse) error {
-	var b store.Badges
-	var err error
-	if f.Unfiltered() {
-		b, err = s.store.Badges(ctx, org)
-	} else {
-		b, err = s.store.CountUsers(ctx, org, f, maxCount+1)
-	}
-	if err != nil {
-		return err
-	}
+// countUsers fills in how many match: exactly where nothing is filtered, up to
+// a cap otherwise.
+func countUsers(resp *identityv1.ListUsersResponse, b store.Badges, exactly, summary bool) {
 	total := b.UsersActive + b.UsersPending + b.UsersDisabled
-	if f.Unfiltered() {
+	if exactly {
 		resp.TotalSize = clamp(total)
 	} else {
 		resp.TotalSize, resp.TotalCapped = capped(total)
@@ -281,7 +270,6 @@ func (s *Service) countUsers(ctx context.Context, org string, f store.UserFilter
 			Capped: resp.GetTotalCapped(),
 		}
 	}
-	return nil
 }
 
 // clamp fits an exact count into the type that the contract gives it.

@@ -39,6 +39,8 @@ func newPhone(in *identityv1.User, field string) phoneEdit {
 func (ch *change) editPhone(ctx context.Context, user string, u store.User, e phoneEdit) (number string, changed bool, err error) {
 	present := e.text == nil || *e.text == u.PhoneMasked
 	switch {
+	case !present && *e.text != "" && e.number == "":
+		return "", false, invalidPhone(e.field)
 	case e.proof != "":
 		number, err = ch.takePhoneProof(ctx, e.proof, user)
 		if err == nil && !present && e.number != number {
@@ -49,8 +51,6 @@ func (ch *change) editPhone(ctx context.Context, user string, u store.User, e ph
 		return "", false, nil
 	case *e.text == "":
 		return "", true, nil
-	case e.number == "":
-		return "", false, invalidPhone(e.field)
 	}
 	return "", false, errPhoneNotVerified
 }

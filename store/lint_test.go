@@ -15,15 +15,18 @@ import (
 // What may stand in a query beside constants, by function: parts that are
 // picked out of constants, and texts that such a part was put into.
 var allowedParts = map[string][]string{
-	"Users":           {"w.String()", "order", "userOrders[]"}, // order is p.keyset's
-	"ServiceAccounts": {"w.String()", "order", "accountOrders[]"},
-	"Events":          {"w.String()"},
-	"CountEvents":     {"w.String()"},
-	"CountUsers":      {"w.String()"}, "CountServiceAccounts": {"w.String()"},
-	"keyset":           {"after"},       // made of column, an entry of userOrders or accountOrders
-	"HasAdministrator": {"query"},       // sqlx.In of a constant
-	"Sweep":            {"s.statement"}, // an entry of a list of constants
-	"tunePostgres":     {"statement"},
+	"Users":                {"w.String()", "order", "userOrders[]"}, // order is p.keyset's
+	"walk":                 {"path.String()", "w.String()", "order", "userOrders[]"},
+	"ServiceAccounts":      {"w.String()", "order", "accountOrders[]"},
+	"Events":               {"w.String()"},
+	"CountEvents":          {"w.String()"},
+	"CountUsers":           {"w.String()", "rows.String()", "path"}, // path is a constant
+	"CountServiceAccounts": {"w.String()"},
+	"keyset":               {"after"},       // made of column, an entry of userOrders or accountOrders
+	"HasAdministrator":     {"query"},       // sqlx.In of a constant
+	"Sweep":                {"s.statement"}, // an entry of a list of constants
+	"tunePostgres":         {"statement"},
+	"searchPostgres":       {"statement"},
 	// The helpers themselves.
 	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "exec": {"query", "args"}, "must": {"query"},
 	"insert": {"query", "row"}, "insertAll": {"query"}, "and": {"condition"}, "newWhere": {"condition"},

@@ -40,6 +40,9 @@ type Cursor struct {
 	ID  string
 }
 
+// limited bounds a page by its Limit and Skip.
+const limited = ` LIMIT ? OFFSET ?`
+
 // keyset adds the condition for the page and returns the ORDER BY for it.
 func (p Page) keyset(w *where, column string) string {
 	direction, after := " ASC", `(`+column+`, id) > (?, ?)`
@@ -49,7 +52,7 @@ func (p Page) keyset(w *where, column string) string {
 	if p.After != nil {
 		w.and(true, after, p.After.Key, p.After.ID)
 	}
-	return ` ORDER BY ` + column + direction + `, id` + direction + ` LIMIT ? OFFSET ?`
+	return ` ORDER BY ` + column + direction + `, id` + direction
 }
 
 // contains is a LIKE pattern for a part of a folded text.
