@@ -36,7 +36,7 @@ func filePort(t *testing.T, w *servicetest.World) string {
 	return "http://" + l.Addr().String()
 }
 
-func fileRequest(t *testing.T, method, url, token, contentType string, body io.Reader) *http.Response {
+func fileRequest(t *testing.T, method, url, token, contentType string, body io.Reader) (got fetched) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
@@ -52,17 +52,19 @@ func fileRequest(t *testing.T, method, url, token, contentType string, body io.R
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = resp.Body.Close() })
-	return resp
-}
-
-func bodyOf(t *testing.T, resp *http.Response) string {
-	t.Helper()
+	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	return fetched{resp.StatusCode, resp.Header, resp.Trailer, string(text)}
+}
+
+// fetched is an answer that was read to its end.
+type fetched struct {
+	status          int
+	header, trailer http.Header
+	body            string
 }
 
 const fileHeader = "email,first_name,last_name,roles\n"
@@ -73,9 +75,9 @@ func TestFiles(t *testing.T) {
 		a := w.NewOrg()
 		resp := fileRequest(t, "POST", base+"/v1/users:import", a.Admin.Token, "text/csv; charset=utf-8",
 			strings.NewReader(fileHeader+"ann@import.test,Ann,Ng,Monitoring User\nx,Ann,Ng,Agent\n"))
-		lines := strings.Split(bodyOf(t, resp), "\n")
-		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "application/x-ndjson" || resp.Header.Get("Request-Id") == "" || len(lines) != 4 {
-			t.Fatalf("%d %v %q", resp.StatusCode, resp.Header, lines)
+		lines := strings.Split(resp.body, "\n")
+		if resp.status != 200 || resp.header.Get("Content-Type") != "application/x-ndjson" || resp.header.Get("Request-Id") == "" || len(lines) != 4 {
+			t.Fatalf("%d %v %q", resp.status, resp.header, lines)
 		}
 		for i, want := range []string{
 			`{"row":"1", "email":"ann@import.test", "outcome":"CREATED"`,
@@ -86,8 +88,8 @@ func TestFiles(t *testing.T) {
 				t.Errorf("line %d is %s", i, lines[i])
 			}
 		}
-		if resp.Trailer.Get("Identity-Revision") == "" {
-			t.Errorf("trailer %v", resp.Trailer)
+		if resp.trailer.Get("Identity-Revision") == "" {
+			t.Errorf("trailer %v", resp.trailer)
 		}
 		for query, want := range map[string][2]string{
 			"":                                    {"text/csv; charset=utf-8", "id,email,"},
@@ -97,10 +99,10 @@ func TestFiles(t *testing.T) {
 			"?format=JSON_LINES&filter.name=none": {"application/x-ndjson", ""},
 		} {
 			resp := fileRequest(t, "GET", base+"/v1/users:export"+query, a.Admin.Token, "", nil)
-			text := bodyOf(t, resp)
-			if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != want[0] || !strings.HasPrefix(text, want[1]) ||
-				!strings.HasPrefix(resp.Header.Get("Content-Disposition"), "attachment; filename=") || resp.Header.Get("Request-Id") == "" {
-				t.Errorf("%s: %d %v %s", query, resp.StatusCode, resp.Header, text)
+			text := resp.body
+			if resp.status != 200 || resp.header.Get("Content-Type") != want[0] || !strings.HasPrefix(text, want[1]) ||
+				!strings.HasPrefix(resp.header.Get("Content-Disposition"), "attachment; filename=") || resp.header.Get("Request-Id") == "" {
+				t.Errorf("%s: %d %v %s", query, resp.status, resp.header, text)
 			}
 			if strings.Contains(query, "filter") && strings.Contains(text, "admin") {
 				t.Errorf("%s: %s", query, text)
@@ -108,10 +110,10 @@ func TestFiles(t *testing.T) {
 		}
 		resp = fileRequest(t, "POST", base+"/v1/users:import?validateOnly=true&organizationId="+a.GetId(), w.Root, "application/x-ndjson",
 			strings.NewReader(`{"email":"bob@import.test","first_name":"Bob","last_name":"Ng","roles":["Agent"]}`))
-		if text := bodyOf(t, resp); resp.StatusCode != 200 || !strings.Contains(text, `CREATED`) {
-			t.Errorf("%d %s", resp.StatusCode, text)
+		if text := resp.body; resp.status != 200 || !strings.Contains(text, `CREATED`) {
+			t.Errorf("%d %s", resp.status, text)
 		}
-		if all := bodyOf(t, fileRequest(t, "GET", base+"/v1/users:export", a.Admin.Token, "", nil)); strings.Contains(all, "bob") {
+		if all := fileRequest(t, "GET", base+"/v1/users:export", a.Admin.Token, "", nil).body; strings.Contains(all, "bob") {
 			t.Error("a dry run left somebody")
 		}
 	})
@@ -150,11 +152,11 @@ func TestFiles_Refused(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			resp := fileRequest(t, row.method, base+row.path, row.token, row.contentType, strings.NewReader(row.body))
-			text := bodyOf(t, resp)
-			if resp.StatusCode != row.status || !strings.Contains(text, `"`+row.reason+`"`) || resp.Header.Get("Content-Disposition") != "" {
-				t.Errorf("%d %s", resp.StatusCode, text)
+			text := resp.body
+			if resp.status != row.status || !strings.Contains(text, `"`+row.reason+`"`) || resp.header.Get("Content-Disposition") != "" {
+				t.Errorf("%d %s", resp.status, text)
 			}
-			if row.status == 401 && resp.Header.Get("Www-Authenticate") == "" {
+			if row.status == 401 && resp.header.Get("Www-Authenticate") == "" {
 				t.Error("no challenge")
 			}
 		})
@@ -171,9 +173,9 @@ func TestFiles_ErrorOnTheWay(t *testing.T) {
 		fmt.Fprintf(&file, "way%d@import.test,Ann,Ng,Agent\n", i)
 	}
 	resp := fileRequest(t, "POST", base+"/v1/users:import", w.Root, "text/csv", strings.NewReader(file.String()+strings.Repeat("x", 1<<20)))
-	lines := strings.Split(strings.TrimSpace(bodyOf(t, resp)), "\n")
-	if last := lines[len(lines)-1]; resp.StatusCode != 200 || len(lines) != 1001 || !strings.HasPrefix(last, `{"error":`) || !strings.Contains(last, "MALFORMED_REQUEST") {
-		t.Errorf("%d, %d lines, the last one %s", resp.StatusCode, len(lines), last)
+	lines := strings.Split(strings.TrimSpace(resp.body), "\n")
+	if last := lines[len(lines)-1]; resp.status != 200 || len(lines) != 1001 || !strings.HasPrefix(last, `{"error":`) || !strings.Contains(last, "MALFORMED_REQUEST") {
+		t.Errorf("%d, %d lines, the last one %s", resp.status, len(lines), last)
 	}
 }
 
@@ -198,7 +200,16 @@ func TestFiles_SlowAndBroken(t *testing.T) {
 		_, _ = io.WriteString(write, rows(1100, 900))
 		_ = write.Close()
 	}()
-	resp := fileRequest(t, "POST", base+"/v1/users:import", w.Root, "text/csv", read)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/v1/users:import", read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"Authorization": {"Bearer " + w.Root}, "Content-Type": {"text/csv"}}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	n := 0
 	for lines.Scan() {
@@ -216,12 +227,8 @@ func TestFiles_SlowAndBroken(t *testing.T) {
 		_, _ = io.WriteString(write, fileHeader+rows(5000, 10))
 		_ = write.CloseWithError(broken)
 	}()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/v1/users:import", read)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+w.Root)
-	r.Header.Set("Content-Type", "text/csv")
+	r = r.Clone(t.Context())
+	r.Body = read
 	if resp, err := http.DefaultClient.Do(r); err == nil {
 		text, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
