@@ -59,13 +59,13 @@ func (s *Service) invitation(org store.Organization, u store.User) (store.Link, 
 		Created: store.At(now), Expires: store.At(now.Add(linkLife)),
 	}
 	values := map[string]string{
-		"name": u.DisplayName, "organization": org.DisplayName, "link": s.issuer + "/activate?token=" + token, "password": "set",
+		"name": u.DisplayName, "organization": org.DisplayName, "link": strings.TrimSuffix(s.issuer, "/") + "/activate?token=" + token, "password": "set",
 	}
 	if u.PasswordHash == "" {
 		values["password"] = "none"
 	}
 	m, err := s.message(u.Org, "mail.activation", mailbox(u), values)
-	m.Expires = l.Expires
+	m.Principal, m.Expires = u.ID, l.Expires
 	return l, m, err
 }
 
@@ -80,17 +80,6 @@ func (s *Service) SendActivation(ctx context.Context, req *identityv1.SendActiva
 	resp := &identityv1.User{}
 	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
-	}
-	c := callOf(ctx)
-	if u, err := s.store.User(ctx, c.org, req.GetId()); err != nil {
-		return nil, err
-	} else if u.Confirmed {
-		return nil, errAlreadyConfirmed
-	}
-	if err := errors.Join( // all are spent: what one refuses counts for the others too
-		s.spend(ctx, activationsByCaller, c.caller.ID), s.spend(ctx, activationsOfOrganization, c.org), s.spend(ctx, activationsOfUser, req.GetId()),
-	); err != nil {
-		return nil, err
 	}
 	err := s.change(ctx, func(ch *change) error {
 		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
@@ -109,6 +98,9 @@ func (s *Service) SendActivation(ctx context.Context, req *identityv1.SendActiva
 		if err := ch.claimEmail(ctx, u); err != nil { // confirmed elsewhere: the link would be good for nothing
 			return err
 		}
+		if err := ch.spendOnInvitation(ctx, u); err != nil {
+			return err
+		}
 		if err := ch.invite(ctx, ch.org, u); err != nil {
 			return err
 		}
@@ -119,6 +111,20 @@ func (s *Service) SendActivation(ctx context.Context, req *identityv1.SendActiva
 		return ch.remember(ctx, req, resp)
 	})
 	return resp, err
+}
+
+// spendOnInvitation bounds how often mail goes to a person, by a caller and in
+// an organization.
+func (ch *change) spendOnInvitation(ctx context.Context, u store.User) error {
+	for _, spent := range []struct {
+		of    budget
+		whose string
+	}{{activationsByCaller, ch.by.ID}, {activationsOfOrganization, u.Org}, {activationsOfUser, u.ID}} {
+		if err := ch.s.spendIn(ctx, ch, spent.of, spent.whose); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ActivateUser follows an activation link. Used, expired, replaced and unknown
