@@ -65,7 +65,7 @@ func (s *Service) invitation(org store.Organization, u store.User) (store.Link, 
 		values["password"] = "none"
 	}
 	m, err := s.message(u.Org, "mail.activation", mailbox(u), values)
-	m.Expires = l.Expires
+	m.Principal, m.Expires = u.ID, l.Expires
 	return l, m, err
 }
 
