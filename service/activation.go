@@ -59,7 +59,7 @@ func (s *Service) invitation(org store.Organization, u store.User) (store.Link, 
 		Created: store.At(now), Expires: store.At(now.Add(linkLife)),
 	}
 	values := map[string]string{
-		"name": u.DisplayName, "organization": org.DisplayName, "link": s.issuer + "/activate?token=" + token, "password": "set",
+		"name": u.DisplayName, "organization": org.DisplayName, "link": strings.TrimSuffix(s.issuer, "/") + "/activate?token=" + token, "password": "set",
 	}
 	if u.PasswordHash == "" {
 		values["password"] = "none"

@@ -15,7 +15,7 @@ import (
 // What may stand in a query beside constants, by function: parts that are
 // picked out of constants, and texts that such a part was put into.
 var allowedParts = map[string][]string{
-	"Users":                {"w.String()", "order", "userOrders[]"}, // order is p.keyset's
+	"matching":             {"w.String()", "order", "userOrders[]"}, // order is p.keyset's
 	"walk":                 {"path.String()", "w.String()", "order", "userOrders[]"},
 	"ServiceAccounts":      {"w.String()", "order", "accountOrders[]"},
 	"Events":               {"w.String()"},
@@ -29,8 +29,8 @@ var allowedParts = map[string][]string{
 	"where":                {"b.who()", "condition"}, // constants of Bulk
 	"not":                  {"other.conditions"},
 	"EraseUsers":           {"statement"},   // an entry of erasures
-	"Revive":               {"revive"},      // a constant of its own
 	"Sweep":                {"s.statement"}, // an entry of a list of constants
+	"Revive":               {"revive"},      // a constant
 	"tunePostgres":         {"statement"},
 	"searchPostgres":       {"statement"},
 	// The helpers themselves.

@@ -117,12 +117,13 @@ func (r Reads) Undelivered(ctx context.Context, limit int) (ms []Message, err er
 	return ms, err
 }
 
+const revive = `
+	UPDATE outbox SET dead_time = 0, attempts = 0, leased_until = 0, due_time = ?
+	WHERE dead_time > 0 AND sealed IS NOT NULL AND (expire_time = 0 OR expire_time > ?)`
+
 // Revive makes dead messages due again that still mean something: the one of
 // an id, or all ("").
 func (t *ShortTx) Revive(ctx context.Context, id string, now Micros) (rows int64, err error) {
-	const revive = `
-		UPDATE outbox SET dead_time = 0, attempts = 0, leased_until = 0, due_time = ?
-		WHERE dead_time > 0 AND sealed IS NOT NULL AND (expire_time = 0 OR expire_time > ?)`
 	if id == "" {
 		return t.exec(ctx, revive, now, now)
 	}

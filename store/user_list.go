@@ -112,13 +112,20 @@ const (
 )
 
 // Users returns a page of people as lists show them: without passwords and
-// epochs. With a filter it is fast where few match; ListUsers is so for any.
+// epochs. It suits lists that are read to their end, or whose filter many match.
 func (r Reads) Users(ctx context.Context, org string, f UserFilter, p Page) ([]User, error) {
 	if !f.Unfiltered() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, searches)
-		defer cancel()
+		if us, err := r.walk(ctx, org, f, p); err != nil || len(us) == p.Limit {
+			return us, err
+		}
 	}
+	return r.matching(ctx, org, f, p)
+}
+
+// matching is Users by an index of what is asked for.
+func (r Reads) matching(ctx context.Context, org string, f UserFilter, p Page) ([]User, error) {
+	ctx, cancel := context.WithTimeout(ctx, searches)
+	defer cancel()
 	w := f.where(org)
 	order := p.keyset(w, userOrders[p.Order])
 	var us []User
@@ -128,6 +135,8 @@ func (r Reads) Users(ctx context.Context, org string, f UserFilter, p Page) ([]U
 
 // walk is Users along the order, and may find fewer than there are.
 func (r Reads) walk(ctx context.Context, org string, f UserFilter, p Page) ([]User, error) {
+	ctx, cancel := context.WithTimeout(ctx, searches)
+	defer cancel()
 	path, w := newWhere(everybody, org), f.passing()
 	order := p.keyset(path, userOrders[p.Order])
 	var us []User
@@ -158,11 +167,10 @@ func (r Reads) ListUsers(ctx context.Context, org string, f UserFilter, p Page, 
 		return nil, b, err
 	}
 	if total := b.UsersActive + b.UsersPending + b.UsersDisabled; total > sortable {
-		if us, err = r.walk(search, org, f, p); err != nil || len(us) == p.Limit {
-			return us, b, err
-		}
+		us, err = r.Users(search, org, f, p)
+	} else {
+		us, err = r.matching(search, org, f, p)
 	}
-	us, err = r.Users(search, org, f, p)
 	return us, b, err
 }
 

@@ -1548,7 +1548,7 @@ func (x *BulkUsersResponse) GetMatchToken() string {
 	return ""
 }
 
-// UserFileFormat is the format of an export or import.
+// UserFile is a file of people, as an export or import has it.
 type UserFile struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields

@@ -95,8 +95,11 @@ type UserServiceClient interface {
 	ExportUsers(ctx context.Context, in *ExportUsersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportUsersResponse], error)
 	// ImportUsers reads a file in pieces and adds its people, pending and
 	// unmailed unless asked, 1,000 rows a transaction; a status a row comes back
-	// as it goes. Repeating it changes nothing that is there already. Over REST
-	// the body is the file itself and the answer is JSON lines.
+	// as it goes. Repeating it changes nothing that is there already. Read the
+	// answers while sending: who does not stops the import. Over REST
+	// the body is the file itself (text/csv or application/x-ndjson), everything
+	// else stands in the query, and the answer is JSON lines: a row each, a
+	// summary or an error at the end.
 	// Errors: MALFORMED_REQUEST, INVALID_FIELDS; what is wrong with a row is in its status.
 	ImportUsers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportUsersRequest, ImportUsersResponse], error)
 	// CheckEmailAvailability tells whether an address can be given to a user. It
@@ -427,8 +430,11 @@ type UserServiceServer interface {
 	ExportUsers(*ExportUsersRequest, grpc.ServerStreamingServer[ExportUsersResponse]) error
 	// ImportUsers reads a file in pieces and adds its people, pending and
 	// unmailed unless asked, 1,000 rows a transaction; a status a row comes back
-	// as it goes. Repeating it changes nothing that is there already. Over REST
-	// the body is the file itself and the answer is JSON lines.
+	// as it goes. Repeating it changes nothing that is there already. Read the
+	// answers while sending: who does not stops the import. Over REST
+	// the body is the file itself (text/csv or application/x-ndjson), everything
+	// else stands in the query, and the answer is JSON lines: a row each, a
+	// summary or an error at the end.
 	// Errors: MALFORMED_REQUEST, INVALID_FIELDS; what is wrong with a row is in its status.
 	ImportUsers(grpc.BidiStreamingServer[ImportUsersRequest, ImportUsersResponse]) error
 	// CheckEmailAvailability tells whether an address can be given to a user. It
