@@ -27,7 +27,7 @@ build: ## build bin/identity: static, stripped, stamped with the version
 
 run: build ## serve on this machine, with SQLite under .data
 	@mkdir -p -m 0700 .data
-	IDENTITY_DATABASE_URL=sqlite:.data/identity.db $(BIN)/identity serve
+	IDENTITY_DATABASE_URL=sqlite:.data/identity.db IDENTITY_SMTP_URL=file:.data/outbox IDENTITY_SMS_URL=file:.data/outbox $(BIN)/identity serve
 
 test: ## run the tests on SQLite and PostgreSQL (RUN=Name picks some, PKG=./store one package)
 	go test -timeout 25m $(if $(RUN),-run '$(RUN)') $(PKG)

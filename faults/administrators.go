@@ -84,31 +84,40 @@ func reasonOf(err error) string {
 // administrators has both administrators of an organization removed at once
 // through both servers, over and over: one always stays.
 func administrators(ctx context.Context, t *trial) error {
-	said, err := t.race(ctx, t.size, false)
+	grounds, err := t.newArenas(ctx)
+	if err != nil {
+		return err
+	}
+	said, err := t.race(ctx, grounds, false)
 	t.note("%d races: %v", t.size, said)
 	return err
 }
 
-// race runs so many races in several arenas.
-func (t *trial) race(ctx context.Context, races int, faults bool) (*tally, error) {
+func (t *trial) newArenas(ctx context.Context) (all [arenas]*arena, err error) {
+	for i := range all {
+		all[i] = &arena{trial: t, rand: t.fork()}
+		if all[i].org, err = t.newOrganization(ctx); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// race runs the races of a trial in all arenas.
+func (t *trial) race(ctx context.Context, grounds [arenas]*arena, faults bool) (*tally, error) {
 	said := &tally{}
 	var left atomic.Int64
-	left.Store(int64(races))
+	left.Store(int64(t.size))
 	var failed firstError
 	var all sync.WaitGroup
-	for range arenas {
-		org, err := t.newOrganization(ctx)
-		if err != nil {
-			return said, err
-		}
-		a := &arena{trial: t, org: org, rand: t.fork()}
+	for _, a := range grounds {
 		all.Go(func() {
 			for left.Add(-1) >= 0 {
 				if failed.note(a.round(ctx, said, faults)) {
 					return
 				}
 			}
-			failed.note(t.checkNumbers(ctx, a.org))
+			failed.note(a.patiently(ctx, faults, func(ctx context.Context) error { return t.checkNumbers(ctx, a.org) }))
 		})
 	}
 	all.Wait()
@@ -243,6 +252,10 @@ func (a *arena) standing(ctx context.Context) (left []*person, err error) {
 // administratorsUnderFire is administrators while the database is killed and
 // connections are cut.
 func administratorsUnderFire(ctx context.Context, t *trial) error {
+	grounds, err := t.newArenas(ctx)
+	if err != nil {
+		return err
+	}
 	burning, stop := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	var killed, cuts atomic.Int64
@@ -263,7 +276,7 @@ func administratorsUnderFire(ctx context.Context, t *trial) error {
 			t.servers[random.IntN(2)].wire.arm(cut{places[random.IntN(len(places))], random.IntN(2) == 0})
 		}
 	})
-	said, err := t.race(ctx, t.size, true)
+	said, err := t.race(ctx, grounds, true)
 	stop()
 	all.Wait()
 	for _, s := range t.servers {

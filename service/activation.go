@@ -59,13 +59,13 @@ func (s *Service) invitation(org store.Organization, u store.User) (store.Link, 
 		Created: store.At(now), Expires: store.At(now.Add(linkLife)),
 	}
 	values := map[string]string{
-		"name": u.DisplayName, "organization": org.DisplayName, "link": s.issuer + "/activate?token=" + token, "password": "set",
+		"name": u.DisplayName, "organization": org.DisplayName, "link": strings.TrimSuffix(s.issuer, "/") + "/activate?token=" + token, "password": "set",
 	}
 	if u.PasswordHash == "" {
 		values["password"] = "none"
 	}
 	m, err := s.message(u.Org, "mail.activation", mailbox(u), values)
-	m.Expires = l.Expires
+	m.Principal, m.Expires = u.ID, l.Expires
 	return l, m, err
 }
 

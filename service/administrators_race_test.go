@@ -48,6 +48,14 @@ var raceDoors = []raceDoor{
 		})
 		return err
 	},
+	func(ctx context.Context, w *servicetest.World, org, _, _ string) error {
+		_, err := disableAll(ctx, w, org, &filter{RoleId: servicetest.SuperUser})
+		return err
+	},
+	func(ctx context.Context, w *servicetest.World, org, id, _ string) error {
+		_, err := w.Users.EraseUser(ctx, &identityv1.EraseUserRequest{OrganizationId: org, Id: id})
+		return err
+	},
 	func(ctx context.Context, w *servicetest.World, org, id, unique string) error { // un-confirms, unless root does it
 		return patch(ctx, w, org, &identityv1.User{Id: id, Email: ptr(unique + "@moved.test")}, "email")
 	},

@@ -36,6 +36,7 @@ var (
 	errGrantExceedsOwn    = errors.New("grant exceeds own")
 	errLastAdministrator  = errors.New("last administrator")
 	errEtag               = errors.New("etag mismatch")
+	errMatchChanged       = errors.New("match changed")
 	errRequestIDReused    = errors.New("request id reused")
 	errRateLimited        = errors.New("rate limited")
 	errPageToken          = errors.New("page token refused")
@@ -76,6 +77,7 @@ var answers = []struct {
 	{errGrantExceedsOwn, codes.PermissionDenied, identityv1.Error_GRANT_EXCEEDS_OWN, "the caller does not hold all permissions concerned"},
 	{errLastAdministrator, codes.FailedPrecondition, identityv1.Error_LAST_ADMINISTRATOR, "an organization keeps its last administrator"},
 	{errEtag, codes.Aborted, identityv1.Error_ETAG_MISMATCH, "the resource has changed since it was read"},
+	{errMatchChanged, codes.Aborted, identityv1.Error_MATCH_CHANGED, "other people match by now"},
 	{errRequestIDReused, codes.InvalidArgument, identityv1.Error_REQUEST_ID_REUSED, "the request id was used with other content"},
 	{errRateLimited, codes.ResourceExhausted, identityv1.Error_RATE_LIMITED, "too many attempts"},
 	{errPageToken, codes.InvalidArgument, identityv1.Error_PAGE_TOKEN_INVALID, "the page token does not belong to this list"},

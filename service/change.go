@@ -57,6 +57,10 @@ func (ch *change) record(kind, target string, data store.Data) {
 }
 
 func (ch *change) recordIn(org, kind, target string, data store.Data) {
+	ch.Record(ch.event(org, kind, target, data))
+}
+
+func (ch *change) event(org, kind, target string, data store.Data) store.Event {
 	e := store.Event{
 		Org: org, Time: ch.now, Type: kind, Target: target, Data: data,
 		Actor: ch.by.ID, Credential: ch.by.proof(), RequestID: ch.c.requestID, Source: ch.c.source, Operation: ch.operation,
@@ -64,7 +68,7 @@ func (ch *change) recordIn(org, kind, target string, data store.Data) {
 	if ch.by.Org != org {
 		e.ActorOrg = ch.by.Org
 	}
-	ch.Record(e)
+	return e
 }
 
 // mustHold refuses to grant what the caller does not hold, at least until the

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store/storetest"
 )
@@ -259,31 +260,16 @@ type world struct {
 // eachWorld runs the body in a new world on each database.
 func eachWorld(t *testing.T, body func(t *testing.T, w *world)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		url := storetest.SQLite(t)
-		body(t, openWorld(t, url, "sqlite", "file:"+strings.TrimPrefix(url, "sqlite:")+"?_pragma=busy_timeout(5000)"))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		body(t, postgresWorld(t))
-	})
+	eachURL(t, func(t *testing.T, url string) { body(t, newWorld(t, url)) })
 }
 
-func postgresWorld(t *testing.T) *world {
-	t.Helper()
-	url := storetest.Postgres(t)
-	return openWorld(t, url, "postgres", url)
-}
+func sqliteWorld(t *testing.T) *world { return newWorld(t, storetest.SQLite(t)) }
 
-func openWorld(t *testing.T, url, driver, dsn string) *world {
+func postgresWorld(t *testing.T) *world { return newWorld(t, storetest.Postgres(t)) }
+
+func newWorld(t *testing.T, url string, options ...func(*service.Config)) *world {
 	t.Helper()
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return &world{World: servicetest.New(t, url), url: url, db: db}
+	return &world{World: servicetest.New(t, url, options...), url: url, db: secondConnection(t, url)}
 }
 
 // newRole makes a role of an organization.

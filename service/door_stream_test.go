@@ -83,7 +83,7 @@ func TestStreams_RG58_RightsLost(t *testing.T) {
 
 // An export looks at its caller again once a second, whatever it is doing.
 func TestStreams_RG58_Export(t *testing.T) {
-	w := &world{World: servicetest.SQLite(t)}
+	w := sqliteWorld(t)
 	a := w.NewOrg()
 	p := w.NewPerson(a.GetId(), servicetest.BusinessAdmin)
 	file := "email,first_name,last_name,roles\n"
@@ -106,7 +106,7 @@ func TestStreams_RG58_Export(t *testing.T) {
 
 // Streams at once are bounded: of a caller, and of an organization.
 func TestStreams_AtOnce(t *testing.T) {
-	w := &world{World: servicetest.SQLite(t)}
+	w := sqliteWorld(t)
 	a := w.NewOrg()
 	open := func(token string) (identityv1.UserService_ImportUsersClient, context.CancelFunc) {
 		ctx, cancel := context.WithCancel(w.As(token))

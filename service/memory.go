@@ -329,6 +329,11 @@ func (m *memory) forget(org string) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.dropAll()
+}
+
+// dropAll drops everything of the organization; its lock is held.
+func (f *followed) dropAll() {
 	f.gen.Add(1)
 	f.whole.Add(1)
 	f.view.Store(nil)
@@ -346,7 +351,7 @@ func (m *memory) apply(events []store.Event) {
 		}
 		f.mu.Lock()
 		m.drop(f, e)
-		if e.Seq == f.seq+1 {
+		if e.Seq-e.Before == f.seq+1 {
 			f.seq = e.Seq
 		}
 		f.mu.Unlock()
@@ -354,6 +359,10 @@ func (m *memory) apply(events []store.Event) {
 }
 
 func (m *memory) drop(f *followed, e store.Event) {
+	if e.Before > 0 { // it stands for many
+		f.dropAll()
+		return
+	}
 	f.gen.Add(1)
 	m.principals.Invalidate(ref{f.id, e.Target})
 	m.proofs.Invalidate(ref{f.id, e.Target})

@@ -15,7 +15,9 @@ func (s *Service) notice(org store.Organization, u store.User, kind, to string, 
 	for name, value := range more {
 		values[name] = value
 	}
-	return s.message(u.Org, kind, to, values)
+	m, err := s.message(u.Org, kind, to, values)
+	m.Principal = u.ID
+	return m, err
 }
 
 // tell mails what was changed to the person, in the same transaction: under

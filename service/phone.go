@@ -233,7 +233,7 @@ func (s *Service) sendCode(ctx context.Context, t *store.ShortTx, v *store.Phone
 	if err != nil {
 		return err
 	}
-	message.Expires = v.Expires // a late code is over
+	message.Principal, message.Expires = v.User, v.Expires // a late code is over
 	return t.Enqueue(ctx, message)
 }
 

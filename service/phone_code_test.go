@@ -343,7 +343,7 @@ func atOnce(n int, call func(i int) error) map[string]int {
 // once, through two replicas, one succeeds.
 func TestPhone_RG36_Race(t *testing.T) {
 	eachURL(t, func(t *testing.T, url string) {
-		w := &world{World: servicetest.New(t, url), url: url, db: secondConnection(t, url)}
+		w := newWorld(t, url)
 		doors := []*servicetest.World{w.World}
 		if !store.Embedded(url) {
 			doors = append(doors, replica(t, w.World, url))

@@ -76,7 +76,7 @@ func TestPhoneSMS_F14_SlowOrFailing(t *testing.T) {
 		t.Cleanup(server.Close)
 		sender, err := notify.SMS("twilio://AC1:secret@" + strings.TrimPrefix(server.URL, "http://") + "?from=%2B15550100")
 		noError(t, err)
-		w := &world{World: servicetest.New(t, url, func(c *service.Config) { c.SMS = sender }), url: url, db: secondConnection(t, url)}
+		w := newWorld(t, url, func(c *service.Config) { c.SMS = sender })
 		a := w.newTenant()
 		start := func(number string) *identityv1.PhoneVerification {
 			return must[*identityv1.PhoneVerification](t)(w.Users.StartPhoneVerification(w.As(a.Admin.Token), &identityv1.StartPhoneVerificationRequest{Phone: number}))

@@ -174,6 +174,19 @@ var requests = map[string]request{
 		u := w.invite(a, func(u *identityv1.User) { u.Password = nil })
 		return &identityv1.ActivateUserRequest{Token: w.Link(u.GetEmail()), Password: servicetest.RootPassword}
 	}},
+	"UserService.BulkDisableUsers": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.BulkDisableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
+			Name: "grace", Email: "user", EmailExact: w.CreateUser(a.GetId()).GetEmail(), RoleId: servicetest.MonitoringUser,
+		}}
+	}},
+	"UserService.BulkEnableUsers": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.BulkEnableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
+			Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser,
+		}}
+	}},
+	"UserService.CheckEmailAvailability": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.CheckEmailAvailabilityRequest{Email: "free@people.test", UserId: a.user.GetId()}
+	}},
 	"UserService.CreateUser": {make: func(w *world, a *tenant) proto.Message {
 		draft := w.Draft(a.roles()...)
 		draft.Confirmed, draft.PermissionKeys = nil, []string{"agents.read"}
@@ -185,7 +198,10 @@ var requests = map[string]request{
 	"UserService.DisableUser": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.DisableUserRequest{Id: w.CreateUser(a.GetId()).GetId()}
 	}},
-	"UserService.EnableUser":       {make: func(_ *world, a *tenant) proto.Message { return &identityv1.EnableUserRequest{Id: a.user.GetId()} }},
+	"UserService.EnableUser": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.EnableUserRequest{Id: a.user.GetId()} }},
+	"UserService.EraseUser": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.EraseUserRequest{Id: w.CreateUser(a.GetId()).GetId()}
+	}},
 	"UserService.GeneratePassword": {make: func(*world, *tenant) proto.Message { return &identityv1.GeneratePasswordRequest{} }},
 	"UserService.GetMe":            {make: func(*world, *tenant) proto.Message { return &identityv1.GetMeRequest{} }},
 	"UserService.GetUser":          {make: func(_ *world, a *tenant) proto.Message { return &identityv1.GetUserRequest{Id: a.user.GetId()} }},
@@ -213,6 +229,13 @@ var requests = map[string]request{
 	}},
 	"UserService.SendActivation": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.SendActivationRequest{Id: w.invite(a).GetId()}
+	}},
+	"UserService.UndeleteUser": {make: func(w *world, a *tenant) proto.Message {
+		u := w.CreateUser(a.GetId())
+		if _, err := w.Users.DeleteUser(w.As(a.Admin.Token), &identityv1.DeleteUserRequest{Id: u.GetId()}); err != nil {
+			w.T.Error(err)
+		}
+		return &identityv1.UndeleteUserRequest{Id: u.GetId()}
 	}},
 	"UserService.UpdateUser": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.UpdateUserRequest{

@@ -177,7 +177,7 @@ func TestRequestsREST_AC05(t *testing.T) {
 
 // TestAnonymousREST_AC01: the mirror answers nobody either.
 func TestAnonymousREST_AC01(t *testing.T) {
-	w := &world{World: servicetest.SQLite(t)}
+	w := sqliteWorld(t)
 	base := w.mirror(t)
 	for _, d := range rpcs() {
 		if accessOf(d).GetPublic() {

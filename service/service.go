@@ -185,6 +185,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.tried(ctx, "sweep", func(ctx context.Context) error {
 				return s.store.Short(ctx, func(t *store.ShortTx) error { return t.Sweep(ctx, store.At(s.now())) })
 			})
+			s.tried(ctx, "purge deleted users", s.purge)
 		}
 	}
 }

@@ -114,14 +114,17 @@ func (s *Service) verifyPassword(ctx context.Context, password, hash string) (ok
 func (s *Service) startSession(ctx context.Context, u store.User, org store.Organization, throttle string) (*identityv1.Tokens, error) {
 	session := s.newSession(ctx, u, org)
 	err := s.store.Short(ctx, func(t *store.ShortTx) error {
-		if err := t.AddSession(ctx, session); err != nil {
+		if err := t.SignedIn(ctx, u.Org, u.ID, session.Created); err != nil { // first: who is being erased is waited for here
 			return err
 		}
-		if err := t.SignedIn(ctx, u.Org, u.ID, session.Created); err != nil {
+		if err := t.AddSession(ctx, session); err != nil {
 			return err
 		}
 		return t.ForgetAttempts(ctx, throttle, session.Created)
 	})
+	if isNotFound(err) {
+		err = errToken // erased in this very moment
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
@@ -83,8 +85,10 @@ func (s *Service) newUser(ctx context.Context, org store.Organization, in *ident
 	return u, nil
 }
 
+// setName is the one place where names come in: whatever way their marks were
+// typed, they are kept composed (NFC).
 func setName(u *store.User, first, last string) {
-	u.FirstName, u.LastName = strings.TrimSpace(first), strings.TrimSpace(last)
+	u.FirstName, u.LastName = norm.NFC.String(strings.TrimSpace(first)), norm.NFC.String(strings.TrimSpace(last))
 	u.DisplayName = u.FirstName + " " + u.LastName
 	u.NameKey = fold(u.DisplayName)
 }

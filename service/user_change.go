@@ -278,15 +278,6 @@ func (s *Service) DisableUser(ctx context.Context, req *identityv1.DisableUserRe
 	})
 }
 
-// DeleteUser removes a person; the row stays for thirty days.
-func (s *Service) DeleteUser(ctx context.Context, req *identityv1.DeleteUserRequest) (*identityv1.User, error) {
-	now := store.At(s.now())
-	return s.switchUser(ctx, req.GetId(), req.GetEtag(), "user.deleted", func(u *store.User) bool {
-		u.Deleted = now
-		return true
-	})
-}
-
 // switchUser changes the state of a person. The flip tells whether it changed
 // anything; if not, the answer is the person as they are.
 func (s *Service) switchUser(ctx context.Context, id, etag, event string, flip func(*store.User) bool) (*identityv1.User, error) {

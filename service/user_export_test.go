@@ -150,7 +150,7 @@ func TestExport_IN06(t *testing.T) {
 }
 
 func TestExport_JSONLines(t *testing.T) {
-	w := &world{World: servicetest.SQLite(t)}
+	w := sqliteWorld(t)
 	a := w.NewOrg()
 	file := must[string](t)(exportFile(w.As(a.Admin.Token), w.World, &identityv1.ExportUsersRequest{Format: identityv1.UserFile_JSON_LINES}))
 	var u struct {

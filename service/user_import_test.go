@@ -247,7 +247,7 @@ func TestImport_HashSignsIn(t *testing.T) {
 
 // What cannot be read is refused with its place, and never as our fault.
 func TestImport_IN03_Bounds(t *testing.T) {
-	w := &world{World: servicetest.SQLite(t)}
+	w := sqliteWorld(t)
 	a := w.NewOrg()
 	header := "email,first_name,last_name,roles\n"
 	good := "ann@import.test,Ann,Ng,Monitoring User\n"

@@ -51,3 +51,13 @@ func (w writes) Delist(ctx context.Context, kind, key, id string) error {
 	_, err := w.exec(ctx, `DELETE FROM directory WHERE kind = ? AND key = ? AND id = ?`, kind, key, id)
 	return err
 }
+
+// EmailTaken tells whether an address is that of anybody in the organization,
+// or confirmed anywhere, but for one person of the organization.
+func (r Reads) EmailTaken(ctx context.Context, org, key, but string) (taken bool, err error) {
+	err = r.one(ctx, &taken, `SELECT
+		(SELECT COUNT(*) FROM users WHERE organization_id = ? AND email_key = ? AND id <> ?) +
+		(SELECT COUNT(*) FROM directory WHERE kind = 'email' AND key = ? AND NOT (organization_id = ? AND id = ?)) > 0`,
+		org, key, but, key, org, but)
+	return taken, err
+}

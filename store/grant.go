@@ -58,15 +58,24 @@ func (t *Tx) DropGrant(ctx context.Context, g Grant) error {
 // not deleted, has a password, and holds one of the roles or the permission
 // for ever.
 func (r Reads) HasAdministrator(ctx context.Context, org string, roles []string, permission string) (has bool, err error) {
-	if len(roles) == 0 {
-		roles = []string{BuiltIn} // a list may not be empty; no role has this id
-	}
+	return r.hasAdministrator(ctx, newWhere(`g.organization_id = ?`, org), roles, permission)
+}
+
+// HasAdministratorBeside is HasAdministrator among those whom a bulk change
+// would leave as they are.
+func (r Reads) HasAdministratorBeside(ctx context.Context, b Bulk, roles []string, permission string) (has bool, err error) {
+	w := newWhere(`g.organization_id = ?`, b.Org)
+	w.not(b.where())
+	return r.hasAdministrator(ctx, w, roles, permission)
+}
+
+func (r Reads) hasAdministrator(ctx context.Context, w *where, roles []string, permission string) (has bool, err error) {
 	query, args, err := sqlx.In(`
 		SELECT COUNT(*) FROM (
-			SELECT 1 FROM grants g JOIN users u ON u.organization_id = g.organization_id AND u.id = g.principal_id
-			WHERE g.organization_id = ? AND g.expire_time = 0 AND (g.role_id IN (?) OR g.permission_key = ?)
-			AND u.enabled AND u.confirmed AND u.delete_time = 0 AND u.password_hash <> ''
-			LIMIT 1) AS matched`, org, roles, permission)
+			SELECT 1 FROM grants g JOIN users ON users.organization_id = g.organization_id AND users.id = g.principal_id`+w.String()+`
+			AND g.expire_time = 0 AND (g.role_id IN (?) OR g.permission_key = ?)
+			AND users.enabled AND users.confirmed AND users.delete_time = 0 AND users.password_hash <> ''
+			LIMIT 1) AS matched`, append(w.args, someOf(roles), permission)...)
 	if err != nil {
 		return false, err
 	}

@@ -24,10 +24,12 @@ type Message struct {
 	Sent      Micros `db:"sent_time"`
 	Dead      Micros `db:"dead_time"`
 	LastError string `db:"last_error"`
+	// Principal is whom it goes to; "" where they are no user yet.
+	Principal string `db:"principal_id"`
 }
 
 const messageColumns = `organization_id, id, kind, channel, recipient, sealed, create_time, due_time, expire_time, leased_until,
-	attempts, sent_time, dead_time, last_error`
+	attempts, sent_time, dead_time, last_error, principal_id`
 
 // messagesAtOnce keeps an INSERT below the parameter limits of both databases.
 const messagesAtOnce = 500
@@ -43,7 +45,7 @@ func (w writes) Enqueue(ctx context.Context, messages ...Message) error {
 		err := insertAll(ctx, w, `
 			INSERT INTO outbox (`+messageColumns+`)
 			VALUES (:organization_id, :id, :kind, :channel, :recipient, :sealed, :create_time, :due_time, :expire_time, :leased_until,
-				:attempts, :sent_time, :dead_time, :last_error)`, messages[:n])
+				:attempts, :sent_time, :dead_time, :last_error, :principal_id)`, messages[:n])
 		if err != nil {
 			return err
 		}
@@ -115,12 +117,13 @@ func (r Reads) Undelivered(ctx context.Context, limit int) (ms []Message, err er
 	return ms, err
 }
 
+const revive = `
+	UPDATE outbox SET dead_time = 0, attempts = 0, leased_until = 0, due_time = ?
+	WHERE dead_time > 0 AND sealed IS NOT NULL AND (expire_time = 0 OR expire_time > ?)`
+
 // Revive makes dead messages due again that still mean something: the one of
 // an id, or all ("").
 func (t *ShortTx) Revive(ctx context.Context, id string, now Micros) (rows int64, err error) {
-	const revive = `
-		UPDATE outbox SET dead_time = 0, attempts = 0, leased_until = 0, due_time = ?
-		WHERE dead_time > 0 AND sealed IS NOT NULL AND (expire_time = 0 OR expire_time > ?)`
 	if id == "" {
 		return t.exec(ctx, revive, now, now)
 	}

@@ -68,12 +68,17 @@ func (t *ShortTx) ConfirmPhone(ctx context.Context, v PhoneVerification, now Mic
 }
 
 // TakePhoneProof uses a proof up that was confirmed after the given time. Of
-// any number of callers one succeeds; the others get ErrNotFound.
+// any number of callers one succeeds; the others get ErrNotFound. The row keeps
+// nothing of the number, which is somebody's now.
 func (t *Tx) TakePhoneProof(ctx context.Context, org, id string, after, now Micros) (v PhoneVerification, err error) {
 	err = t.one(ctx, &v, `
 		UPDATE phone_verifications SET take_time = ?
 		WHERE organization_id = ? AND id = ? AND take_time = 0 AND confirm_time > ?
 		RETURNING `+verificationColumns, now, org, id, after)
+	if err == nil {
+		_, err = t.exec(ctx, `UPDATE phone_verifications SET phone_sealed = ?, phone_masked = '' WHERE organization_id = ? AND id = ?`,
+			[]byte{}, org, id)
+	}
 	return v, err
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -166,6 +167,47 @@ func inLists(query string, args []any) (string, []any, error) {
 	return sqlx.In(query, args...)
 }
 
+// oneIn is one for a query with lists, which is not kept prepared.
+func (r Reads) oneIn(ctx context.Context, dest any, query string, args ...any) error {
+	query, args, err := sqlx.In(query, args...)
+	if err != nil {
+		return err
+	}
+	r.count.Add(1)
+	return translate(r.h.GetContext(ctx, dest, r.h.Rebind(query), args...))
+}
+
+// each hands over the rows of a query, with lists or not, as they come: it is
+// for more of them than should be held at once. fn must not ask the database.
+func each[R any](ctx context.Context, r Reads, query string, args []any, fn func(R)) error {
+	query, args, err := sqlx.In(query, args...)
+	if err != nil {
+		return err
+	}
+	r.count.Add(1)
+	rows, err := r.h.QueryxContext(ctx, r.h.Rebind(query), args...)
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		var row R
+		if err := rows.StructScan(&row); err != nil {
+			return translate(err)
+		}
+		fn(row)
+	}
+	return translate(rows.Err())
+}
+
+// someOf is a list for IN, which may not be empty: then of what no row has.
+func someOf(list []string) []string {
+	if len(list) == 0 {
+		return []string{BuiltIn}
+	}
+	return list
+}
+
 func filledUp(list []string) []string {
 	size := 1
 	for size < len(list) {
@@ -196,6 +238,20 @@ func (w writes) exec(ctx context.Context, query string, args ...any) (rows int64
 	} else {
 		res, err = w.tx.ExecContext(ctx, w.tx.Rebind(query), args...)
 	}
+	if err != nil {
+		return 0, translate(err)
+	}
+	return res.RowsAffected()
+}
+
+// execIn is exec for a statement with lists, which is not kept prepared.
+func (w writes) execIn(ctx context.Context, query string, args ...any) (rows int64, err error) {
+	query, args, err = sqlx.In(query, args...)
+	if err != nil {
+		return 0, err
+	}
+	w.count.Add(1)
+	res, err := w.tx.ExecContext(ctx, w.tx.Rebind(query), args...)
 	if err != nil {
 		return 0, translate(err)
 	}
@@ -282,13 +338,18 @@ func (s *Store) Short(ctx context.Context, fn func(*ShortTx) error) error {
 type Tx struct {
 	writes
 	clocks map[string]*clock
+	// outcome is set where the outcome is to be remembered, even if nothing changed.
+	outcome bool
 }
 
 // clock is what a change adds to an organization's clock row.
 type clock struct {
-	seq    int64
-	events []Event
-	badges Badges
+	seq    int64   // of the last event before the change
+	events []Event // to be written
+	// written are those that SQL has written already, a range each; writtenRows counts them.
+	written     []Event
+	writtenRows int64
+	badges      Badges
 }
 
 // errNothing rolls back a change that recorded no event.
@@ -296,7 +357,8 @@ var errNothing = errors.New("nothing changed")
 
 // Change runs fn under the lock of the organization, and of others where given
 // (taken in the order of their ids). What fn changes is kept only if it
-// recorded an event: no event, no change. It returns the events.
+// recorded an event, or an outcome that is to be remembered: no event, no
+// change. It returns the events, those of each organization in order.
 func (s *Store) Change(ctx context.Context, org string, fn func(*Tx) error, others ...string) ([]Event, error) {
 	leave, err := s.queue.enter(ctx, org)
 	if err != nil {
@@ -330,7 +392,9 @@ func (s *Store) change(ctx context.Context, fn func(*Tx) error, orgs []string) (
 	var events []Event
 	for _, c := range t.clocks {
 		events = append(events, c.events...)
+		events = append(events, c.written...)
 	}
+	slices.SortFunc(events, func(a, b Event) int { return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Seq, b.Seq)) })
 	return events, nil
 }
 
@@ -354,9 +418,9 @@ func (t *Tx) lock(ctx context.Context, org string) error {
 
 // flush writes the events and moves the clocks.
 func (t *Tx) flush(ctx context.Context) error {
-	recorded := false
+	recorded := t.outcome
 	for org, c := range t.clocks {
-		if len(c.events) == 0 {
+		if c.recorded() == 0 {
 			continue
 		}
 		recorded = true
@@ -364,7 +428,7 @@ func (t *Tx) flush(ctx context.Context) error {
 			return err
 		}
 		roles := slices.ContainsFunc(c.events, Event.changesRoles)
-		now := c.events[0].Time
+		now := slices.Concat(c.events, c.written)[0].Time
 		err := t.must(ctx, `
 			UPDATE organization_clock
 			SET event_seq = event_seq + ?,
@@ -372,7 +436,7 @@ func (t *Tx) flush(ctx context.Context) error {
 			    users_active = users_active + ?, users_pending = users_pending + ?, users_disabled = users_disabled + ?,
 			    accounts_active = accounts_active + ?, accounts_total = accounts_total + ?
 			WHERE organization_id = ?`,
-			len(c.events), roles, now, now, c.badges.UsersActive, c.badges.UsersPending, c.badges.UsersDisabled,
+			c.recorded(), roles, now, now, c.badges.UsersActive, c.badges.UsersPending, c.badges.UsersDisabled,
 			c.badges.AccountsActive, c.badges.AccountsTotal, org)
 		if err != nil {
 			return err

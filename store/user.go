@@ -38,6 +38,20 @@ func (r Reads) User(ctx context.Context, org, id string) (u User, err error) {
 	return u, err
 }
 
+// Addresses returns the e-mail addresses of people by their ids.
+func (r Reads) Addresses(ctx context.Context, org string, ids ...string) (map[string]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var us []User
+	err := r.in(ctx, &us, `SELECT id, email FROM users WHERE organization_id = ? AND id IN (?)`, org, ids)
+	of := make(map[string]string, len(us))
+	for _, u := range us {
+		of[u.ID] = u.Email
+	}
+	return of, err
+}
+
 // AddUser adds a person. An address that is taken in the organization is ErrExists.
 func (t *Tx) AddUser(ctx context.Context, u User) error {
 	t.countUser(u, 1)

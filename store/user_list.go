@@ -34,7 +34,7 @@ func (f UserFilter) Unfiltered() bool {
 const wordLength = 3
 
 // everybody is all people of an organization who are not deleted.
-const everybody = `organization_id = ? AND delete_time = 0`
+const everybody = `users.organization_id = ? AND delete_time = 0`
 
 // narrow adds the conditions of the filter but the role.
 func (f UserFilter) narrow(w *where) {

@@ -21,6 +21,12 @@ func (w *where) and(wanted bool, condition string, args ...any) {
 	}
 }
 
+// not adds that other conditions do not all hold.
+func (w *where) not(other *where) {
+	w.conditions = append(w.conditions, "NOT ("+strings.Join(other.conditions, " AND ")+")")
+	w.args = append(w.args, other.args...)
+}
+
 func (w *where) String() string { return " WHERE " + strings.Join(w.conditions, " AND ") }
 
 // Page says which part of a list to read.

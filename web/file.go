@@ -56,7 +56,12 @@ func (p *port) file(w http.ResponseWriter, r *http.Request, rt *route, md metada
 		return
 	}
 	defer f.cancel()
-	_ = f.rc.EnableFullDuplex()           // HTTP/2 always is
+	if rt.rpc.IsStreamingClient() {
+		_ = f.rc.EnableFullDuplex() // HTTP/2 always is
+		// net/http reads the rest of a body before the next request, which it
+		// cannot where both directions were open.
+		w.Header().Set("Connection", "close")
+	}
 	_ = f.rc.SetReadDeadline(time.Time{}) // the port's is for whole requests
 	err := p.conn.serve("/"+string(rt.rpc.Parent().FullName())+"/"+string(rt.rpc.Name()), f)
 	f.end(err, strings.Join(md.Get("authorization"), ""))
@@ -193,32 +198,21 @@ func (f *file) RecvMsg(m any) error {
 	if err := f.rc.SetReadDeadline(time.Now().Add(pieceTime)); err != nil {
 		return err
 	}
-	n, err := fill(f.r.Body, f.piece)
-	if errors.Is(err, io.EOF) {
+	n, err := f.r.Body.Read(f.piece)
+	if errors.Is(err, io.EOF) { // a body that was cut off ends otherwise
 		f.whole = true
 		err = f.rc.SetReadDeadline(time.Time{}) // from now on only the client's leaving is read
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return status.FromContextError(context.DeadlineExceeded).Err()
-	case err != nil: // also a body that ends before it should
+	case err != nil:
 		return status.FromContextError(context.Canceled).Err()
-	case n == 0:
+	case n == 0 && f.whole:
 		return io.EOF
 	}
 	m.(*identityv1.ImportUsersRequest).Data = f.piece[:n]
 	return nil
-}
-
-// fill reads until a piece is full. Unlike io.ReadFull it tells the end of a
-// body from one that was cut off.
-func fill(body io.Reader, piece []byte) (n int, err error) {
-	for n < len(piece) && err == nil {
-		var more int
-		more, err = body.Read(piece[n:])
-		n += more
-	}
-	return n, err
 }
 
 var errEnded = errors.New("the answer has ended")

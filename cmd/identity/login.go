@@ -108,7 +108,7 @@ func newPrompt(o output) *prompt {
 // terminal tells whether a stream is one that a person looks at.
 func terminal(stream any) (*os.File, bool) {
 	file, ok := stream.(*os.File)
-	return file, ok && term.IsTerminal(int(file.Fd())) //nolint:gosec // descriptors are small
+	return file, ok && term.IsTerminal(int(file.Fd()))
 }
 
 func (p *prompt) line(question string) (string, error) {
@@ -135,7 +135,7 @@ func (p *prompt) secret(question string) (string, error) {
 		return p.line(question)
 	}
 	fmt.Fprint(p.out, question)
-	text, err := term.ReadPassword(int(p.file.Fd())) //nolint:gosec // descriptors are small
+	text, err := term.ReadPassword(int(p.file.Fd()))
 	fmt.Fprintln(p.out)
 	return string(text), err
 }

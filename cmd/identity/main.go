@@ -25,6 +25,7 @@ type cli struct {
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database schema to the newest version."`
 	Bootstrap   bootstrapCmd   `cmd:"" help:"Make the platform organization and its first administrator in an empty database."`
 	Keys        keysCmd        `cmd:"" help:"List, rotate and revoke signing keys, on the database."`
+	Outbox      outboxCmd      `cmd:"" help:"List what is not sent, and try dead messages again, on the database."`
 	Login       loginCmd       `cmd:"" help:"Sign in to a running service, for the commands that talk to it."`
 	Users       usersCmd       `cmd:"" help:"List, import and export people, over the API."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask a running service whether it is ready; the exit status says."`

@@ -56,7 +56,7 @@ func (c *usersListCmd) Run(ctx context.Context, o output) error {
 		req := &identityv1.ListUsersRequest{OrganizationId: c.Organization, Filter: c.filter(), OrderBy: c.OrderBy, PageSize: 500}
 		for left := c.Limit; ; left -= int(req.GetPageSize()) {
 			if c.Limit > 0 {
-				req.PageSize = int32(min(left, 500)) //nolint:gosec // at most 500
+				req.PageSize = int32(min(left, 500))
 			}
 			page, err := listPage(ctx, users, req)
 			if err != nil {

@@ -16,15 +16,15 @@ func newFolder(path string) (*folder, error) {
 	if path == "" {
 		return nil, errors.New("file: needs a folder")
 	}
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, err
-	}
 	return &folder{path}, nil
 }
 
 // Send implements Sender. The file appears whole, and under the same name for
 // every try.
 func (f *folder) Send(_ context.Context, m Message) error {
+	if err := os.MkdirAll(f.path, 0o700); err != nil {
+		return fmt.Errorf("write a message: %w", err)
+	}
 	head := "To: " + m.To + "\n"
 	if m.Subject != "" {
 		head += "Subject: " + m.Subject + "\n"

@@ -43,7 +43,7 @@ func newMailer(u *url.URL, from string) (*mailer, error) {
 	case "smtps":
 		m.port, m.implicit = 465, true
 	default:
-		return nil, errors.New("must begin with smtp://, smtps:// or file:")
+		return nil, errors.New("must be smtp://…, smtps://… or file:FOLDER")
 	}
 	if u.Port() != "" {
 		if m.port, err = strconv.Atoi(u.Port()); err != nil {
@@ -59,25 +59,21 @@ func (m *mailer) Send(ctx context.Context, msg Message) error {
 	if err != nil {
 		return err
 	}
-	var conn net.Conn
-	client, err := m.client(func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err = m.connect(ctx)
-		return conn, err
-	})
+	conn, err := m.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if conn != nil { // the library leaves it open where it fails before the message
-			_ = conn.Close()
-		}
-	}()
+	defer conn.Close() // the library leaves it open where it fails before the message
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	client, err := m.client(conn)
+	if err != nil {
+		return err
+	}
 	session, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
 		return explain(err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
 	err = client.SendWithSMTPClient(session, out)
 	if out.IsDelivered() { // what fails afterwards changes nothing
 		_ = client.CloseWithSMTPClient(session)
@@ -107,14 +103,15 @@ func (m *mailer) write(msg Message) (*gomail.Msg, error) {
 	return out, nil
 }
 
-func (m *mailer) client(dial gomail.DialContextFunc) (*gomail.Client, error) {
+// client is the library's, on a connection that is there.
+func (m *mailer) client(conn net.Conn) (*gomail.Client, error) {
 	policy := gomail.TLSMandatory
 	if isLoopback(m.host) {
 		policy = gomail.TLSOpportunistic
 	}
 	options := []gomail.Option{
 		gomail.WithPort(m.port), gomail.WithTimeout(sendTime), gomail.WithTLSPolicy(policy), gomail.WithTLSConfig(m.tls),
-		gomail.WithDialContextFunc(dial), gomail.WithoutNoop(),
+		gomail.WithDialContextFunc(func(context.Context, string, string) (net.Conn, error) { return conn, nil }), gomail.WithoutNoop(),
 	}
 	if m.implicit {
 		options = append(options, gomail.WithSSL())
@@ -127,6 +124,8 @@ func (m *mailer) client(dial gomail.DialContextFunc) (*gomail.Client, error) {
 }
 
 func (m *mailer) connect(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
 	conn, err := m.dial(ctx, "tcp", net.JoinHostPort(m.host, strconv.Itoa(m.port)))
 	if err != nil || !m.implicit {
 		return conn, err

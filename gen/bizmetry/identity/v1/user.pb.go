@@ -182,7 +182,7 @@ func (x UserFile_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UserFile_Format.Descriptor instead.
 func (UserFile_Format) EnumDescriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{17, 0}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{16, 0}
 }
 
 // Outcome of a row.
@@ -238,7 +238,7 @@ func (x ImportUsersResponse_Row_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ImportUsersResponse_Row_Outcome.Descriptor instead.
 func (ImportUsersResponse_Row_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21, 0, 0}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20, 0, 0}
 }
 
 // User is a person who belongs to one organization.
@@ -250,7 +250,8 @@ type User struct {
 	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Login and contact address, shown as given; compared after trim, NFC, IDNA and case folding.
 	Email *string `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// First name: letters of any script, marks, spaces, hyphens, apostrophes.
+	// First name: letters of any script, with their marks, spaces, hyphens and
+	// apostrophes; it begins with a letter, or an apostrophe before one.
 	FirstName *string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
 	// Last name: as the first name.
 	LastName *string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
@@ -1383,88 +1384,6 @@ func (x *BulkEnableUsersRequest) GetRequestId() string {
 	return ""
 }
 
-// BulkEnableUsersResponse tells what happened, or would.
-type BulkEnableUsersResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many match the filter.
-	Matched int32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
-	// How many changed, or would.
-	Changed int32 `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
-	// How many were skipped; who is already there is neither changed nor skipped.
-	SkippedTotal int32 `protobuf:"varint,3,opt,name=skipped_total,json=skippedTotal,proto3" json:"skipped_total,omitempty"`
-	// Who was skipped and why, the first 100.
-	Skipped []*SkippedUser `protobuf:"bytes,4,rep,name=skipped,proto3" json:"skipped,omitempty"`
-	// Names the people who match.
-	MatchToken    string `protobuf:"bytes,5,opt,name=match_token,json=matchToken,proto3" json:"match_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *BulkEnableUsersResponse) Reset() {
-	*x = BulkEnableUsersResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *BulkEnableUsersResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*BulkEnableUsersResponse) ProtoMessage() {}
-
-func (x *BulkEnableUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use BulkEnableUsersResponse.ProtoReflect.Descriptor instead.
-func (*BulkEnableUsersResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *BulkEnableUsersResponse) GetMatched() int32 {
-	if x != nil {
-		return x.Matched
-	}
-	return 0
-}
-
-func (x *BulkEnableUsersResponse) GetChanged() int32 {
-	if x != nil {
-		return x.Changed
-	}
-	return 0
-}
-
-func (x *BulkEnableUsersResponse) GetSkippedTotal() int32 {
-	if x != nil {
-		return x.SkippedTotal
-	}
-	return 0
-}
-
-func (x *BulkEnableUsersResponse) GetSkipped() []*SkippedUser {
-	if x != nil {
-		return x.Skipped
-	}
-	return nil
-}
-
-func (x *BulkEnableUsersResponse) GetMatchToken() string {
-	if x != nil {
-		return x.MatchToken
-	}
-	return ""
-}
-
 // BulkDisableUsersRequest asks to disable everybody who matches a filter.
 type BulkDisableUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1484,7 +1403,7 @@ type BulkDisableUsersRequest struct {
 
 func (x *BulkDisableUsersRequest) Reset() {
 	*x = BulkDisableUsersRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[15]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1415,7 @@ func (x *BulkDisableUsersRequest) String() string {
 func (*BulkDisableUsersRequest) ProtoMessage() {}
 
 func (x *BulkDisableUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[15]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1428,7 @@ func (x *BulkDisableUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BulkDisableUsersRequest.ProtoReflect.Descriptor instead.
 func (*BulkDisableUsersRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{15}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BulkDisableUsersRequest) GetOrganizationId() string {
@@ -1547,8 +1466,8 @@ func (x *BulkDisableUsersRequest) GetRequestId() string {
 	return ""
 }
 
-// BulkDisableUsersResponse tells what happened, or would.
-type BulkDisableUsersResponse struct {
+// BulkUsersResponse tells what a bulk call did, or would do.
+type BulkUsersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many match the filter.
 	Matched int32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
@@ -1558,27 +1477,27 @@ type BulkDisableUsersResponse struct {
 	SkippedTotal int32 `protobuf:"varint,3,opt,name=skipped_total,json=skippedTotal,proto3" json:"skipped_total,omitempty"`
 	// Who was skipped and why, the first 100.
 	Skipped []*SkippedUser `protobuf:"bytes,4,rep,name=skipped,proto3" json:"skipped,omitempty"`
-	// Names the people who match.
+	// Names the people who matched, for this caller, method, organization and filter.
 	MatchToken    string `protobuf:"bytes,5,opt,name=match_token,json=matchToken,proto3" json:"match_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *BulkDisableUsersResponse) Reset() {
-	*x = BulkDisableUsersResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[16]
+func (x *BulkUsersResponse) Reset() {
+	*x = BulkUsersResponse{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *BulkDisableUsersResponse) String() string {
+func (x *BulkUsersResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*BulkDisableUsersResponse) ProtoMessage() {}
+func (*BulkUsersResponse) ProtoMessage() {}
 
-func (x *BulkDisableUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[16]
+func (x *BulkUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,47 +1508,47 @@ func (x *BulkDisableUsersResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use BulkDisableUsersResponse.ProtoReflect.Descriptor instead.
-func (*BulkDisableUsersResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{16}
+// Deprecated: Use BulkUsersResponse.ProtoReflect.Descriptor instead.
+func (*BulkUsersResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *BulkDisableUsersResponse) GetMatched() int32 {
+func (x *BulkUsersResponse) GetMatched() int32 {
 	if x != nil {
 		return x.Matched
 	}
 	return 0
 }
 
-func (x *BulkDisableUsersResponse) GetChanged() int32 {
+func (x *BulkUsersResponse) GetChanged() int32 {
 	if x != nil {
 		return x.Changed
 	}
 	return 0
 }
 
-func (x *BulkDisableUsersResponse) GetSkippedTotal() int32 {
+func (x *BulkUsersResponse) GetSkippedTotal() int32 {
 	if x != nil {
 		return x.SkippedTotal
 	}
 	return 0
 }
 
-func (x *BulkDisableUsersResponse) GetSkipped() []*SkippedUser {
+func (x *BulkUsersResponse) GetSkipped() []*SkippedUser {
 	if x != nil {
 		return x.Skipped
 	}
 	return nil
 }
 
-func (x *BulkDisableUsersResponse) GetMatchToken() string {
+func (x *BulkUsersResponse) GetMatchToken() string {
 	if x != nil {
 		return x.MatchToken
 	}
 	return ""
 }
 
-// UserFileFormat is the format of an export or import.
+// UserFile is a file of people, as an export or import has it.
 type UserFile struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1638,7 +1557,7 @@ type UserFile struct {
 
 func (x *UserFile) Reset() {
 	*x = UserFile{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[17]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1569,7 @@ func (x *UserFile) String() string {
 func (*UserFile) ProtoMessage() {}
 
 func (x *UserFile) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[17]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1582,7 @@ func (x *UserFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserFile.ProtoReflect.Descriptor instead.
 func (*UserFile) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{17}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{16}
 }
 
 // ExportUsersRequest asks for a file of people.
@@ -1681,7 +1600,7 @@ type ExportUsersRequest struct {
 
 func (x *ExportUsersRequest) Reset() {
 	*x = ExportUsersRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[18]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1612,7 @@ func (x *ExportUsersRequest) String() string {
 func (*ExportUsersRequest) ProtoMessage() {}
 
 func (x *ExportUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[18]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +1625,7 @@ func (x *ExportUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUsersRequest.ProtoReflect.Descriptor instead.
 func (*ExportUsersRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{18}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExportUsersRequest) GetOrganizationId() string {
@@ -1741,7 +1660,7 @@ type ExportUsersResponse struct {
 
 func (x *ExportUsersResponse) Reset() {
 	*x = ExportUsersResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[19]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +1672,7 @@ func (x *ExportUsersResponse) String() string {
 func (*ExportUsersResponse) ProtoMessage() {}
 
 func (x *ExportUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[19]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +1685,7 @@ func (x *ExportUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUsersResponse.ProtoReflect.Descriptor instead.
 func (*ExportUsersResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{19}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExportUsersResponse) GetData() []byte {
@@ -1795,7 +1714,7 @@ type ImportUsersRequest struct {
 
 func (x *ImportUsersRequest) Reset() {
 	*x = ImportUsersRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[20]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +1726,7 @@ func (x *ImportUsersRequest) String() string {
 func (*ImportUsersRequest) ProtoMessage() {}
 
 func (x *ImportUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[20]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +1739,7 @@ func (x *ImportUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportUsersRequest.ProtoReflect.Descriptor instead.
 func (*ImportUsersRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ImportUsersRequest) GetOrganizationId() string {
@@ -1872,7 +1791,7 @@ type ImportUsersResponse struct {
 
 func (x *ImportUsersResponse) Reset() {
 	*x = ImportUsersResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[21]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +1803,7 @@ func (x *ImportUsersResponse) String() string {
 func (*ImportUsersResponse) ProtoMessage() {}
 
 func (x *ImportUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[21]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +1816,7 @@ func (x *ImportUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportUsersResponse.ProtoReflect.Descriptor instead.
 func (*ImportUsersResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ImportUsersResponse) GetRows() []*ImportUsersResponse_Row {
@@ -1929,7 +1848,7 @@ type CheckEmailAvailabilityRequest struct {
 
 func (x *CheckEmailAvailabilityRequest) Reset() {
 	*x = CheckEmailAvailabilityRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[22]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +1860,7 @@ func (x *CheckEmailAvailabilityRequest) String() string {
 func (*CheckEmailAvailabilityRequest) ProtoMessage() {}
 
 func (x *CheckEmailAvailabilityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[22]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +1873,7 @@ func (x *CheckEmailAvailabilityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEmailAvailabilityRequest.ProtoReflect.Descriptor instead.
 func (*CheckEmailAvailabilityRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{22}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CheckEmailAvailabilityRequest) GetOrganizationId() string {
@@ -1989,7 +1908,7 @@ type CheckEmailAvailabilityResponse struct {
 
 func (x *CheckEmailAvailabilityResponse) Reset() {
 	*x = CheckEmailAvailabilityResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[23]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2001,7 +1920,7 @@ func (x *CheckEmailAvailabilityResponse) String() string {
 func (*CheckEmailAvailabilityResponse) ProtoMessage() {}
 
 func (x *CheckEmailAvailabilityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[23]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2014,7 +1933,7 @@ func (x *CheckEmailAvailabilityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEmailAvailabilityResponse.ProtoReflect.Descriptor instead.
 func (*CheckEmailAvailabilityResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{23}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CheckEmailAvailabilityResponse) GetAvailable() bool {
@@ -2043,7 +1962,7 @@ type CheckPasswordRequest struct {
 
 func (x *CheckPasswordRequest) Reset() {
 	*x = CheckPasswordRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[24]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +1974,7 @@ func (x *CheckPasswordRequest) String() string {
 func (*CheckPasswordRequest) ProtoMessage() {}
 
 func (x *CheckPasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[24]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +1987,7 @@ func (x *CheckPasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPasswordRequest.ProtoReflect.Descriptor instead.
 func (*CheckPasswordRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{24}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CheckPasswordRequest) GetOrganizationId() string {
@@ -2123,7 +2042,7 @@ type CheckPasswordResponse struct {
 
 func (x *CheckPasswordResponse) Reset() {
 	*x = CheckPasswordResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[25]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2054,7 @@ func (x *CheckPasswordResponse) String() string {
 func (*CheckPasswordResponse) ProtoMessage() {}
 
 func (x *CheckPasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[25]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2067,7 @@ func (x *CheckPasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPasswordResponse.ProtoReflect.Descriptor instead.
 func (*CheckPasswordResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{25}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CheckPasswordResponse) GetScore() int32 {
@@ -2190,7 +2109,7 @@ type GeneratePasswordRequest struct {
 
 func (x *GeneratePasswordRequest) Reset() {
 	*x = GeneratePasswordRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[26]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2121,7 @@ func (x *GeneratePasswordRequest) String() string {
 func (*GeneratePasswordRequest) ProtoMessage() {}
 
 func (x *GeneratePasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[26]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2134,7 @@ func (x *GeneratePasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeneratePasswordRequest.ProtoReflect.Descriptor instead.
 func (*GeneratePasswordRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{26}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GeneratePasswordRequest) GetOrganizationId() string {
@@ -2236,7 +2155,7 @@ type GeneratePasswordResponse struct {
 
 func (x *GeneratePasswordResponse) Reset() {
 	*x = GeneratePasswordResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[27]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2167,7 @@ func (x *GeneratePasswordResponse) String() string {
 func (*GeneratePasswordResponse) ProtoMessage() {}
 
 func (x *GeneratePasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[27]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2180,7 @@ func (x *GeneratePasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeneratePasswordResponse.ProtoReflect.Descriptor instead.
 func (*GeneratePasswordResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{27}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GeneratePasswordResponse) GetPassword() string {
@@ -2288,7 +2207,7 @@ type StartPhoneVerificationRequest struct {
 
 func (x *StartPhoneVerificationRequest) Reset() {
 	*x = StartPhoneVerificationRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[28]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2300,7 +2219,7 @@ func (x *StartPhoneVerificationRequest) String() string {
 func (*StartPhoneVerificationRequest) ProtoMessage() {}
 
 func (x *StartPhoneVerificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[28]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2313,7 +2232,7 @@ func (x *StartPhoneVerificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartPhoneVerificationRequest.ProtoReflect.Descriptor instead.
 func (*StartPhoneVerificationRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{28}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StartPhoneVerificationRequest) GetOrganizationId() string {
@@ -2361,7 +2280,7 @@ type PhoneVerification struct {
 
 func (x *PhoneVerification) Reset() {
 	*x = PhoneVerification{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[29]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2292,7 @@ func (x *PhoneVerification) String() string {
 func (*PhoneVerification) ProtoMessage() {}
 
 func (x *PhoneVerification) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[29]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2305,7 @@ func (x *PhoneVerification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhoneVerification.ProtoReflect.Descriptor instead.
 func (*PhoneVerification) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{29}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PhoneVerification) GetId() string {
@@ -2432,7 +2351,7 @@ type ResendPhoneCodeRequest struct {
 
 func (x *ResendPhoneCodeRequest) Reset() {
 	*x = ResendPhoneCodeRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[30]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2363,7 @@ func (x *ResendPhoneCodeRequest) String() string {
 func (*ResendPhoneCodeRequest) ProtoMessage() {}
 
 func (x *ResendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[30]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2376,7 @@ func (x *ResendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResendPhoneCodeRequest.ProtoReflect.Descriptor instead.
 func (*ResendPhoneCodeRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{30}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ResendPhoneCodeRequest) GetOrganizationId() string {
@@ -2496,7 +2415,7 @@ type ConfirmPhoneVerificationRequest struct {
 
 func (x *ConfirmPhoneVerificationRequest) Reset() {
 	*x = ConfirmPhoneVerificationRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[31]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2508,7 +2427,7 @@ func (x *ConfirmPhoneVerificationRequest) String() string {
 func (*ConfirmPhoneVerificationRequest) ProtoMessage() {}
 
 func (x *ConfirmPhoneVerificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[31]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +2440,7 @@ func (x *ConfirmPhoneVerificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneVerificationRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneVerificationRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{31}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ConfirmPhoneVerificationRequest) GetOrganizationId() string {
@@ -2558,7 +2477,7 @@ type ConfirmPhoneVerificationResponse struct {
 
 func (x *ConfirmPhoneVerificationResponse) Reset() {
 	*x = ConfirmPhoneVerificationResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[32]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2570,7 +2489,7 @@ func (x *ConfirmPhoneVerificationResponse) String() string {
 func (*ConfirmPhoneVerificationResponse) ProtoMessage() {}
 
 func (x *ConfirmPhoneVerificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[32]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2583,7 +2502,7 @@ func (x *ConfirmPhoneVerificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneVerificationResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneVerificationResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{32}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ConfirmPhoneVerificationResponse) GetPhoneProof() string {
@@ -2615,7 +2534,7 @@ type SendActivationRequest struct {
 
 func (x *SendActivationRequest) Reset() {
 	*x = SendActivationRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[33]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2546,7 @@ func (x *SendActivationRequest) String() string {
 func (*SendActivationRequest) ProtoMessage() {}
 
 func (x *SendActivationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[33]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2559,7 @@ func (x *SendActivationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendActivationRequest.ProtoReflect.Descriptor instead.
 func (*SendActivationRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{33}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SendActivationRequest) GetOrganizationId() string {
@@ -2677,7 +2596,7 @@ type ActivateUserRequest struct {
 
 func (x *ActivateUserRequest) Reset() {
 	*x = ActivateUserRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[34]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2608,7 @@ func (x *ActivateUserRequest) String() string {
 func (*ActivateUserRequest) ProtoMessage() {}
 
 func (x *ActivateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[34]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2621,7 @@ func (x *ActivateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateUserRequest.ProtoReflect.Descriptor instead.
 func (*ActivateUserRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{34}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ActivateUserRequest) GetToken() string {
@@ -2730,7 +2649,7 @@ type ActivateUserResponse struct {
 
 func (x *ActivateUserResponse) Reset() {
 	*x = ActivateUserResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[35]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2742,7 +2661,7 @@ func (x *ActivateUserResponse) String() string {
 func (*ActivateUserResponse) ProtoMessage() {}
 
 func (x *ActivateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[35]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2755,7 +2674,7 @@ func (x *ActivateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateUserResponse.ProtoReflect.Descriptor instead.
 func (*ActivateUserResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{35}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ActivateUserResponse) GetEmail() string {
@@ -2776,7 +2695,7 @@ type GetMeRequest struct {
 
 func (x *GetMeRequest) Reset() {
 	*x = GetMeRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[36]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2788,7 +2707,7 @@ func (x *GetMeRequest) String() string {
 func (*GetMeRequest) ProtoMessage() {}
 
 func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[36]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2801,7 +2720,7 @@ func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeRequest.ProtoReflect.Descriptor instead.
 func (*GetMeRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{36}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetMeRequest) GetAtLeast() string {
@@ -2827,7 +2746,7 @@ type GetMeResponse struct {
 
 func (x *GetMeResponse) Reset() {
 	*x = GetMeResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[37]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +2758,7 @@ func (x *GetMeResponse) String() string {
 func (*GetMeResponse) ProtoMessage() {}
 
 func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[37]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +2771,7 @@ func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeResponse.ProtoReflect.Descriptor instead.
 func (*GetMeResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{37}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetMeResponse) GetPrincipal() isGetMeResponse_Principal {
@@ -2924,7 +2843,7 @@ type ListUsersRequest_Filter struct {
 
 func (x *ListUsersRequest_Filter) Reset() {
 	*x = ListUsersRequest_Filter{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[38]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +2855,7 @@ func (x *ListUsersRequest_Filter) String() string {
 func (*ListUsersRequest_Filter) ProtoMessage() {}
 
 func (x *ListUsersRequest_Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[38]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3006,7 +2925,7 @@ type ListUsersResponse_Summary struct {
 
 func (x *ListUsersResponse_Summary) Reset() {
 	*x = ListUsersResponse_Summary{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[39]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3018,7 +2937,7 @@ func (x *ListUsersResponse_Summary) String() string {
 func (*ListUsersResponse_Summary) ProtoMessage() {}
 
 func (x *ListUsersResponse_Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[39]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3009,7 @@ type ImportUsersResponse_Row struct {
 
 func (x *ImportUsersResponse_Row) Reset() {
 	*x = ImportUsersResponse_Row{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[40]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3102,7 +3021,7 @@ func (x *ImportUsersResponse_Row) String() string {
 func (*ImportUsersResponse_Row) ProtoMessage() {}
 
 func (x *ImportUsersResponse_Row) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[40]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3115,7 +3034,7 @@ func (x *ImportUsersResponse_Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportUsersResponse_Row.ProtoReflect.Descriptor instead.
 func (*ImportUsersResponse_Row) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21, 0}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20, 0}
 }
 
 func (x *ImportUsersResponse_Row) GetRow() int64 {
@@ -3177,7 +3096,7 @@ type ImportUsersResponse_Summary struct {
 
 func (x *ImportUsersResponse_Summary) Reset() {
 	*x = ImportUsersResponse_Summary{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[41]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3189,7 +3108,7 @@ func (x *ImportUsersResponse_Summary) String() string {
 func (*ImportUsersResponse_Summary) ProtoMessage() {}
 
 func (x *ImportUsersResponse_Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[41]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3202,7 +3121,7 @@ func (x *ImportUsersResponse_Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportUsersResponse_Summary.ProtoReflect.Descriptor instead.
 func (*ImportUsersResponse_Summary) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21, 1}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20, 1}
 }
 
 func (x *ImportUsersResponse_Summary) GetRows() int64 {
@@ -3243,8 +3162,8 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12)\n" +
 	"\x05email\x18\x03 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06\x18\xfe\x01(\x80\x04H\x00R\x05email\x88\x01\x01\x12d\n" +
 	"\n" +
-	"first_name\x18\x04 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^[\\p{L}\\p{M}]([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x01R\tfirstName\x88\x01\x01\x12b\n" +
-	"\tlast_name\x18\x05 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^[\\p{L}\\p{M}]([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x02R\blastName\x88\x01\x01\x12&\n" +
+	"first_name\x18\x04 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^['’]?\\p{L}([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x01R\tfirstName\x88\x01\x01\x12b\n" +
+	"\tlast_name\x18\x05 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^['’]?\\p{L}([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x02R\blastName\x88\x01\x01\x12&\n" +
 	"\fdisplay_name\x18\x06 \x01(\tB\x03\xe0A\x03R\vdisplayName\x12!\n" +
 	"\tconfirmed\x18\a \x01(\bH\x03R\tconfirmed\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\b \x01(\bB\x03\xe0A\x03R\aenabled\x12;\n" +
@@ -3367,14 +3286,7 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\vmatch_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\n" +
 	"matchToken\x12'\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xd0\x01\n" +
-	"\x17BulkEnableUsersResponse\x12\x18\n" +
-	"\amatched\x18\x01 \x01(\x05R\amatched\x12\x18\n" +
-	"\achanged\x18\x02 \x01(\x05R\achanged\x12#\n" +
-	"\rskipped_total\x18\x03 \x01(\x05R\fskippedTotal\x12;\n" +
-	"\askipped\x18\x04 \x03(\v2!.bizmetry.identity.v1.SkippedUserR\askipped\x12\x1f\n" +
-	"\vmatch_token\x18\x05 \x01(\tR\n" +
-	"matchToken\"\xc4\x02\n" +
+	"request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xc4\x02\n" +
 	"\x17BulkDisableUsersRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12P\n" +
 	"\x06filter\x18\x02 \x01(\v2-.bizmetry.identity.v1.ListUsersRequest.FilterB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x06filter\x12#\n" +
@@ -3382,8 +3294,8 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\vmatch_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\n" +
 	"matchToken\x12'\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xd1\x01\n" +
-	"\x18BulkDisableUsersResponse\x12\x18\n" +
+	"request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xca\x01\n" +
+	"\x11BulkUsersResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\x05R\amatched\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\x05R\achanged\x12#\n" +
 	"\rskipped_total\x18\x03 \x01(\x05R\fskippedTotal\x12;\n" +
@@ -3499,7 +3411,7 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\v2\x1a.bizmetry.identity.v1.UserH\x00R\x04user\x12O\n" +
 	"\x0fservice_account\x18\x02 \x01(\v2$.bizmetry.identity.v1.ServiceAccountH\x00R\x0eserviceAccount\x123\n" +
 	"\x15effective_permissions\x18\x03 \x03(\tR\x14effectivePermissionsB\v\n" +
-	"\tprincipal2\xe4\x1a\n" +
+	"\tprincipal2\xd7\x1a\n" +
 	"\vUserService\x12\x84\x01\n" +
 	"\n" +
 	"CreateUser\x12'.bizmetry.identity.v1.CreateUserRequest\x1a\x1a.bizmetry.identity.v1.User\"1\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x11:\x04user\"\t/v1/users\x12|\n" +
@@ -3513,9 +3425,9 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"EnableUser\x12'.bizmetry.identity.v1.EnableUserRequest\x1a\x1a.bizmetry.identity.v1.User\":\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/users/{id}:enable\x12\x90\x01\n" +
 	"\vDisableUser\x12(.bizmetry.identity.v1.DisableUserRequest\x1a\x1a.bizmetry.identity.v1.User\";\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/users/{id}:disable\x12\x93\x01\n" +
 	"\fUndeleteUser\x12).bizmetry.identity.v1.UndeleteUserRequest\x1a\x1a.bizmetry.identity.v1.User\"<\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/users/{id}:undelete\x12\x97\x01\n" +
-	"\tEraseUser\x12&.bizmetry.identity.v1.EraseUserRequest\x1a'.bizmetry.identity.v1.EraseUserResponse\"9\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/users/{id}:erase\x12\xa9\x01\n" +
-	"\x0fBulkEnableUsers\x12,.bizmetry.identity.v1.BulkEnableUsersRequest\x1a-.bizmetry.identity.v1.BulkEnableUsersResponse\"9\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/users:bulkEnable\x12\xad\x01\n" +
-	"\x10BulkDisableUsers\x12-.bizmetry.identity.v1.BulkDisableUsersRequest\x1a..bizmetry.identity.v1.BulkDisableUsersResponse\":\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/users:bulkDisable\x12\x97\x01\n" +
+	"\tEraseUser\x12&.bizmetry.identity.v1.EraseUserRequest\x1a'.bizmetry.identity.v1.EraseUserResponse\"9\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/users/{id}:erase\x12\xa3\x01\n" +
+	"\x0fBulkEnableUsers\x12,.bizmetry.identity.v1.BulkEnableUsersRequest\x1a'.bizmetry.identity.v1.BulkUsersResponse\"9\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/users:bulkEnable\x12\xa6\x01\n" +
+	"\x10BulkDisableUsers\x12-.bizmetry.identity.v1.BulkDisableUsersRequest\x1a'.bizmetry.identity.v1.BulkUsersResponse\":\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/users:bulkDisable\x12\x97\x01\n" +
 	"\vExportUsers\x12(.bizmetry.identity.v1.ExportUsersRequest\x1a).bizmetry.identity.v1.ExportUsersResponse\"1\xaa\xbb\x18\x15\x1a\x13platform.users.read\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/users:export0\x01\x12\x9d\x01\n" +
 	"\vImportUsers\x12(.bizmetry.identity.v1.ImportUsersRequest\x1a).bizmetry.identity.v1.ImportUsersResponse\"5\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/users:import(\x010\x01\x12\xbb\x01\n" +
 	"\x16CheckEmailAvailability\x123.bizmetry.identity.v1.CheckEmailAvailabilityRequest\x1a4.bizmetry.identity.v1.CheckEmailAvailabilityResponse\"6\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/users:checkEmail\x12\x8e\x01\n" +
@@ -3544,7 +3456,7 @@ func file_bizmetry_identity_v1_user_proto_rawDescGZIP() []byte {
 }
 
 var file_bizmetry_identity_v1_user_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_bizmetry_identity_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_bizmetry_identity_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_bizmetry_identity_v1_user_proto_goTypes = []any{
 	(User_State)(0),                          // 0: bizmetry.identity.v1.User.State
 	(SkippedUser_Reason)(0),                  // 1: bizmetry.identity.v1.SkippedUser.Reason
@@ -3564,121 +3476,119 @@ var file_bizmetry_identity_v1_user_proto_goTypes = []any{
 	(*EraseUserResponse)(nil),                // 15: bizmetry.identity.v1.EraseUserResponse
 	(*SkippedUser)(nil),                      // 16: bizmetry.identity.v1.SkippedUser
 	(*BulkEnableUsersRequest)(nil),           // 17: bizmetry.identity.v1.BulkEnableUsersRequest
-	(*BulkEnableUsersResponse)(nil),          // 18: bizmetry.identity.v1.BulkEnableUsersResponse
-	(*BulkDisableUsersRequest)(nil),          // 19: bizmetry.identity.v1.BulkDisableUsersRequest
-	(*BulkDisableUsersResponse)(nil),         // 20: bizmetry.identity.v1.BulkDisableUsersResponse
-	(*UserFile)(nil),                         // 21: bizmetry.identity.v1.UserFile
-	(*ExportUsersRequest)(nil),               // 22: bizmetry.identity.v1.ExportUsersRequest
-	(*ExportUsersResponse)(nil),              // 23: bizmetry.identity.v1.ExportUsersResponse
-	(*ImportUsersRequest)(nil),               // 24: bizmetry.identity.v1.ImportUsersRequest
-	(*ImportUsersResponse)(nil),              // 25: bizmetry.identity.v1.ImportUsersResponse
-	(*CheckEmailAvailabilityRequest)(nil),    // 26: bizmetry.identity.v1.CheckEmailAvailabilityRequest
-	(*CheckEmailAvailabilityResponse)(nil),   // 27: bizmetry.identity.v1.CheckEmailAvailabilityResponse
-	(*CheckPasswordRequest)(nil),             // 28: bizmetry.identity.v1.CheckPasswordRequest
-	(*CheckPasswordResponse)(nil),            // 29: bizmetry.identity.v1.CheckPasswordResponse
-	(*GeneratePasswordRequest)(nil),          // 30: bizmetry.identity.v1.GeneratePasswordRequest
-	(*GeneratePasswordResponse)(nil),         // 31: bizmetry.identity.v1.GeneratePasswordResponse
-	(*StartPhoneVerificationRequest)(nil),    // 32: bizmetry.identity.v1.StartPhoneVerificationRequest
-	(*PhoneVerification)(nil),                // 33: bizmetry.identity.v1.PhoneVerification
-	(*ResendPhoneCodeRequest)(nil),           // 34: bizmetry.identity.v1.ResendPhoneCodeRequest
-	(*ConfirmPhoneVerificationRequest)(nil),  // 35: bizmetry.identity.v1.ConfirmPhoneVerificationRequest
-	(*ConfirmPhoneVerificationResponse)(nil), // 36: bizmetry.identity.v1.ConfirmPhoneVerificationResponse
-	(*SendActivationRequest)(nil),            // 37: bizmetry.identity.v1.SendActivationRequest
-	(*ActivateUserRequest)(nil),              // 38: bizmetry.identity.v1.ActivateUserRequest
-	(*ActivateUserResponse)(nil),             // 39: bizmetry.identity.v1.ActivateUserResponse
-	(*GetMeRequest)(nil),                     // 40: bizmetry.identity.v1.GetMeRequest
-	(*GetMeResponse)(nil),                    // 41: bizmetry.identity.v1.GetMeResponse
-	(*ListUsersRequest_Filter)(nil),          // 42: bizmetry.identity.v1.ListUsersRequest.Filter
-	(*ListUsersResponse_Summary)(nil),        // 43: bizmetry.identity.v1.ListUsersResponse.Summary
-	(*ImportUsersResponse_Row)(nil),          // 44: bizmetry.identity.v1.ImportUsersResponse.Row
-	(*ImportUsersResponse_Summary)(nil),      // 45: bizmetry.identity.v1.ImportUsersResponse.Summary
-	(*GrantedRole)(nil),                      // 46: bizmetry.identity.v1.GrantedRole
-	(*GrantedPermission)(nil),                // 47: bizmetry.identity.v1.GrantedPermission
-	(*timestamppb.Timestamp)(nil),            // 48: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),            // 49: google.protobuf.FieldMask
-	(*ServiceAccount)(nil),                   // 50: bizmetry.identity.v1.ServiceAccount
+	(*BulkDisableUsersRequest)(nil),          // 18: bizmetry.identity.v1.BulkDisableUsersRequest
+	(*BulkUsersResponse)(nil),                // 19: bizmetry.identity.v1.BulkUsersResponse
+	(*UserFile)(nil),                         // 20: bizmetry.identity.v1.UserFile
+	(*ExportUsersRequest)(nil),               // 21: bizmetry.identity.v1.ExportUsersRequest
+	(*ExportUsersResponse)(nil),              // 22: bizmetry.identity.v1.ExportUsersResponse
+	(*ImportUsersRequest)(nil),               // 23: bizmetry.identity.v1.ImportUsersRequest
+	(*ImportUsersResponse)(nil),              // 24: bizmetry.identity.v1.ImportUsersResponse
+	(*CheckEmailAvailabilityRequest)(nil),    // 25: bizmetry.identity.v1.CheckEmailAvailabilityRequest
+	(*CheckEmailAvailabilityResponse)(nil),   // 26: bizmetry.identity.v1.CheckEmailAvailabilityResponse
+	(*CheckPasswordRequest)(nil),             // 27: bizmetry.identity.v1.CheckPasswordRequest
+	(*CheckPasswordResponse)(nil),            // 28: bizmetry.identity.v1.CheckPasswordResponse
+	(*GeneratePasswordRequest)(nil),          // 29: bizmetry.identity.v1.GeneratePasswordRequest
+	(*GeneratePasswordResponse)(nil),         // 30: bizmetry.identity.v1.GeneratePasswordResponse
+	(*StartPhoneVerificationRequest)(nil),    // 31: bizmetry.identity.v1.StartPhoneVerificationRequest
+	(*PhoneVerification)(nil),                // 32: bizmetry.identity.v1.PhoneVerification
+	(*ResendPhoneCodeRequest)(nil),           // 33: bizmetry.identity.v1.ResendPhoneCodeRequest
+	(*ConfirmPhoneVerificationRequest)(nil),  // 34: bizmetry.identity.v1.ConfirmPhoneVerificationRequest
+	(*ConfirmPhoneVerificationResponse)(nil), // 35: bizmetry.identity.v1.ConfirmPhoneVerificationResponse
+	(*SendActivationRequest)(nil),            // 36: bizmetry.identity.v1.SendActivationRequest
+	(*ActivateUserRequest)(nil),              // 37: bizmetry.identity.v1.ActivateUserRequest
+	(*ActivateUserResponse)(nil),             // 38: bizmetry.identity.v1.ActivateUserResponse
+	(*GetMeRequest)(nil),                     // 39: bizmetry.identity.v1.GetMeRequest
+	(*GetMeResponse)(nil),                    // 40: bizmetry.identity.v1.GetMeResponse
+	(*ListUsersRequest_Filter)(nil),          // 41: bizmetry.identity.v1.ListUsersRequest.Filter
+	(*ListUsersResponse_Summary)(nil),        // 42: bizmetry.identity.v1.ListUsersResponse.Summary
+	(*ImportUsersResponse_Row)(nil),          // 43: bizmetry.identity.v1.ImportUsersResponse.Row
+	(*ImportUsersResponse_Summary)(nil),      // 44: bizmetry.identity.v1.ImportUsersResponse.Summary
+	(*GrantedRole)(nil),                      // 45: bizmetry.identity.v1.GrantedRole
+	(*GrantedPermission)(nil),                // 46: bizmetry.identity.v1.GrantedPermission
+	(*timestamppb.Timestamp)(nil),            // 47: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),            // 48: google.protobuf.FieldMask
+	(*ServiceAccount)(nil),                   // 49: bizmetry.identity.v1.ServiceAccount
 }
 var file_bizmetry_identity_v1_user_proto_depIdxs = []int32{
 	0,  // 0: bizmetry.identity.v1.User.state:type_name -> bizmetry.identity.v1.User.State
-	46, // 1: bizmetry.identity.v1.User.roles:type_name -> bizmetry.identity.v1.GrantedRole
-	47, // 2: bizmetry.identity.v1.User.permissions:type_name -> bizmetry.identity.v1.GrantedPermission
-	48, // 3: bizmetry.identity.v1.User.locked_until:type_name -> google.protobuf.Timestamp
-	48, // 4: bizmetry.identity.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	48, // 5: bizmetry.identity.v1.User.update_time:type_name -> google.protobuf.Timestamp
-	48, // 6: bizmetry.identity.v1.User.last_sign_in_time:type_name -> google.protobuf.Timestamp
-	48, // 7: bizmetry.identity.v1.User.delete_time:type_name -> google.protobuf.Timestamp
+	45, // 1: bizmetry.identity.v1.User.roles:type_name -> bizmetry.identity.v1.GrantedRole
+	46, // 2: bizmetry.identity.v1.User.permissions:type_name -> bizmetry.identity.v1.GrantedPermission
+	47, // 3: bizmetry.identity.v1.User.locked_until:type_name -> google.protobuf.Timestamp
+	47, // 4: bizmetry.identity.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	47, // 5: bizmetry.identity.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	47, // 6: bizmetry.identity.v1.User.last_sign_in_time:type_name -> google.protobuf.Timestamp
+	47, // 7: bizmetry.identity.v1.User.delete_time:type_name -> google.protobuf.Timestamp
 	4,  // 8: bizmetry.identity.v1.CreateUserRequest.user:type_name -> bizmetry.identity.v1.User
-	42, // 9: bizmetry.identity.v1.ListUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	41, // 9: bizmetry.identity.v1.ListUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
 	4,  // 10: bizmetry.identity.v1.ListUsersResponse.users:type_name -> bizmetry.identity.v1.User
-	43, // 11: bizmetry.identity.v1.ListUsersResponse.summary:type_name -> bizmetry.identity.v1.ListUsersResponse.Summary
+	42, // 11: bizmetry.identity.v1.ListUsersResponse.summary:type_name -> bizmetry.identity.v1.ListUsersResponse.Summary
 	4,  // 12: bizmetry.identity.v1.UpdateUserRequest.user:type_name -> bizmetry.identity.v1.User
-	49, // 13: bizmetry.identity.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	48, // 13: bizmetry.identity.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
 	1,  // 14: bizmetry.identity.v1.SkippedUser.reason:type_name -> bizmetry.identity.v1.SkippedUser.Reason
-	42, // 15: bizmetry.identity.v1.BulkEnableUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
-	16, // 16: bizmetry.identity.v1.BulkEnableUsersResponse.skipped:type_name -> bizmetry.identity.v1.SkippedUser
-	42, // 17: bizmetry.identity.v1.BulkDisableUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
-	16, // 18: bizmetry.identity.v1.BulkDisableUsersResponse.skipped:type_name -> bizmetry.identity.v1.SkippedUser
-	42, // 19: bizmetry.identity.v1.ExportUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
-	2,  // 20: bizmetry.identity.v1.ExportUsersRequest.format:type_name -> bizmetry.identity.v1.UserFile.Format
-	2,  // 21: bizmetry.identity.v1.ImportUsersRequest.format:type_name -> bizmetry.identity.v1.UserFile.Format
-	44, // 22: bizmetry.identity.v1.ImportUsersResponse.rows:type_name -> bizmetry.identity.v1.ImportUsersResponse.Row
-	45, // 23: bizmetry.identity.v1.ImportUsersResponse.summary:type_name -> bizmetry.identity.v1.ImportUsersResponse.Summary
-	48, // 24: bizmetry.identity.v1.PhoneVerification.expire_time:type_name -> google.protobuf.Timestamp
-	48, // 25: bizmetry.identity.v1.PhoneVerification.resend_time:type_name -> google.protobuf.Timestamp
-	48, // 26: bizmetry.identity.v1.ConfirmPhoneVerificationResponse.expire_time:type_name -> google.protobuf.Timestamp
-	4,  // 27: bizmetry.identity.v1.GetMeResponse.user:type_name -> bizmetry.identity.v1.User
-	50, // 28: bizmetry.identity.v1.GetMeResponse.service_account:type_name -> bizmetry.identity.v1.ServiceAccount
-	0,  // 29: bizmetry.identity.v1.ListUsersRequest.Filter.state:type_name -> bizmetry.identity.v1.User.State
-	3,  // 30: bizmetry.identity.v1.ImportUsersResponse.Row.outcome:type_name -> bizmetry.identity.v1.ImportUsersResponse.Row.Outcome
-	5,  // 31: bizmetry.identity.v1.UserService.CreateUser:input_type -> bizmetry.identity.v1.CreateUserRequest
-	6,  // 32: bizmetry.identity.v1.UserService.GetUser:input_type -> bizmetry.identity.v1.GetUserRequest
-	7,  // 33: bizmetry.identity.v1.UserService.ListUsers:input_type -> bizmetry.identity.v1.ListUsersRequest
-	9,  // 34: bizmetry.identity.v1.UserService.UpdateUser:input_type -> bizmetry.identity.v1.UpdateUserRequest
-	10, // 35: bizmetry.identity.v1.UserService.DeleteUser:input_type -> bizmetry.identity.v1.DeleteUserRequest
-	11, // 36: bizmetry.identity.v1.UserService.EnableUser:input_type -> bizmetry.identity.v1.EnableUserRequest
-	12, // 37: bizmetry.identity.v1.UserService.DisableUser:input_type -> bizmetry.identity.v1.DisableUserRequest
-	13, // 38: bizmetry.identity.v1.UserService.UndeleteUser:input_type -> bizmetry.identity.v1.UndeleteUserRequest
-	14, // 39: bizmetry.identity.v1.UserService.EraseUser:input_type -> bizmetry.identity.v1.EraseUserRequest
-	17, // 40: bizmetry.identity.v1.UserService.BulkEnableUsers:input_type -> bizmetry.identity.v1.BulkEnableUsersRequest
-	19, // 41: bizmetry.identity.v1.UserService.BulkDisableUsers:input_type -> bizmetry.identity.v1.BulkDisableUsersRequest
-	22, // 42: bizmetry.identity.v1.UserService.ExportUsers:input_type -> bizmetry.identity.v1.ExportUsersRequest
-	24, // 43: bizmetry.identity.v1.UserService.ImportUsers:input_type -> bizmetry.identity.v1.ImportUsersRequest
-	26, // 44: bizmetry.identity.v1.UserService.CheckEmailAvailability:input_type -> bizmetry.identity.v1.CheckEmailAvailabilityRequest
-	28, // 45: bizmetry.identity.v1.UserService.CheckPassword:input_type -> bizmetry.identity.v1.CheckPasswordRequest
-	30, // 46: bizmetry.identity.v1.UserService.GeneratePassword:input_type -> bizmetry.identity.v1.GeneratePasswordRequest
-	32, // 47: bizmetry.identity.v1.UserService.StartPhoneVerification:input_type -> bizmetry.identity.v1.StartPhoneVerificationRequest
-	34, // 48: bizmetry.identity.v1.UserService.ResendPhoneCode:input_type -> bizmetry.identity.v1.ResendPhoneCodeRequest
-	35, // 49: bizmetry.identity.v1.UserService.ConfirmPhoneVerification:input_type -> bizmetry.identity.v1.ConfirmPhoneVerificationRequest
-	37, // 50: bizmetry.identity.v1.UserService.SendActivation:input_type -> bizmetry.identity.v1.SendActivationRequest
-	38, // 51: bizmetry.identity.v1.UserService.ActivateUser:input_type -> bizmetry.identity.v1.ActivateUserRequest
-	40, // 52: bizmetry.identity.v1.UserService.GetMe:input_type -> bizmetry.identity.v1.GetMeRequest
-	4,  // 53: bizmetry.identity.v1.UserService.CreateUser:output_type -> bizmetry.identity.v1.User
-	4,  // 54: bizmetry.identity.v1.UserService.GetUser:output_type -> bizmetry.identity.v1.User
-	8,  // 55: bizmetry.identity.v1.UserService.ListUsers:output_type -> bizmetry.identity.v1.ListUsersResponse
-	4,  // 56: bizmetry.identity.v1.UserService.UpdateUser:output_type -> bizmetry.identity.v1.User
-	4,  // 57: bizmetry.identity.v1.UserService.DeleteUser:output_type -> bizmetry.identity.v1.User
-	4,  // 58: bizmetry.identity.v1.UserService.EnableUser:output_type -> bizmetry.identity.v1.User
-	4,  // 59: bizmetry.identity.v1.UserService.DisableUser:output_type -> bizmetry.identity.v1.User
-	4,  // 60: bizmetry.identity.v1.UserService.UndeleteUser:output_type -> bizmetry.identity.v1.User
-	15, // 61: bizmetry.identity.v1.UserService.EraseUser:output_type -> bizmetry.identity.v1.EraseUserResponse
-	18, // 62: bizmetry.identity.v1.UserService.BulkEnableUsers:output_type -> bizmetry.identity.v1.BulkEnableUsersResponse
-	20, // 63: bizmetry.identity.v1.UserService.BulkDisableUsers:output_type -> bizmetry.identity.v1.BulkDisableUsersResponse
-	23, // 64: bizmetry.identity.v1.UserService.ExportUsers:output_type -> bizmetry.identity.v1.ExportUsersResponse
-	25, // 65: bizmetry.identity.v1.UserService.ImportUsers:output_type -> bizmetry.identity.v1.ImportUsersResponse
-	27, // 66: bizmetry.identity.v1.UserService.CheckEmailAvailability:output_type -> bizmetry.identity.v1.CheckEmailAvailabilityResponse
-	29, // 67: bizmetry.identity.v1.UserService.CheckPassword:output_type -> bizmetry.identity.v1.CheckPasswordResponse
-	31, // 68: bizmetry.identity.v1.UserService.GeneratePassword:output_type -> bizmetry.identity.v1.GeneratePasswordResponse
-	33, // 69: bizmetry.identity.v1.UserService.StartPhoneVerification:output_type -> bizmetry.identity.v1.PhoneVerification
-	33, // 70: bizmetry.identity.v1.UserService.ResendPhoneCode:output_type -> bizmetry.identity.v1.PhoneVerification
-	36, // 71: bizmetry.identity.v1.UserService.ConfirmPhoneVerification:output_type -> bizmetry.identity.v1.ConfirmPhoneVerificationResponse
-	4,  // 72: bizmetry.identity.v1.UserService.SendActivation:output_type -> bizmetry.identity.v1.User
-	39, // 73: bizmetry.identity.v1.UserService.ActivateUser:output_type -> bizmetry.identity.v1.ActivateUserResponse
-	41, // 74: bizmetry.identity.v1.UserService.GetMe:output_type -> bizmetry.identity.v1.GetMeResponse
-	53, // [53:75] is the sub-list for method output_type
-	31, // [31:53] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	41, // 15: bizmetry.identity.v1.BulkEnableUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	41, // 16: bizmetry.identity.v1.BulkDisableUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	16, // 17: bizmetry.identity.v1.BulkUsersResponse.skipped:type_name -> bizmetry.identity.v1.SkippedUser
+	41, // 18: bizmetry.identity.v1.ExportUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	2,  // 19: bizmetry.identity.v1.ExportUsersRequest.format:type_name -> bizmetry.identity.v1.UserFile.Format
+	2,  // 20: bizmetry.identity.v1.ImportUsersRequest.format:type_name -> bizmetry.identity.v1.UserFile.Format
+	43, // 21: bizmetry.identity.v1.ImportUsersResponse.rows:type_name -> bizmetry.identity.v1.ImportUsersResponse.Row
+	44, // 22: bizmetry.identity.v1.ImportUsersResponse.summary:type_name -> bizmetry.identity.v1.ImportUsersResponse.Summary
+	47, // 23: bizmetry.identity.v1.PhoneVerification.expire_time:type_name -> google.protobuf.Timestamp
+	47, // 24: bizmetry.identity.v1.PhoneVerification.resend_time:type_name -> google.protobuf.Timestamp
+	47, // 25: bizmetry.identity.v1.ConfirmPhoneVerificationResponse.expire_time:type_name -> google.protobuf.Timestamp
+	4,  // 26: bizmetry.identity.v1.GetMeResponse.user:type_name -> bizmetry.identity.v1.User
+	49, // 27: bizmetry.identity.v1.GetMeResponse.service_account:type_name -> bizmetry.identity.v1.ServiceAccount
+	0,  // 28: bizmetry.identity.v1.ListUsersRequest.Filter.state:type_name -> bizmetry.identity.v1.User.State
+	3,  // 29: bizmetry.identity.v1.ImportUsersResponse.Row.outcome:type_name -> bizmetry.identity.v1.ImportUsersResponse.Row.Outcome
+	5,  // 30: bizmetry.identity.v1.UserService.CreateUser:input_type -> bizmetry.identity.v1.CreateUserRequest
+	6,  // 31: bizmetry.identity.v1.UserService.GetUser:input_type -> bizmetry.identity.v1.GetUserRequest
+	7,  // 32: bizmetry.identity.v1.UserService.ListUsers:input_type -> bizmetry.identity.v1.ListUsersRequest
+	9,  // 33: bizmetry.identity.v1.UserService.UpdateUser:input_type -> bizmetry.identity.v1.UpdateUserRequest
+	10, // 34: bizmetry.identity.v1.UserService.DeleteUser:input_type -> bizmetry.identity.v1.DeleteUserRequest
+	11, // 35: bizmetry.identity.v1.UserService.EnableUser:input_type -> bizmetry.identity.v1.EnableUserRequest
+	12, // 36: bizmetry.identity.v1.UserService.DisableUser:input_type -> bizmetry.identity.v1.DisableUserRequest
+	13, // 37: bizmetry.identity.v1.UserService.UndeleteUser:input_type -> bizmetry.identity.v1.UndeleteUserRequest
+	14, // 38: bizmetry.identity.v1.UserService.EraseUser:input_type -> bizmetry.identity.v1.EraseUserRequest
+	17, // 39: bizmetry.identity.v1.UserService.BulkEnableUsers:input_type -> bizmetry.identity.v1.BulkEnableUsersRequest
+	18, // 40: bizmetry.identity.v1.UserService.BulkDisableUsers:input_type -> bizmetry.identity.v1.BulkDisableUsersRequest
+	21, // 41: bizmetry.identity.v1.UserService.ExportUsers:input_type -> bizmetry.identity.v1.ExportUsersRequest
+	23, // 42: bizmetry.identity.v1.UserService.ImportUsers:input_type -> bizmetry.identity.v1.ImportUsersRequest
+	25, // 43: bizmetry.identity.v1.UserService.CheckEmailAvailability:input_type -> bizmetry.identity.v1.CheckEmailAvailabilityRequest
+	27, // 44: bizmetry.identity.v1.UserService.CheckPassword:input_type -> bizmetry.identity.v1.CheckPasswordRequest
+	29, // 45: bizmetry.identity.v1.UserService.GeneratePassword:input_type -> bizmetry.identity.v1.GeneratePasswordRequest
+	31, // 46: bizmetry.identity.v1.UserService.StartPhoneVerification:input_type -> bizmetry.identity.v1.StartPhoneVerificationRequest
+	33, // 47: bizmetry.identity.v1.UserService.ResendPhoneCode:input_type -> bizmetry.identity.v1.ResendPhoneCodeRequest
+	34, // 48: bizmetry.identity.v1.UserService.ConfirmPhoneVerification:input_type -> bizmetry.identity.v1.ConfirmPhoneVerificationRequest
+	36, // 49: bizmetry.identity.v1.UserService.SendActivation:input_type -> bizmetry.identity.v1.SendActivationRequest
+	37, // 50: bizmetry.identity.v1.UserService.ActivateUser:input_type -> bizmetry.identity.v1.ActivateUserRequest
+	39, // 51: bizmetry.identity.v1.UserService.GetMe:input_type -> bizmetry.identity.v1.GetMeRequest
+	4,  // 52: bizmetry.identity.v1.UserService.CreateUser:output_type -> bizmetry.identity.v1.User
+	4,  // 53: bizmetry.identity.v1.UserService.GetUser:output_type -> bizmetry.identity.v1.User
+	8,  // 54: bizmetry.identity.v1.UserService.ListUsers:output_type -> bizmetry.identity.v1.ListUsersResponse
+	4,  // 55: bizmetry.identity.v1.UserService.UpdateUser:output_type -> bizmetry.identity.v1.User
+	4,  // 56: bizmetry.identity.v1.UserService.DeleteUser:output_type -> bizmetry.identity.v1.User
+	4,  // 57: bizmetry.identity.v1.UserService.EnableUser:output_type -> bizmetry.identity.v1.User
+	4,  // 58: bizmetry.identity.v1.UserService.DisableUser:output_type -> bizmetry.identity.v1.User
+	4,  // 59: bizmetry.identity.v1.UserService.UndeleteUser:output_type -> bizmetry.identity.v1.User
+	15, // 60: bizmetry.identity.v1.UserService.EraseUser:output_type -> bizmetry.identity.v1.EraseUserResponse
+	19, // 61: bizmetry.identity.v1.UserService.BulkEnableUsers:output_type -> bizmetry.identity.v1.BulkUsersResponse
+	19, // 62: bizmetry.identity.v1.UserService.BulkDisableUsers:output_type -> bizmetry.identity.v1.BulkUsersResponse
+	22, // 63: bizmetry.identity.v1.UserService.ExportUsers:output_type -> bizmetry.identity.v1.ExportUsersResponse
+	24, // 64: bizmetry.identity.v1.UserService.ImportUsers:output_type -> bizmetry.identity.v1.ImportUsersResponse
+	26, // 65: bizmetry.identity.v1.UserService.CheckEmailAvailability:output_type -> bizmetry.identity.v1.CheckEmailAvailabilityResponse
+	28, // 66: bizmetry.identity.v1.UserService.CheckPassword:output_type -> bizmetry.identity.v1.CheckPasswordResponse
+	30, // 67: bizmetry.identity.v1.UserService.GeneratePassword:output_type -> bizmetry.identity.v1.GeneratePasswordResponse
+	32, // 68: bizmetry.identity.v1.UserService.StartPhoneVerification:output_type -> bizmetry.identity.v1.PhoneVerification
+	32, // 69: bizmetry.identity.v1.UserService.ResendPhoneCode:output_type -> bizmetry.identity.v1.PhoneVerification
+	35, // 70: bizmetry.identity.v1.UserService.ConfirmPhoneVerification:output_type -> bizmetry.identity.v1.ConfirmPhoneVerificationResponse
+	4,  // 71: bizmetry.identity.v1.UserService.SendActivation:output_type -> bizmetry.identity.v1.User
+	38, // 72: bizmetry.identity.v1.UserService.ActivateUser:output_type -> bizmetry.identity.v1.ActivateUserResponse
+	40, // 73: bizmetry.identity.v1.UserService.GetMe:output_type -> bizmetry.identity.v1.GetMeResponse
+	52, // [52:74] is the sub-list for method output_type
+	30, // [30:52] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_bizmetry_identity_v1_user_proto_init() }
@@ -3690,7 +3600,7 @@ func file_bizmetry_identity_v1_user_proto_init() {
 	file_bizmetry_identity_v1_principal_proto_init()
 	file_bizmetry_identity_v1_service_account_proto_init()
 	file_bizmetry_identity_v1_user_proto_msgTypes[0].OneofWrappers = []any{}
-	file_bizmetry_identity_v1_user_proto_msgTypes[37].OneofWrappers = []any{
+	file_bizmetry_identity_v1_user_proto_msgTypes[36].OneofWrappers = []any{
 		(*GetMeResponse_User)(nil),
 		(*GetMeResponse_ServiceAccount)(nil),
 	}
@@ -3700,7 +3610,7 @@ func file_bizmetry_identity_v1_user_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bizmetry_identity_v1_user_proto_rawDesc), len(file_bizmetry_identity_v1_user_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   42,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -80,21 +80,26 @@ type UserServiceClient interface {
 	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
 	// BulkEnableUsers enables everybody who matches the filter, together or not
-	// at all, with an event each. With validate_only it says what would happen.
-	// Errors: MATCH_CHANGED, REQUEST_ID_REUSED.
-	BulkEnableUsers(ctx context.Context, in *BulkEnableUsersRequest, opts ...grpc.CallOption) (*BulkEnableUsersResponse, error)
+	// at all, with an event each. It skips those the caller may not control.
+	// With validate_only it says what would happen.
+	// Errors: MATCH_CHANGED, LIMIT_REACHED, REQUEST_ID_REUSED.
+	BulkEnableUsers(ctx context.Context, in *BulkEnableUsersRequest, opts ...grpc.CallOption) (*BulkUsersResponse, error)
 	// BulkDisableUsers shuts out everybody who matches the filter, together or
 	// not at all, with an event each. It skips the caller and those the caller
 	// may not control; where that would still leave no administrator, it fails.
-	// Errors: MATCH_CHANGED, LAST_ADMINISTRATOR, REQUEST_ID_REUSED.
-	BulkDisableUsers(ctx context.Context, in *BulkDisableUsersRequest, opts ...grpc.CallOption) (*BulkDisableUsersResponse, error)
+	// With validate_only it says what would happen.
+	// Errors: MATCH_CHANGED, LAST_ADMINISTRATOR, LIMIT_REACHED, REQUEST_ID_REUSED.
+	BulkDisableUsers(ctx context.Context, in *BulkDisableUsersRequest, opts ...grpc.CallOption) (*BulkUsersResponse, error)
 	// ExportUsers streams the people who match the filter as a file, oldest
 	// first. Over REST the answer is the file itself (text/csv or application/x-ndjson).
 	ExportUsers(ctx context.Context, in *ExportUsersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportUsersResponse], error)
 	// ImportUsers reads a file in pieces and adds its people, pending and
 	// unmailed unless asked, 1,000 rows a transaction; a status a row comes back
-	// as it goes. Repeating it changes nothing that is there already. Over REST
-	// the body is the file itself and the answer is JSON lines.
+	// as it goes. Repeating it changes nothing that is there already. Read the
+	// answers while sending: who does not stops the import. Over REST
+	// the body is the file itself (text/csv or application/x-ndjson), everything
+	// else stands in the query, and the answer is JSON lines: a row each, a
+	// summary or an error at the end.
 	// Errors: MALFORMED_REQUEST, INVALID_FIELDS; what is wrong with a row is in its status.
 	ImportUsers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportUsersRequest, ImportUsersResponse], error)
 	// CheckEmailAvailability tells whether an address can be given to a user. It
@@ -231,9 +236,9 @@ func (c *userServiceClient) EraseUser(ctx context.Context, in *EraseUserRequest,
 	return out, nil
 }
 
-func (c *userServiceClient) BulkEnableUsers(ctx context.Context, in *BulkEnableUsersRequest, opts ...grpc.CallOption) (*BulkEnableUsersResponse, error) {
+func (c *userServiceClient) BulkEnableUsers(ctx context.Context, in *BulkEnableUsersRequest, opts ...grpc.CallOption) (*BulkUsersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(BulkEnableUsersResponse)
+	out := new(BulkUsersResponse)
 	err := c.cc.Invoke(ctx, UserService_BulkEnableUsers_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -241,9 +246,9 @@ func (c *userServiceClient) BulkEnableUsers(ctx context.Context, in *BulkEnableU
 	return out, nil
 }
 
-func (c *userServiceClient) BulkDisableUsers(ctx context.Context, in *BulkDisableUsersRequest, opts ...grpc.CallOption) (*BulkDisableUsersResponse, error) {
+func (c *userServiceClient) BulkDisableUsers(ctx context.Context, in *BulkDisableUsersRequest, opts ...grpc.CallOption) (*BulkUsersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(BulkDisableUsersResponse)
+	out := new(BulkUsersResponse)
 	err := c.cc.Invoke(ctx, UserService_BulkDisableUsers_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -410,21 +415,26 @@ type UserServiceServer interface {
 	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
 	// BulkEnableUsers enables everybody who matches the filter, together or not
-	// at all, with an event each. With validate_only it says what would happen.
-	// Errors: MATCH_CHANGED, REQUEST_ID_REUSED.
-	BulkEnableUsers(context.Context, *BulkEnableUsersRequest) (*BulkEnableUsersResponse, error)
+	// at all, with an event each. It skips those the caller may not control.
+	// With validate_only it says what would happen.
+	// Errors: MATCH_CHANGED, LIMIT_REACHED, REQUEST_ID_REUSED.
+	BulkEnableUsers(context.Context, *BulkEnableUsersRequest) (*BulkUsersResponse, error)
 	// BulkDisableUsers shuts out everybody who matches the filter, together or
 	// not at all, with an event each. It skips the caller and those the caller
 	// may not control; where that would still leave no administrator, it fails.
-	// Errors: MATCH_CHANGED, LAST_ADMINISTRATOR, REQUEST_ID_REUSED.
-	BulkDisableUsers(context.Context, *BulkDisableUsersRequest) (*BulkDisableUsersResponse, error)
+	// With validate_only it says what would happen.
+	// Errors: MATCH_CHANGED, LAST_ADMINISTRATOR, LIMIT_REACHED, REQUEST_ID_REUSED.
+	BulkDisableUsers(context.Context, *BulkDisableUsersRequest) (*BulkUsersResponse, error)
 	// ExportUsers streams the people who match the filter as a file, oldest
 	// first. Over REST the answer is the file itself (text/csv or application/x-ndjson).
 	ExportUsers(*ExportUsersRequest, grpc.ServerStreamingServer[ExportUsersResponse]) error
 	// ImportUsers reads a file in pieces and adds its people, pending and
 	// unmailed unless asked, 1,000 rows a transaction; a status a row comes back
-	// as it goes. Repeating it changes nothing that is there already. Over REST
-	// the body is the file itself and the answer is JSON lines.
+	// as it goes. Repeating it changes nothing that is there already. Read the
+	// answers while sending: who does not stops the import. Over REST
+	// the body is the file itself (text/csv or application/x-ndjson), everything
+	// else stands in the query, and the answer is JSON lines: a row each, a
+	// summary or an error at the end.
 	// Errors: MALFORMED_REQUEST, INVALID_FIELDS; what is wrong with a row is in its status.
 	ImportUsers(grpc.BidiStreamingServer[ImportUsersRequest, ImportUsersResponse]) error
 	// CheckEmailAvailability tells whether an address can be given to a user. It
@@ -498,10 +508,10 @@ func (UnimplementedUserServiceServer) UndeleteUser(context.Context, *UndeleteUse
 func (UnimplementedUserServiceServer) EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseUser not implemented")
 }
-func (UnimplementedUserServiceServer) BulkEnableUsers(context.Context, *BulkEnableUsersRequest) (*BulkEnableUsersResponse, error) {
+func (UnimplementedUserServiceServer) BulkEnableUsers(context.Context, *BulkEnableUsersRequest) (*BulkUsersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BulkEnableUsers not implemented")
 }
-func (UnimplementedUserServiceServer) BulkDisableUsers(context.Context, *BulkDisableUsersRequest) (*BulkDisableUsersResponse, error) {
+func (UnimplementedUserServiceServer) BulkDisableUsers(context.Context, *BulkDisableUsersRequest) (*BulkUsersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BulkDisableUsers not implemented")
 }
 func (UnimplementedUserServiceServer) ExportUsers(*ExportUsersRequest, grpc.ServerStreamingServer[ExportUsersResponse]) error {
