@@ -262,7 +262,7 @@ var (
 		"CreateCredentialResponse.secret", "IssueTokenResponse.access_token", "Tokens.access_token", "Tokens.refresh_token",
 		"PasswordChange.token", "GeneratePasswordResponse.password",
 		// No secrets, though they are called so.
-		"SignInResponse.password_change", "Organization.password_policy", "Organization.change_initial_password",
+		"SignInResponse.password_change", "Organization.password_policy", "Organization.change_initial_password", "BulkUsersResponse.match_token",
 	}
 )
 

@@ -359,7 +359,7 @@ func (m *memory) apply(events []store.Event) {
 }
 
 func (m *memory) drop(f *followed, e store.Event) {
-	if e.Before > 0 { // it stands for many
+	if e.Target == "" { // it stands for all of an operation
 		f.dropAll()
 		return
 	}

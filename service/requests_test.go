@@ -179,9 +179,9 @@ var requests = map[string]request{
 			Name: "grace", Email: "user", EmailExact: w.CreateUser(a.GetId()).GetEmail(), RoleId: servicetest.MonitoringUser,
 		}}
 	}},
-	"UserService.BulkEnableUsers": {make: func(_ *world, a *tenant) proto.Message {
+	"UserService.BulkEnableUsers": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.BulkEnableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
-			Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser,
+			Name: "grace", Email: "user", EmailExact: w.CreateUser(a.GetId()).GetEmail(), RoleId: servicetest.MonitoringUser,
 		}}
 	}},
 	"UserService.CheckEmailAvailability": {make: func(_ *world, a *tenant) proto.Message {

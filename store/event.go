@@ -23,7 +23,7 @@ type Event struct {
 	Source     string `db:"source"`
 	Operation  string `db:"operation_id"`
 	// Before is how many events just before this one it stands for too, where
-	// Change returns many of one operation.
+	// Change returns all of one operation as one event without a target.
 	Before int64 `db:"-"`
 }
 

@@ -83,13 +83,13 @@ func TestDialog_Wizard(t *testing.T) {
 // follow opens the link of an activation mail as a browser without JavaScript does.
 func (d *dialog) follow(t *testing.T, token string) {
 	t.Helper()
-	page, err := http.Get(d.rest + "/activate?token=" + token) //nolint:gosec,noctx // a server of this test
+	page, err := http.Get(d.rest + "/activate?token=" + token) //nolint:noctx // a server of this test
 	if err != nil {
 		t.Fatal(err)
 	}
 	page.Body.Close()
 	same(t, "the page", page.StatusCode, http.StatusOK)
-	done, err := http.PostForm(d.rest+"/activate", url.Values{"token": {token}}) //nolint:gosec,noctx // as above
+	done, err := http.PostForm(d.rest+"/activate", url.Values{"token": {token}}) //nolint:noctx // as above
 	if err != nil {
 		t.Fatal(err)
 	}
