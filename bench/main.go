@@ -9,6 +9,7 @@
 //	go run ./bench            # some three minutes
 //	go run ./bench -quick     # a rough picture
 //	go run ./bench -profile FOLDER -only check
+//	go run ./bench -users 1000000 -only 'list|create user$'
 package main
 
 import (
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string) error {
 	var only string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.BoolVar(&o.quick, "quick", false, "a rough picture in well under a minute")
-	flags.IntVar(&o.users, "users", 100_000, "users in the database")
+	flags.IntVar(&o.users, "users", 100_000, "users in the database; from a million on also what only a large organization shows")
 	flags.StringVar(&only, "only", "", "measure the jobs whose names match this pattern, and their floors")
 	flags.StringVar(&o.profile, "profile", "", "write CPU profiles of the service into this folder instead of measuring")
 	flags.StringVar(&o.binary, "binary", "", "measure this binary instead of building one")
@@ -75,7 +76,10 @@ func run(ctx context.Context, args []string) error {
 	if err := b.measureAll(ctx); err != nil {
 		return err
 	}
-	return b.report(ctx, os.Stdout)
+	if err := b.report(ctx, os.Stdout); err != nil {
+		return err
+	}
+	return b.printFeats(ctx)
 }
 
 // progress says on standard error what is going on.

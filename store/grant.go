@@ -25,10 +25,13 @@ func (r Reads) Grants(ctx context.Context, org string, principals ...string) (gs
 	if len(principals) == 0 {
 		return nil, nil
 	}
-	err = r.in(ctx, &gs, `SELECT principal_id, role_id, permission_key, expire_time
+	query, args, err := inLists(`SELECT principal_id, role_id, permission_key, expire_time
 		FROM grants WHERE organization_id = ? AND principal_id IN (?)
-		ORDER BY principal_id, role_id, permission_key`, org, principals)
-	return gs, err
+		ORDER BY principal_id, role_id, permission_key`, []any{org, principals})
+	if err != nil {
+		return nil, err
+	}
+	return list(ctx, r, func(g *Grant) []any { return []any{&g.Principal, &g.Role, &g.Permit, &g.Expires} }, query, args...)
 }
 
 // PutGrants assigns, or replaces the expiry of what is assigned. None may come twice.

@@ -30,17 +30,21 @@ var allowedParts = map[string][]string{
 	"not":                  {"other.conditions"},
 	"EraseUsers":           {"statement"},   // an entry of erasures
 	"Sweep":                {"s.statement"}, // an entry of a list of constants
-	"Revive":               {"revive"},      // a constant
+	"Grants":               {"query"},       // inLists of a constant
+	"inLists":              {"query"},
+	"Revive":               {"revive"}, // a constant
 	"tunePostgres":         {"statement"},
 	"searchPostgres":       {"statement"},
 	// The helpers themselves.
-	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "exec": {"query", "args"}, "must": {"query"},
-	"oneIn": {"query"}, "each": {"query"}, "execIn": {"query"}, "insert": {"query", "row"}, "insertAll": {"query"}, "and": {"condition"}, "newWhere": {"condition"},
+	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "list": {"query", "args"}, "query": {"query", "args"},
+	"exec": {"query", "args"}, "must": {"query"}, "oneIn": {"query"}, "each": {"query"}, "execIn": {"query"},
+	"insert": {"query", "row"}, "insertAll": {"query"}, "and": {"condition"}, "newWhere": {"condition"},
 }
 
 // queries are the functions that take a query, and which argument it is.
 var queries = map[string]int{
-	"one": 2, "all": 2, "in": 2, "oneIn": 2, "each": 2, "exec": 1, "execIn": 1, "must": 1, "insert": 1, "In": 0, "newWhere": 0, "and": 1, "keyset": 1,
+	"one": 2, "all": 2, "in": 2, "oneIn": 2, "list": 3, "inLists": 0, "query": 1, "each": 2, "exec": 1, "execIn": 1, "must": 1, "insert": 1,
+	"In": 0, "newWhere": 0, "and": 1, "keyset": 1,
 	"GetContext": 2, "SelectContext": 2, "QueryxContext": 1, "ExecContext": 1, "NamedExecContext": 1,
 }
 

@@ -111,20 +111,60 @@ func (r Reads) all(ctx context.Context, dest any, query string, args ...any) err
 	return translate(err)
 }
 
+// list is all for what is read by the page: it spares looking the fields up by
+// their names, row by row. fields are where the columns go.
+func list[T any](ctx context.Context, r Reads, fields func(*T) []any, query string, args ...any) ([]T, error) {
+	r.count.Add(1)
+	rows, err := r.query(ctx, query, args...)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	var all []T
+	var row T
+	into := fields(&row)
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return nil, translate(err)
+		}
+		all = append(all, row)
+	}
+	return all, translate(rows.Err())
+}
+
+func (r Reads) query(ctx context.Context, query string, args ...any) (*sqlx.Rows, error) {
+	stmt, err := r.stmt(ctx, query)
+	if err == nil && stmt != nil {
+		rows, err := stmt.QueryxContext(ctx, args...)
+		if !isStalePlan(err) || r.tx != nil {
+			return rows, err
+		}
+		r.prepared.forget(query)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.h.QueryxContext(ctx, r.h.Rebind(query), args...)
+}
+
 // in is all for a query with one or more lists: "IN (?)". No list may be
 // empty. Lists are filled up to a power of two with their last element, so that
 // there are few texts, which are kept prepared.
 func (r Reads) in(ctx context.Context, dest any, query string, args ...any) error {
+	query, args, err := inLists(query, args)
+	if err != nil {
+		return err
+	}
+	return r.all(ctx, dest, query, args...)
+}
+
+func inLists(query string, args []any) (string, []any, error) {
 	for i, arg := range args {
 		if list, ok := arg.([]string); ok {
 			args[i] = filledUp(list)
 		}
 	}
-	query, args, err := sqlx.In(query, args...)
-	if err != nil {
-		return err
-	}
-	return r.all(ctx, dest, query, args...)
+	return sqlx.In(query, args...)
 }
 
 // oneIn is one for a query with lists, which is not kept prepared.

@@ -98,6 +98,13 @@ func (u User) Cursor(order string) Cursor {
 const listColumns = `id, email, email_key, first_name, last_name, display_name, name_key, confirmed, enabled, version,
 	phone_masked, phone_verified, create_time, update_time, created_by, last_sign_in_time`
 
+func listFields(u *User) []any {
+	return []any{
+		&u.ID, &u.Email, &u.EmailKey, &u.FirstName, &u.LastName, &u.DisplayName, &u.NameKey, &u.Confirmed, &u.Enabled, &u.Version,
+		&u.PhoneMasked, &u.PhoneVerified, &u.Created, &u.Updated, &u.CreatedBy, &u.LastSignIn,
+	}
+}
+
 // A list with a filter is read in one of two ways. Who is rare is found by an
 // index of what is asked for, and sorted. Who is frequent is met soon on a walk
 // along the order, which is given up after some rows. What is frequent a sample
@@ -128,8 +135,7 @@ func (r Reads) matching(ctx context.Context, org string, f UserFilter, p Page) (
 	defer cancel()
 	w := f.where(org)
 	order := p.keyset(w, userOrders[p.Order])
-	var us []User
-	err := r.all(ctx, &us, `SELECT `+listColumns+` FROM users`+w.String()+order+limited, append(w.args, p.Limit, p.Skip)...)
+	us, err := list(ctx, r, listFields, `SELECT `+listColumns+` FROM users`+w.String()+order+limited, append(w.args, p.Limit, p.Skip)...)
 	return of(org, us), err
 }
 
@@ -139,8 +145,7 @@ func (r Reads) walk(ctx context.Context, org string, f UserFilter, p Page) ([]Us
 	defer cancel()
 	path, w := newWhere(everybody, org), f.passing()
 	order := p.keyset(path, userOrders[p.Order])
-	var us []User
-	err := r.all(ctx, &us, `SELECT `+listColumns+` FROM (SELECT organization_id, `+listColumns+` FROM users`+path.String()+order+walked+`) AS users`+
+	us, err := list(ctx, r, listFields, `SELECT `+listColumns+` FROM (SELECT organization_id, `+listColumns+` FROM users`+path.String()+order+walked+`) AS users`+
 		w.String()+order+limited, append(append(path.args, w.args...), p.Limit, p.Skip)...)
 	return of(org, us), err
 }

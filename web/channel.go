@@ -10,13 +10,14 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/bizmetry/identity/service"
 )
 
 // channel is a gRPC connection inside the process: services register with it
 // as with a server, clients call it as a connection. It runs the interceptor,
-// copies messages, and lets nothing of the client's context through but when
+// copies requests, and lets nothing of the client's context through but when
 // the call ends, its metadata and its peer.
 type channel struct {
 	methods map[string]method
@@ -75,8 +76,18 @@ func (c *channel) Invoke(ctx context.Context, name string, args, reply any, opts
 	if err != nil {
 		return err
 	}
-	proto.Merge(reply.(proto.Message), resp.(proto.Message))
+	handOver(reply.(proto.Message), resp.(proto.Message))
 	return nil
+}
+
+// handOver puts what an answer consists of into the client's message, without
+// copying it once more: nobody changes an answer that was given.
+func handOver(to, answer proto.Message) {
+	into := to.ProtoReflect()
+	answer.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		into.Set(f, v)
+		return true
+	})
 }
 
 // serve runs a stream of the contract, whose other end the caller is.
