@@ -72,7 +72,7 @@ func (b *bench) doFeats(ctx context.Context, out io.Writer) error {
 	} {
 		done, err := step(ctx, users)
 		if feats = append(feats, done...); err != nil {
-			return err
+			feats = append(feats, feat{name: "not done: " + err.Error()})
 		}
 		progress("%s", feats[len(feats)-1].name)
 	}
