@@ -84,7 +84,11 @@ func (b *bench) build(ctx context.Context) error {
 }
 
 func (b *bench) startDatabase(ctx context.Context) (err error) {
-	b.postgres, err = startPostgres(ctx)
+	var settings []string
+	if b.million { // which do not fit into the default
+		settings = []string{"shared_buffers=512MB", "max_wal_size=4GB"}
+	}
+	b.postgres, err = startPostgres(ctx, settings...)
 	return err
 }
 
@@ -118,7 +122,11 @@ func (b *bench) fill(ctx context.Context) error {
 	if b.floorOrg, err = rig.NewOrganization(ctx, conn, "Floor", "floor"); err != nil {
 		return err
 	}
-	if err := b.seed(ctx); err != nil {
+	seed := b.seed
+	if b.million {
+		seed = b.seedMillion
+	}
+	if err := seed(ctx); err != nil {
 		return err
 	}
 	if b.admin, err = rig.NewMachine(ctx, conn, b.org, "Administration", rig.SuperUser); err != nil {
