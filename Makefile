@@ -17,7 +17,7 @@ FUZZTIME ?= 20s
 BASE     ?= main
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build run test test-clients session race fuzz bench lint gen breaking check fresh tidy
+.PHONY: help tools build run test test-clients session race fuzz bench faults faults-planted lint gen breaking check fresh tidy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,7 +27,7 @@ build: ## build bin/identity: static, stripped, stamped with the version
 
 run: build ## serve on this machine, with SQLite under .data
 	@mkdir -p -m 0700 .data
-	IDENTITY_DATABASE_URL=sqlite:.data/identity.db $(BIN)/identity serve
+	IDENTITY_DATABASE_URL=sqlite:.data/identity.db IDENTITY_SMTP_URL=file:.data/outbox IDENTITY_SMS_URL=file:.data/outbox $(BIN)/identity serve
 
 test: ## run the tests on SQLite and PostgreSQL (RUN=Name picks some, PKG=./store one package)
 	go test -timeout 25m $(if $(RUN),-run '$(RUN)') $(PKG)
@@ -50,6 +50,12 @@ fuzz: ## fuzz every Fuzz function in turn, FUZZTIME=20s each
 
 bench: ## measure the service on PostgreSQL against floors (BENCH=-quick, BENCH='-only check -profile FOLDER')
 	@go run ./bench $(BENCH)
+
+faults: ## break servers, database and network under load and check what they promised (FAULTS=-short, FAULTS='-seed 7 -only cuts')
+	@go run ./faults $(FAULTS)
+
+faults-planted: ## plant bugs in the service, one after the other: the checks of faults must find each
+	@go run ./faults -planted $(FAULTS)
 
 lint: $(BUF) $(LINTER) .protodeps/.done ## lint and check the format of the contract and the code
 	$(BUF) lint proto

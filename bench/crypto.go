@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/bizmetry/identity/rig"
 	"github.com/bizmetry/identity/service/token"
 )
 
@@ -60,7 +61,7 @@ func measureCrypto(in io.Reader, out io.Writer) error {
 	}
 	salt := make([]byte, 16)
 	cost.Hash, err = each(task.Hashes, func() error {
-		argon2.IDKey([]byte(password), salt, 2, 19<<10, 1, 32)
+		argon2.IDKey([]byte(rig.Password), salt, 2, 19<<10, 1, 32)
 		return nil
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/rig"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -38,7 +39,7 @@ const (
 // startFloors records what the service answers, starts the servers that repeat
 // it, and makes all jobs.
 func (b *bench) startFloors(ctx context.Context) error {
-	conn, err := dial(b.server.grpc)
+	conn, err := rig.Dial(b.server.GRPC)
 	if err != nil {
 		return err
 	}
@@ -54,10 +55,10 @@ func (b *bench) startFloors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.echo, err = startChild(ctx, filepath.Join(b.folder, "echo.log"), bytes.NewReader(text), nil, self, "echo"); err != nil {
+	if b.echo, err = rig.StartServer(ctx, filepath.Join(b.folder, "echo.log"), bytes.NewReader(text), nil, self, "echo"); err != nil {
 		return err
 	}
-	echoConn, err := dial(b.echo.grpc)
+	echoConn, err := rig.Dial(b.echo.GRPC)
 	if err != nil {
 		return err
 	}
@@ -75,11 +76,11 @@ func (b *bench) echoFloors(conn *grpc.ClientConn) []*job {
 		{name: floorAuthorize, calls: callsOfEcho, call: b.authorize(r)},
 		{name: floorUser, calls: callsOfEcho, call: b.getUser(r, user)},
 		{name: floorPage, calls: callsOfRow, call: b.list(r, "")},
-		{name: floorToken, calls: callsOfHTTP, call: b.issue(b.echo.rest)},
-		{name: floorIntrospection, calls: callsOfHTTP, call: b.introspect(b.echo.rest, func(int) string { return b.agent.token })},
+		{name: floorToken, calls: callsOfHTTP, call: b.issue(b.echo.REST)},
+		{name: floorIntrospection, calls: callsOfHTTP, call: b.introspect(b.echo.REST, func(int) string { return b.agent.Token })},
 	}
 	for _, f := range floors {
-		f.pid = b.echo.pid
+		f.pid = b.echo.PID
 	}
 	return floors
 }
@@ -87,13 +88,13 @@ func (b *bench) echoFloors(conn *grpc.ClientConn) []*job {
 // record asks everything once.
 func (b *bench) record(ctx context.Context, conn *grpc.ClientConn) (a answers, err error) {
 	r := rpc{identityv1.NewRoleServiceClient(conn), identityv1.NewUserServiceClient(conn)}
-	byChecker, byAdmin := bearing(ctx, b.checker.token), bearing(ctx, b.admin.token)
+	byChecker, byAdmin := rig.Bearing(ctx, b.checker.Token), rig.Bearing(ctx, b.admin.Token)
 	header := metadata.MD{}
 	check, err := r.role.CheckPermission(byChecker, &identityv1.CheckPermissionRequest{PrincipalId: b.users[0].id, Permission: "templates.write"}, grpc.Header(&header))
 	if err != nil {
 		return a, err
 	}
-	authorize, err := r.role.Authorize(byChecker, &identityv1.AuthorizeRequest{AccessToken: b.agent.token, Permission: "agents.report"})
+	authorize, err := r.role.Authorize(byChecker, &identityv1.AuthorizeRequest{AccessToken: b.agent.Token, Permission: "agents.report"})
 	if err != nil {
 		return a, err
 	}
@@ -123,7 +124,7 @@ func (b *bench) record(ctx context.Context, conn *grpc.ClientConn) (a answers, e
 }
 
 func (b *bench) recordHTTP(ctx context.Context, a *answers) error {
-	r, err := formRequest(ctx, b.server.rest+"/oauth2/token", b.agent, url.Values{"grant_type": {"client_credentials"}})
+	r, err := formRequest(ctx, b.server.REST+"/oauth2/token", b.agent, url.Values{"grant_type": {"client_credentials"}})
 	if err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (b *bench) recordHTTP(ctx context.Context, a *answers) error {
 	if err := json.Unmarshal(body, &a.Token); err != nil {
 		return err
 	}
-	if r, err = formRequest(ctx, b.server.rest+"/oauth2/introspect", b.checker, url.Values{"token": {b.agent.token}}); err != nil {
+	if r, err = formRequest(ctx, b.server.REST+"/oauth2/introspect", b.checker, url.Values{"token": {b.agent.Token}}); err != nil {
 		return err
 	}
 	resp, err := b.http.Do(r)

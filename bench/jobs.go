@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/rig"
 )
 
 // Names of the jobs that others, goals and the report refer to.
@@ -45,11 +46,11 @@ var (
 // serviceJobs are those whose cost is the question.
 func (b *bench) serviceJobs(conn *grpc.ClientConn) []*job {
 	r := rpc{identityv1.NewRoleServiceClient(conn), identityv1.NewUserServiceClient(conn)}
-	rest, pid := b.server.rest, b.server.pid
+	rest, pid := b.server.REST, b.server.PID
 	user := func(n int) string { return b.users[n%len(b.users)].id }
 	jobs := []*job{
 		{name: jobIssue, calls: callsOfHTTP, floor: []string{floorToken, floorSign}, call: b.issue(rest)},
-		{name: jobKnown, calls: callsOfHTTP, floor: []string{floorIntrospection}, call: b.introspect(rest, func(int) string { return b.agent.token })},
+		{name: jobKnown, calls: callsOfHTTP, floor: []string{floorIntrospection}, call: b.introspect(rest, func(int) string { return b.agent.Token })},
 		{name: jobNew, calls: callsOfNew, floor: []string{floorIntrospection, floorVerify}, call: b.introspect(rest, func(n int) string { return b.tokens[n%len(b.tokens)] })},
 		{name: jobAuthorize, calls: callsOfEcho, floor: []string{floorAuthorize}, call: b.authorize(r)},
 		{name: jobHot, calls: callsOfEcho, floor: []string{floorCheck}, call: b.check(r, func(int) string { return user(0) })},
@@ -60,7 +61,7 @@ func (b *bench) serviceJobs(conn *grpc.ClientConn) []*job {
 		{name: jobListREST, calls: callsOfPage, floor: []string{jobList}, call: b.get(rest+"/v1/users", func(int) string { return "" })},
 		{name: jobDeep, calls: callsOfPage, floor: []string{floorPage, floorRows}, call: b.list(r, b.deep)},
 		{name: jobCreate, calls: callsOfCreate, floor: []string{floorUser, floorInsert}, call: b.create(r, "")},
-		{name: jobPassword, calls: callsOfHash, floor: []string{floorUser, floorInsert, floorHash}, call: b.create(r, password)},
+		{name: jobPassword, calls: callsOfHash, floor: []string{floorUser, floorInsert, floorHash}, call: b.create(r, rig.Password)},
 	}
 	for _, j := range jobs {
 		j.pid = pid
@@ -78,28 +79,28 @@ var errAnswer = errors.New("not the answer that was expected")
 
 func (b *bench) check(r rpc, whom func(int) string) func(context.Context, int) error {
 	return func(ctx context.Context, n int) error {
-		resp, err := r.role.CheckPermission(bearing(ctx, b.checker.token), &identityv1.CheckPermissionRequest{PrincipalId: whom(n), Permission: "templates.write"})
+		resp, err := r.role.CheckPermission(rig.Bearing(ctx, b.checker.Token), &identityv1.CheckPermissionRequest{PrincipalId: whom(n), Permission: "templates.write"})
 		return expected(err, resp.GetAllowed())
 	}
 }
 
 func (b *bench) authorize(r rpc) func(context.Context, int) error {
 	return func(ctx context.Context, _ int) error {
-		resp, err := r.role.Authorize(bearing(ctx, b.checker.token), &identityv1.AuthorizeRequest{AccessToken: b.agent.token, Permission: "agents.report"})
+		resp, err := r.role.Authorize(rig.Bearing(ctx, b.checker.Token), &identityv1.AuthorizeRequest{AccessToken: b.agent.Token, Permission: "agents.report"})
 		return expected(err, resp.GetAllowed())
 	}
 }
 
 func (b *bench) getUser(r rpc, whom func(int) string) func(context.Context, int) error {
 	return func(ctx context.Context, n int) error {
-		resp, err := r.user.GetUser(bearing(ctx, b.admin.token), &identityv1.GetUserRequest{Id: whom(n)})
+		resp, err := r.user.GetUser(rig.Bearing(ctx, b.admin.Token), &identityv1.GetUserRequest{Id: whom(n)})
 		return expected(err, resp.GetId() != "")
 	}
 }
 
 func (b *bench) list(r rpc, pageToken string) func(context.Context, int) error {
 	return func(ctx context.Context, _ int) error {
-		resp, err := r.user.ListUsers(bearing(ctx, b.admin.token), &identityv1.ListUsersRequest{PageToken: pageToken})
+		resp, err := r.user.ListUsers(rig.Bearing(ctx, b.admin.Token), &identityv1.ListUsersRequest{PageToken: pageToken})
 		return expected(err, len(resp.GetUsers()) == 50)
 	}
 }
@@ -108,11 +109,11 @@ func (b *bench) create(r rpc, secret string) func(context.Context, int) error {
 	return func(ctx context.Context, n int) error {
 		email := fmt.Sprintf("new.%06d.%d@customer.example", n, len(secret))
 		first, last := firstNames[n%len(firstNames)], lastNames[n%len(lastNames)]
-		u := &identityv1.User{Email: &email, FirstName: &first, LastName: &last, RoleIds: []string{developer}}
+		u := &identityv1.User{Email: &email, FirstName: &first, LastName: &last, RoleIds: []string{rig.Developer}}
 		if secret != "" {
 			u.Password = &secret
 		}
-		resp, err := r.user.CreateUser(bearing(ctx, b.admin.token), &identityv1.CreateUserRequest{User: u})
+		resp, err := r.user.CreateUser(rig.Bearing(ctx, b.admin.Token), &identityv1.CreateUserRequest{User: u})
 		return expected(err, resp.GetId() != "")
 	}
 }
@@ -135,13 +136,13 @@ func (b *bench) get(address string, id func(int) string) func(context.Context, i
 		if err != nil {
 			return err
 		}
-		r.Header.Set("Authorization", "Bearer "+b.admin.token)
+		r.Header.Set("Authorization", "Bearer "+b.admin.Token)
 		_, err = b.do(r, `"displayName":`)
 		return err
 	}
 }
 
-func (b *bench) post(ctx context.Context, address string, by *machine, form url.Values, want string) error {
+func (b *bench) post(ctx context.Context, address string, by *rig.Machine, form url.Values, want string) error {
 	r, err := formRequest(ctx, address, by, form)
 	if err != nil {
 		return err
@@ -150,11 +151,11 @@ func (b *bench) post(ctx context.Context, address string, by *machine, form url.
 	return err
 }
 
-func formRequest(ctx context.Context, address string, by *machine, form url.Values) (*http.Request, error) {
+func formRequest(ctx context.Context, address string, by *rig.Machine, form url.Values) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err == nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.SetBasicAuth(by.id, by.secret)
+		r.SetBasicAuth(by.ID, by.Secret)
 	}
 	return r, err
 }

@@ -75,9 +75,9 @@ func load(ctx context.Context, j *job, clients, calls, first int) measurement {
 // measure is load with an account of what it cost.
 func (b *bench) measure(ctx context.Context, j *job, clients, calls int) (measurement, error) {
 	first := b.serial(j, calls)
-	server, database := spent(j.pid), spentByAll(b.postgres.cmd.Process.Pid)
+	server, database := spent(j.pid), spentByAll(b.postgres.PID())
 	m := load(ctx, j, clients, calls, first)
-	m.server, m.database = spent(j.pid)-server, spentByAll(b.postgres.cmd.Process.Pid)-database
+	m.server, m.database = spent(j.pid)-server, spentByAll(b.postgres.PID())-database
 	return m, ctx.Err()
 }
 

@@ -8,6 +8,7 @@
 //
 //	go run ./bench            # some three minutes
 //	go run ./bench -quick     # a rough picture
+//	go run ./bench -million   # a million users: some ten minutes
 //	go run ./bench -profile FOLDER -only check
 package main
 
@@ -18,18 +19,14 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
-	"runtime"
 	"syscall"
 	"time"
 )
 
-// The children that this process starts are to end with it. Linux ties that to
-// the thread that started them, and the main one lives the longest.
-func init() { runtime.LockOSThread() }
-
 type options struct {
 	quick   bool
 	users   int
+	million bool
 	only    *regexp.Regexp
 	profile string
 	binary  string
@@ -59,6 +56,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.BoolVar(&o.quick, "quick", false, "a rough picture in well under a minute")
 	flags.IntVar(&o.users, "users", 100_000, "users in the database")
+	flags.BoolVar(&o.million, "million", false, "lists, searches, bulk changes and files of a million users instead, in some ten minutes")
 	flags.StringVar(&only, "only", "", "measure the jobs whose names match this pattern, and their floors")
 	flags.StringVar(&o.profile, "profile", "", "write CPU profiles of the service into this folder instead of measuring")
 	flags.StringVar(&o.binary, "binary", "", "measure this binary instead of building one")
@@ -73,6 +71,9 @@ func run(ctx context.Context, args []string) error {
 	defer b.close()
 	if err != nil {
 		return err
+	}
+	if o.million {
+		return b.measureMillion(ctx, os.Stdout)
 	}
 	if o.profile != "" {
 		return b.profileAll(ctx)

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/rig"
 )
 
 // cell is a place in the table.
@@ -18,8 +19,11 @@ type cell struct {
 }
 
 func (b *bench) roundsToDo() int {
-	if b.quick {
+	switch {
+	case b.quick:
 		return 1
+	case b.million:
+		return 3
 	}
 	return 5
 }
@@ -116,7 +120,7 @@ func (b *bench) mint(ctx context.Context) error {
 	if b.profile != "" {
 		total = 25_000
 	}
-	conn, err := dial(b.server.grpc)
+	conn, err := rig.Dial(b.server.GRPC)
 	if err != nil {
 		return err
 	}
@@ -124,7 +128,7 @@ func (b *bench) mint(ctx context.Context) error {
 	b.tokens = make([]string, total)
 	client := identityv1.NewServiceAccountServiceClient(conn)
 	m := load(ctx, &job{call: func(ctx context.Context, n int) (err error) {
-		b.tokens[n], err = b.agent.newToken(ctx, client)
+		b.tokens[n], err = b.agent.NewToken(ctx, client)
 		return err
 	}}, levels[1], total, 0)
 	return m.err
@@ -132,7 +136,7 @@ func (b *bench) mint(ctx context.Context) error {
 
 // measureCrypto asks a process of its own for the cost of the cryptography.
 func (b *bench) measureCrypto(ctx context.Context) error {
-	task, err := json.Marshal(cryptoTask{Token: b.agent.token, Tokens: b.scaled(3000), Hashes: b.scaled(12)})
+	task, err := json.Marshal(cryptoTask{Token: b.agent.Token, Tokens: b.scaled(3000), Hashes: b.scaled(12)})
 	if err != nil {
 		return err
 	}
@@ -140,7 +144,7 @@ func (b *bench) measureCrypto(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := call(ctx, nil, bytes.NewReader(task), self, "crypto")
+	out, err := rig.Call(ctx, nil, bytes.NewReader(task), self, "crypto")
 	if err != nil {
 		return err
 	}

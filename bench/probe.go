@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/bizmetry/identity/rig"
 )
 
 // rest is what the service does when nobody asks it anything, in a second.
@@ -23,10 +25,10 @@ func (b *bench) countStatements(ctx context.Context) (perCall map[string]float64
 		return nil, idle, err
 	}
 	const pause = 3 * time.Second
-	before, cpu := b.statements(ctx), spent(b.server.pid)+spentByAll(b.postgres.cmd.Process.Pid)
+	before, cpu := b.statements(ctx), spent(b.server.PID)+spentByAll(b.postgres.PID())
 	time.Sleep(pause)
 	idle.statements = (b.statements(ctx) - before) / pause.Seconds()
-	idle.cpu = (spent(b.server.pid) + spentByAll(b.postgres.cmd.Process.Pid) - cpu) / time.Duration(pause.Seconds())
+	idle.cpu = (spent(b.server.PID) + spentByAll(b.postgres.PID()) - cpu) / time.Duration(pause.Seconds())
 	perCall = map[string]float64{}
 	for _, j := range b.jobs {
 		calls := b.scaled(j.calls[1])
@@ -63,7 +65,7 @@ func (b *bench) measureStart(ctx context.Context) (beginning, error) {
 			return beginning{}, err
 		}
 		one, err := b.firstAnswer(ctx, c, start)
-		c.stop()
+		c.Stop()
 		if err != nil {
 			return beginning{}, err
 		}
@@ -73,17 +75,17 @@ func (b *bench) measureStart(ctx context.Context) (beginning, error) {
 	return all[0], nil
 }
 
-func (b *bench) firstAnswer(ctx context.Context, c *child, start time.Time) (one beginning, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.rest+"/v1/me", nil)
+func (b *bench) firstAnswer(ctx context.Context, c *rig.Server, start time.Time) (one beginning, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.REST+"/v1/me", nil)
 	if err != nil {
 		return one, err
 	}
-	r.Header.Set("Authorization", "Bearer "+b.admin.token)
+	r.Header.Set("Authorization", "Bearer "+b.admin.Token)
 	if _, err := b.do(r, `"displayName":`); err != nil {
 		return one, err
 	}
-	one.took, one.cpu = time.Since(start), spent(c.pid)
+	one.took, one.cpu = time.Since(start), spent(c.PID)
 	time.Sleep(2 * time.Second)
-	one.resident, err = resident(c.pid)
+	one.resident, err = resident(c.PID)
 	return one, err
 }

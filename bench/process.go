@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,75 +12,6 @@ import (
 	"time"
 	"unsafe"
 )
-
-// child is a server that this process started and that ends with it.
-type child struct {
-	cmd *exec.Cmd
-	pid int
-	// Addresses it printed.
-	grpc, rest, admin string
-}
-
-// startChild starts a program and waits until it prints "ready".
-func startChild(ctx context.Context, log string, stdin io.Reader, env []string, program string, args ...string) (*child, error) {
-	errors, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer errors.Close()
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, args...) //nolint:gosec // ours
-	cmd.Stdin, cmd.Stderr, cmd.Env = stdin, errors, append(os.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	c := &child{cmd: cmd, pid: cmd.Process.Pid}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		value = strings.TrimSpace(value)
-		switch name {
-		case "gRPC":
-			c.grpc = value
-		case "REST":
-			c.rest = value
-		case "admin":
-			c.admin = strings.TrimSuffix(value, "/metrics")
-		case "ready":
-			return c, nil
-		}
-	}
-	c.stop()
-	text, _ := os.ReadFile(log)
-	return nil, fmt.Errorf("%s %s did not start:\n%s", filepath.Base(program), strings.Join(args, " "), text)
-}
-
-// stop asks the child to end, and makes it end where it does not.
-func (c *child) stop() {
-	if c == nil {
-		return
-	}
-	_ = c.cmd.Process.Signal(syscall.SIGTERM)
-	timer := time.AfterFunc(5*time.Second, func() { _ = c.cmd.Process.Kill() })
-	defer timer.Stop()
-	_ = c.cmd.Wait() // how it ends is of no interest
-}
-
-// call runs a program to its end.
-func call(ctx context.Context, env []string, stdin io.Reader, program string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // ours
-	cmd.Env, cmd.Stdin = append(os.Environ(), env...), stdin
-	var out, log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &log
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("%s %s: %w\n%s", filepath.Base(program), strings.Join(args, " "), err, log.Bytes())
-	}
-	return out.Bytes(), nil
-}
 
 // spent is the CPU time of a process so far, to the nanosecond: that of all its
 // threads, ended ones too. It is what clock_getcpuclockid(3) is about.

@@ -49,7 +49,7 @@ func (b *bench) profileOne(ctx context.Context, j *job) error {
 
 // fetchProfile writes what the admin port tells of the next seconds to a file.
 func (b *bench) fetchProfile(ctx context.Context, kind, file string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.server.admin+"/debug/pprof/"+kind+"?seconds=8", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.server.Admin+"/debug/pprof/"+kind+"?seconds=8", nil)
 	if err != nil {
 		return err
 	}

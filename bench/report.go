@@ -14,7 +14,7 @@ import (
 // report prints everything as Markdown.
 func (b *bench) report(ctx context.Context, out io.Writer) error {
 	progress("count statements, start another service")
-	loaded, err := resident(b.server.pid)
+	loaded, err := resident(b.server.PID)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/bizmetry/identity/rig"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -37,7 +38,7 @@ func (b *bench) seed(ctx context.Context) error {
 		return err
 	}
 	err = copyIn(ctx, tx, `COPY grants (organization_id, principal_id, role_id, create_time) FROM STDIN`, len(rows), func(i int) []any {
-		return []any{b.org, rows[i].ID, developer, int64(now)}
+		return []any{b.org, rows[i].ID, rig.Developer, int64(now)}
 	})
 	if err != nil {
 		return err

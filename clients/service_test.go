@@ -70,7 +70,7 @@ func start(t *testing.T, path string) *service {
 	s.env = append(environment(),
 		"IDENTITY_DATABASE_URL=sqlite:"+filepath.Join(t.TempDir(), "identity.db"), "IDENTITY_PUBLIC_URL="+s.issuer,
 		"IDENTITY_HTTP_ADDR="+address, "IDENTITY_GRPC_ADDR=127.0.0.1:0", "IDENTITY_ADMIN_ADDR=127.0.0.1:0", "IDENTITY_LOG_LEVEL=warn",
-		"IDENTITY_BOOTSTRAP_EMAIL="+rootEmail, "IDENTITY_BOOTSTRAP_PASSWORD="+rootPassword,
+		"IDENTITY_BOOTSTRAP_EMAIL="+rootEmail, "IDENTITY_BOOTSTRAP_PASSWORD="+rootPassword, "IDENTITY_SMTP_URL=file:"+filepath.Join(t.TempDir(), "outbox"),
 	)
 	s.serve(t)
 	s.register(t)

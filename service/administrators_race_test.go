@@ -48,11 +48,19 @@ var raceDoors = []raceDoor{
 		})
 		return err
 	},
+	func(ctx context.Context, w *servicetest.World, org, _, _ string) error {
+		_, err := disableAll(ctx, w, org, &filter{RoleId: servicetest.SuperUser})
+		return err
+	},
+	func(ctx context.Context, w *servicetest.World, org, id, _ string) error {
+		_, err := w.Users.EraseUser(ctx, &identityv1.EraseUserRequest{OrganizationId: org, Id: id})
+		return err
+	},
 	func(ctx context.Context, w *servicetest.World, org, id, unique string) error { // un-confirms, unless root does it
 		return patch(ctx, w, org, &identityv1.User{Id: id, Email: ptr(unique + "@moved.test")}, "email")
 	},
 	func(ctx context.Context, w *servicetest.World, org, id, _ string) error { // ends what the person began
-		return patch(ctx, w, org, &identityv1.User{Id: id, Password: ptr(servicetest.RootPassword)}, "password")
+		return patch(ctx, w, org, &identityv1.User{Id: id, Password: ptr(servicetest.InitialPassword)}, "password")
 	},
 	func(ctx context.Context, w *servicetest.World, org, id, _ string) error { // the last one: only root may
 		return patch(ctx, w, org, &identityv1.User{Id: id, Confirmed: ptr(false)}, "confirmed")
@@ -123,6 +131,14 @@ type racer struct {
 	token string
 }
 
+// signIn gives a new token to a person; one who was given another password replaces it.
+func (tr *track) signIn(u store.User) string {
+	if u.PasswordInitial {
+		return tr.w.Begin(u.Email, servicetest.InitialPassword, servicetest.RootPassword).GetAccessToken()
+	}
+	return tr.w.SignIn(u.Email, servicetest.RootPassword)
+}
+
 func (tr *track) run(t *testing.T) {
 	for round := range raceRounds / raceTracks {
 		if !tr.repair(t) {
@@ -187,7 +203,7 @@ func (tr *track) repair(t *testing.T) bool {
 			}
 		}
 		if !known || r.Epoch != u.Epoch {
-			r.token = tr.w.SignIn(u.Email, servicetest.RootPassword)
+			r.token = tr.signIn(u)
 		}
 		r.User = u
 		tr.admins = append(tr.admins, r)

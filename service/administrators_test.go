@@ -51,6 +51,11 @@ func (l *lastAdmin) delete(ctx context.Context, id string) error {
 	return err
 }
 
+func (l *lastAdmin) erase(ctx context.Context, id string) error {
+	_, err := l.Users.EraseUser(ctx, &identityv1.EraseUserRequest{OrganizationId: l.org.GetId(), Id: id})
+	return err
+}
+
 // bare leaves the administrator the permission alone, without the role.
 func (l *lastAdmin) bare(keys ...string) error {
 	if err := l.grant(l.id, 0, []string{servicetest.Manager}, keys); err != nil {
@@ -109,6 +114,12 @@ func TestAdministrators_AC08_Doors(t *testing.T) {
 		{"disabling from the platform", nil, func(l *lastAdmin) error { return l.disable(l.root(), l.id) }},
 		{"deleting oneself", nil, func(l *lastAdmin) error { return l.delete(l.self(), l.id) }},
 		{"deleting from the platform", nil, func(l *lastAdmin) error { return l.delete(l.root(), l.id) }},
+		{"erasing oneself", nil, func(l *lastAdmin) error { return l.erase(l.self(), l.id) }},
+		{"erasing from the platform", nil, func(l *lastAdmin) error { return l.erase(l.root(), l.id) }},
+		{"disabling everybody from the platform", nil, func(l *lastAdmin) error {
+			_, err := disableAll(l.root(), l.World, l.org.GetId(), &filter{})
+			return err
+		}},
 		{"revoking the role", nil, func(l *lastAdmin) error { return l.revoke(l.self(), l.id, superUser, nil) }},
 		{"revoking a role that holds it below", func(l *lastAdmin) error {
 			if err := l.grant(l.id, 0, owner, nil); err != nil {
@@ -210,6 +221,22 @@ func TestAdministrators_AC08_WhoCounts(t *testing.T) {
 			}
 			return l.delete(l.root(), l.other)
 		}, true},
+		{"one who was deleted and brought back", func(l *lastAdmin) error {
+			if err := l.add(asDrafted); err != nil {
+				return err
+			}
+			if err := l.delete(l.root(), l.other); err != nil {
+				return err
+			}
+			_, err := l.Users.UndeleteUser(l.root(), &identityv1.UndeleteUserRequest{OrganizationId: l.org.GetId(), Id: l.other})
+			return err
+		}, true},
+		{"one who was erased", func(l *lastAdmin) error {
+			if err := l.add(asDrafted); err != nil {
+				return err
+			}
+			return l.erase(l.root(), l.other)
+		}, true},
 		{"one for an hour", func(l *lastAdmin) error {
 			if err := l.add(func(u *identityv1.User) { u.RoleIds = []string{servicetest.Manager} }); err != nil {
 				return err
@@ -262,6 +289,7 @@ func TestAdministrators_AC08_Platform(t *testing.T) {
 		for rule, call := range map[string]func(*lastAdmin) error{
 			"disable": func(l *lastAdmin) error { return l.disable(l.root(), l.id) },
 			"delete":  func(l *lastAdmin) error { return l.delete(l.root(), l.id) },
+			"erase":   func(l *lastAdmin) error { return l.erase(l.root(), l.id) },
 			"revoke":  func(l *lastAdmin) error { return l.revoke(l.root(), l.id, superUser, nil) },
 			"expiry":  func(l *lastAdmin) error { return l.grant(l.id, time.Hour, superUser, nil) },
 		} {

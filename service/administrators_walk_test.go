@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"flag"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 type walker struct {
 	id                                  string
 	enabled, confirmed, deleted, secret bool
+	erased                              bool
 	super                               bool // holds the role for ever
 	expiring                            bool // holds it for an hour
 	direct                              bool // holds the permission itself for ever
@@ -62,6 +64,63 @@ func (k *walk) try(rt *rapid.T, i int, after walker, call func(id string) error)
 	}
 	if want == "" {
 		k.people[i] = after
+	}
+}
+
+// comeBack is try for calls that find the deleted too.
+func (k *walk) comeBack(rt *rapid.T, i int, after walker, call func(id string) error) {
+	deleted, erased := k.people[i].deleted, k.people[i].erased
+	k.people[i].deleted = erased // for these calls only who is erased is not there
+	before := k.people[i]
+	before.deleted = deleted
+	if !erased && deleted { // takes no administrator away
+		if got := servicetest.Reason(call(before.id)); got != "" {
+			rt.Fatalf("%+v should become %+v: %q", before, after, got)
+		}
+		k.people[i] = after
+		return
+	}
+	k.try(rt, i, after, call)
+}
+
+// bulk enables or disables those of a state or role: all or nobody.
+func (k *walk) bulk(rt *rapid.T) {
+	enable := rapid.Bool().Draw(rt, "enable")
+	f, matches := &filter{}, func(walker) bool { return true }
+	switch rapid.IntRange(0, 3).Draw(rt, "filter") {
+	case 0:
+		f.State, matches = identityv1.User_ACTIVE, func(p walker) bool { return p.enabled && p.confirmed }
+	case 1:
+		f.State, matches = identityv1.User_PENDING, func(p walker) bool { return p.enabled && !p.confirmed }
+	case 2:
+		f.RoleId, matches = servicetest.SuperUser, func(p walker) bool { return p.super || p.expiring }
+	}
+	after, left, before, changed := slices.Clone(k.people), 0, 0, 0
+	for i, p := range k.people {
+		if p.administers() {
+			before++
+		}
+		if !p.deleted && matches(p) && p.enabled != enable {
+			changed++
+			after[i].enabled = enable
+		}
+		if after[i].administers() {
+			left++
+		}
+	}
+	call, want := disableAll, ""
+	if enable {
+		call = enableAll
+	}
+	if before > 0 && left == 0 {
+		want = "LAST_ADMINISTRATOR"
+	}
+	got, err := call(k.As(k.Root), k.World, k.org, f)
+	if servicetest.Reason(err) != want || (err == nil && int(got.GetChanged()) != changed) {
+		rt.Fatalf("%v, enable %v: %v, %v, want %d changed, %q", f, enable, got, err, changed, want)
+	}
+	if want == "" {
+		k.people = after
 	}
 }
 
@@ -117,6 +176,27 @@ func (k *walk) actions(t *testing.T) map[string]func(*rapid.T) {
 				return err
 			})
 		},
+		"undelete": func(rt *rapid.T) {
+			i := at(rt)
+			after := k.people[i]
+			if after.deleted {
+				after.deleted, after.enabled = false, false
+			}
+			k.comeBack(rt, i, after, func(id string) error {
+				_, err := k.Users.UndeleteUser(root, &identityv1.UndeleteUserRequest{OrganizationId: k.org, Id: id})
+				return err
+			})
+		},
+		"erase": func(rt *rapid.T) {
+			i := at(rt)
+			after := k.people[i]
+			after.deleted, after.erased = true, true
+			k.comeBack(rt, i, after, func(id string) error {
+				_, err := k.Users.EraseUser(root, &identityv1.EraseUserRequest{OrganizationId: k.org, Id: id})
+				return err
+			})
+		},
+		"bulk": func(rt *rapid.T) { k.bulk(rt) },
 		"confirm": func(rt *rapid.T) {
 			i := at(rt)
 			after := k.people[i]

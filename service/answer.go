@@ -36,6 +36,7 @@ var (
 	errGrantExceedsOwn    = errors.New("grant exceeds own")
 	errLastAdministrator  = errors.New("last administrator")
 	errEtag               = errors.New("etag mismatch")
+	errMatchChanged       = errors.New("match changed")
 	errRequestIDReused    = errors.New("request id reused")
 	errRateLimited        = errors.New("rate limited")
 	errPageToken          = errors.New("page token refused")
@@ -46,8 +47,14 @@ var (
 	errLimitReached       = errors.New("limit reached")
 	errScope              = errors.New("scope refused")
 	errTarget             = errors.New("target refused")
+	errPhoneNotVerified   = errors.New("phone not verified")
+	errCode               = errors.New("code refused")
+	errVerificationOver   = errors.New("verification over")
 	errUnknownMethod      = errors.New("unknown method")
+	errLink               = errors.New("link refused")
+	errAlreadyConfirmed   = errors.New("already confirmed")
 	errStopping           = errors.New("stopping")
+	errTooManyStreams     = errors.New("too many streams")
 )
 
 // answers is the whole table: the first that matches counts, and nothing else
@@ -70,6 +77,7 @@ var answers = []struct {
 	{errGrantExceedsOwn, codes.PermissionDenied, identityv1.Error_GRANT_EXCEEDS_OWN, "the caller does not hold all permissions concerned"},
 	{errLastAdministrator, codes.FailedPrecondition, identityv1.Error_LAST_ADMINISTRATOR, "an organization keeps its last administrator"},
 	{errEtag, codes.Aborted, identityv1.Error_ETAG_MISMATCH, "the resource has changed since it was read"},
+	{errMatchChanged, codes.Aborted, identityv1.Error_MATCH_CHANGED, "other people match by now"},
 	{errRequestIDReused, codes.InvalidArgument, identityv1.Error_REQUEST_ID_REUSED, "the request id was used with other content"},
 	{errRateLimited, codes.ResourceExhausted, identityv1.Error_RATE_LIMITED, "too many attempts"},
 	{errPageToken, codes.InvalidArgument, identityv1.Error_PAGE_TOKEN_INVALID, "the page token does not belong to this list"},
@@ -80,9 +88,15 @@ var answers = []struct {
 	{errLimitReached, codes.FailedPrecondition, identityv1.Error_LIMIT_REACHED, "there are as many as there may be"},
 	{errScope, codes.InvalidArgument, identityv1.Error_INVALID_SCOPE, "the scope exceeds what the account holds"},
 	{errTarget, codes.InvalidArgument, identityv1.Error_INVALID_TARGET, "the resource is no audience of the account"},
+	{errPhoneNotVerified, codes.FailedPrecondition, identityv1.Error_PHONE_NOT_VERIFIED, "a phone number counts only with a proof that it was verified"},
+	{errCode, codes.InvalidArgument, identityv1.Error_CODE_INVALID, "the code is not the one that was sent"},
+	{errVerificationOver, codes.FailedPrecondition, identityv1.Error_VERIFICATION_OVER, "the verification is over, start a new one"},
+	{errLink, codes.FailedPrecondition, identityv1.Error_LINK_INVALID, "the link is not, or no longer, good"},
+	{errAlreadyConfirmed, codes.FailedPrecondition, identityv1.Error_ALREADY_CONFIRMED, "the address is confirmed already"},
 	{errUnknownMethod, codes.Unimplemented, identityv1.Error_UNKNOWN_METHOD, "there is no such method"},
 	{errStopping, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the server is stopping, try another or again shortly"},
 	{secret.ErrBusy, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too much to do, try again shortly"},
+	{errTooManyStreams, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too many streams at once, try again when one has ended"},
 	{store.ErrBusy, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the organization is busy, try again shortly"},
 	{store.ErrUnavailable, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the outcome is unknown: try again, a write with the same request id"},
 	{store.ErrNotFound, codes.NotFound, identityv1.Error_NOT_FOUND, "no such thing in this organization"},

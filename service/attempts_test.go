@@ -91,7 +91,7 @@ func TestAttempts_PW13_RG07_Parallel(t *testing.T) {
 func TestAttempts_PW13_RG09_Wait(t *testing.T) {
 	eachURL(t, func(t *testing.T, url string) {
 		w := servicetest.New(t, url)
-		u := w.CreateUser("")
+		u := w.NewPerson("")
 		for i := range freeAttempts {
 			if reason := attempt(t, w, u.GetEmail(), "wrong"); reason != wrong {
 				t.Fatalf("attempt %d: %s", i, reason)

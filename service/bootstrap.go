@@ -70,16 +70,8 @@ func (c *Config) founded(ctx context.Context, f Founder) (org store.Organization
 	if !ok {
 		return org, u, "", fmt.Errorf("%q is no e-mail address", f.Email)
 	}
-	if password = f.Password; password == "" {
-		if password, err = secret.Generate(c.Rand); err != nil {
-			return org, u, "", err
-		}
-	}
-	if unmet := secret.UnmetRules("standard", password); len(unmet) > 0 {
-		return org, u, "", fmt.Errorf("the password does not meet the rules %v", unmet)
-	}
 	org = store.Organization{
-		ID: newID(c.Now(), c.Rand), DisplayName: f.Organization, Platform: true, PasswordPolicy: "standard", ChangeInitialPassword: true,
+		ID: newID(c.Now(), c.Rand), DisplayName: f.Organization, Platform: true, PasswordPolicy: secret.Standard, ChangeInitialPassword: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	u = store.User{
@@ -87,6 +79,15 @@ func (c *Config) founded(ctx context.Context, f Founder) (org store.Organization
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	setName(&u, f.FirstName, f.LastName)
+	context := passwordContext(org, u)
+	if password = f.Password; password == "" {
+		if password, err = secret.Generate(c.Rand, context...); err != nil {
+			return org, u, "", err
+		}
+	}
+	if unmet := secret.UnmetRules(org.PasswordPolicy, password, context...); len(unmet) > 0 {
+		return org, u, "", fmt.Errorf("the password does not meet the rules %v", unmet)
+	}
 	u.PasswordHash, err = c.Passwords.Hash(ctx, password)
 	return org, u, password, err
 }
@@ -99,7 +100,7 @@ func addFounder(ctx context.Context, t *store.Tx, u store.User) error {
 		return err
 	}
 	for _, role := range []string{superUser, platformOperator} {
-		if err := t.PutGrant(ctx, store.Grant{Org: u.Org, Principal: u.ID, Role: role, Created: u.Created}); err != nil {
+		if err := t.PutGrants(ctx, store.Grant{Org: u.Org, Principal: u.ID, Role: role, Created: u.Created}); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"google.golang.org/grpc/metadata"
+
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
@@ -17,6 +19,8 @@ type call struct {
 	caller    *caller // nil on public methods
 	org       string  // the organization that the request is about
 	cause     error   // what really went wrong, for the log
+	// revisions collects what a stream has to announce at its end; nil: a call, which does at once.
+	revisions metadata.MD
 }
 
 type callKey struct{}

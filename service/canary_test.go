@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,7 @@ type aviary struct {
 	*servicetest.World
 	t        *testing.T
 	canaries []string
+	codes    []string        // too short for canaries: by chance one may be in a number
 	heard    strings.Builder // errors, as clients see them
 }
 
@@ -83,7 +85,7 @@ func (a *aviary) people(org string) {
 	noError(a.t, a.hear(err))
 	_, err = a.Users.CreateUser(root, &identityv1.CreateUserRequest{OrganizationId: org, User: u, RequestId: "create-1"})
 	noError(a.t, a.hear(err))
-	tokens := a.Tokens(made.GetEmail(), password)
+	tokens := a.Begin(made.GetEmail(), password, a.sing())
 	for _, secret := range []string{tokens.GetAccessToken(), tokens.GetRefreshToken()} {
 		a.keep(secret)
 	}
@@ -157,6 +159,51 @@ func (a *aviary) machines(org string) {
 	_ = a.hear(err)
 }
 
+// phones pushes canaries through the doors that take numbers, codes and proofs.
+// A number is a canary in every form: with its plus, without, and as people write it.
+func (a *aviary) phones(w *world, org string) {
+	root, number := a.As(a.Root), newNumber()
+	spaced := number[:3] + " " + number[3:5] + " " + number[5:]
+	a.keep(number[1:])
+	a.keep(spaced)
+	for range 3 {
+		v := w.verify(a.Root, org, "", newNumber())
+		a.codes = append(a.codes, v.code)
+		_, err := w.confirm(a.Root, v, v.code)
+		noError(a.t, a.hear(err))
+	}
+	v := w.verify(a.Root, org, "", number)
+	_, err := a.Users.StartPhoneVerification(root, &identityv1.StartPhoneVerificationRequest{OrganizationId: org, Phone: spaced, RequestId: "spaced"})
+	noError(a.t, a.hear(err))
+	for _, code := range []string{otherCode(v.code, 1), number[6:], v.code + "0", a.sing()} {
+		_, err := w.confirm(a.Root, v, code)
+		_ = a.hear(err)
+	}
+	proof, err := w.confirm(a.Root, v, v.code)
+	noError(a.t, a.hear(err))
+	a.keep(proof.GetPhoneProof())
+	a.keep(proof.GetPhoneProof()[37:])
+	for _, phone := range []string{number, number[1:], "tel:" + number, number + number, number + " " + a.sing()} {
+		_, err = a.Users.CreateUser(root, w.withPhone(phone, ""))
+		_ = a.hear(err)
+		_, err = a.Users.StartPhoneVerification(root, &identityv1.StartPhoneVerificationRequest{OrganizationId: org, Phone: phone, UserId: randomID()})
+		_ = a.hear(err)
+		_, err = a.Users.ListUsers(root, &identityv1.ListUsersRequest{PageToken: phone})
+		_ = a.hear(err)
+	}
+	req := w.withPhone(number, a.sing())
+	_, err = a.Users.CreateUser(root, req)
+	_ = a.hear(err)
+	req = w.withPhone(spaced, proof.GetPhoneProof())
+	req.OrganizationId, req.RequestId = org, "with a phone"
+	for range 2 { // the second time out of memory
+		u, err := a.Users.CreateUser(root, req)
+		noError(a.t, a.hear(err))
+		_ = a.hear(patch(root, a.World, org, &identityv1.User{Id: u.GetId(), Phone: &number}, "phone"))
+		_ = a.hear(patch(root, a.World, org, &identityv1.User{Id: u.GetId(), PhoneProof: ptr(proof.GetPhoneProof())}, "phone_proof"))
+	}
+}
+
 // bodies pushes canaries in what is no message, or not one of this method.
 func (a *aviary) bodies() {
 	const signIn = identityv1.SessionService_SignIn_FullMethodName
@@ -169,6 +216,30 @@ func (a *aviary) bodies() {
 	_ = a.raw(root, "/bizmetry.identity.v1.UserService/"+a.sing(), "")
 	_ = a.raw(root, "/"+a.sing()+"/GetMe", a.sing())
 	_ = a.raw(root, signIn, "\x12\x14"+a.sing()+"\x00") // NUL
+}
+
+// passwords pushes canaries through the doors that make, check and replace passwords.
+func (a *aviary) passwords(org string) {
+	root := a.As(a.Root)
+	made, err := a.Users.GeneratePassword(root, &identityv1.GeneratePasswordRequest{OrganizationId: org})
+	noError(a.t, a.hear(err))
+	u := a.Draft()
+	u.Password = ptr(a.keep(made.GetPassword()))
+	_, err = a.Users.CreateUser(root, &identityv1.CreateUserRequest{OrganizationId: org, User: u})
+	noError(a.t, a.hear(err))
+	_, err = a.Users.CheckPassword(root, &identityv1.CheckPasswordRequest{Password: a.sing()})
+	noError(a.t, a.hear(err))
+	_, err = a.Users.CheckPassword(root, &identityv1.CheckPasswordRequest{Password: a.keep("CanaryLongCheck#7") + strings.Repeat("x", 5000)})
+	_ = a.hear(err)
+	due, err := a.Sessions.SignIn(a.t.Context(), &identityv1.SignInRequest{Email: u.GetEmail(), Password: made.GetPassword()})
+	noError(a.t, a.hear(err))
+	token := a.keep(due.GetPasswordChange().GetToken())
+	for _, password := range []string{"weak" + strings.ToLower(a.sing()), made.GetPassword(), a.sing(), a.sing()} { // unmet, unchanged, done, spent
+		_, err = a.Sessions.ChangePassword(a.t.Context(), &identityv1.ChangePasswordRequest{Token: token, NewPassword: password})
+		_ = a.hear(err)
+	}
+	_, err = a.Sessions.ChangePassword(a.t.Context(), &identityv1.ChangePasswordRequest{Token: "bmp_" + a.sing(), NewPassword: a.sing()})
+	_ = a.hear(err)
 }
 
 // panics makes the service panic in the middle of calls that carry canaries.
@@ -208,7 +279,9 @@ func TestSecrets_LG02_Canaries(t *testing.T) {
 		a := &aviary{World: w, t: t, canaries: []string{servicetest.RootPassword, w.Root}}
 		org := w.NewOrg().GetId()
 		a.people(org)
+		a.passwords(org)
 		a.machines(org)
+		a.phones(&world{World: w, url: url, db: secondConnection(t, url)}, org)
 		a.bodies()
 		a.panics(random, org)
 		stopped, stop := context.WithCancel(t.Context())
@@ -227,6 +300,11 @@ func TestSecrets_LG02_Canaries(t *testing.T) {
 		}
 		if len(a.canaries) < 30 {
 			t.Errorf("%d canaries", len(a.canaries))
+		}
+		for name, text := range outputs {
+			if !slices.ContainsFunc(a.codes, func(code string) bool { return !regexp.MustCompile(`\b` + code + `\b`).MatchString(text) }) {
+				t.Errorf("all codes are in the %s", name)
+			}
 		}
 		for _, canary := range a.canaries {
 			for name, text := range outputs {
@@ -250,7 +328,7 @@ func gathered(t *testing.T, registry *prometheus.Registry) string {
 }
 
 // dump is the text of all rows of all tables.
-func dump(t *testing.T, url string, db *sql.DB) string {
+func dump(t testing.TB, url string, db *sql.DB) string {
 	t.Helper()
 	tables := `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'`
 	if store.Embedded(url) {
@@ -269,7 +347,7 @@ func dump(t *testing.T, url string, db *sql.DB) string {
 }
 
 // column is the text of every row that a query gives.
-func column(t *testing.T, db *sql.DB, query string) (texts []string) {
+func column(t testing.TB, db *sql.DB, query string) (texts []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query)
 	noError(t, err)

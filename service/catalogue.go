@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/maypok86/otter/v2"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/store"
 )
@@ -22,11 +25,18 @@ type catalogue struct {
 	role        map[string]store.Role
 	permissions []store.Permission
 	permission  map[string]store.Permission
+	// Roles and permissions as answers show those that are granted for ever.
+	// Answers share them, so nothing may change them.
+	grantedRole       map[string]*identityv1.GrantedRole
+	grantedPermission map[string]*identityv1.GrantedPermission
 }
 
 // readCatalogue reads the built-in roles, those of the organizations, and all permissions.
 func readCatalogue(ctx context.Context, q store.Reads, orgs ...string) (*catalogue, error) {
-	cat := &catalogue{role: map[string]store.Role{}, permission: map[string]store.Permission{}}
+	cat := &catalogue{
+		role: map[string]store.Role{}, permission: map[string]store.Permission{},
+		grantedRole: map[string]*identityv1.GrantedRole{}, grantedPermission: map[string]*identityv1.GrantedPermission{},
+	}
 	var err error
 	if cat.permissions, err = q.Permissions(ctx); err != nil {
 		return nil, err
@@ -41,14 +51,88 @@ func readCatalogue(ctx context.Context, q store.Reads, orgs ...string) (*catalog
 	for i, p := range cat.permissions {
 		keys[i] = p.Key
 		cat.permission[p.Key] = p
+		cat.grantedPermission[p.Key] = &identityv1.GrantedPermission{Key: p.Key, Name: p.Name, Description: p.Description}
 	}
 	roles := make([]perm.Role, len(cat.roles))
 	for i, r := range cat.roles {
 		roles[i] = perm.Role{ID: r.ID, Everything: r.Everything, Permissions: r.Permissions, SubRoles: r.SubRoles}
 		cat.role[r.ID] = r
+		cat.grantedRole[r.ID] = &identityv1.GrantedRole{Id: r.ID, Name: r.Name, Description: r.Description}
 	}
 	cat.Model = perm.New(keys, roles)
 	return cat, nil
+}
+
+// cataloguesAtMost bounds how many catalogues are kept. Organizations without
+// roles of their own share one.
+const cataloguesAtMost = 2_000
+
+// edition says which catalogue: the epochs of the built-in roles, and of those
+// of up to two organizations. An epoch of 0 means none of its own.
+type edition struct {
+	builtIn store.Micros
+	own     [2]struct {
+		org   string
+		epoch store.Micros
+	}
+}
+
+// with adds the roles of an organization.
+func (e edition) with(org string, epoch store.Micros) edition {
+	for i := range e.own {
+		if epoch == 0 || e.own[i].org == org {
+			break
+		}
+		if e.own[i].org == "" {
+			e.own[i].org, e.own[i].epoch = org, epoch
+			break
+		}
+	}
+	return e
+}
+
+// catalogues keeps catalogues by their edition. Rows that name the edition are
+// read each time; they prove that what is kept is what the other rows say.
+type catalogues struct {
+	kept *otter.Cache[edition, *catalogue]
+}
+
+func newCatalogues() catalogues { return catalogues{bounded[edition, *catalogue](cataloguesAtMost)} }
+
+func (k catalogues) get(ctx context.Context, q store.Reads, e edition) (*catalogue, error) {
+	if cat, ok := k.kept.GetIfPresent(e); ok {
+		return cat, nil
+	}
+	var orgs []string
+	for _, own := range e.own {
+		if own.org != "" {
+			orgs = append(orgs, own.org)
+		}
+	}
+	cat, err := readCatalogue(ctx, q, orgs...)
+	if err == nil {
+		k.kept.Set(e, cat)
+	}
+	return cat, err
+}
+
+// of is the catalogue of one organization.
+func (k catalogues) of(ctx context.Context, q store.Reads, org string) (*catalogue, error) {
+	own, builtIn, err := q.RolesEpoch(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	return k.get(ctx, q, edition{builtIn: builtIn}.with(org, own))
+}
+
+// catalogueOf is the catalogue of an organization out of memory, for answers
+// that describe what is granted.
+func (s *Service) catalogueOf(ctx context.Context, org string) (*catalogue, error) {
+	v, err := s.memory.organization(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	return v.cat, nil
 }
 
 // visible tells whether a role may be seen and used in an organization.

@@ -16,6 +16,8 @@ type change struct {
 	by  *caller // read under the lock
 	cat *catalogue
 	now store.Micros
+	// operation is the id that all events of a change of many have.
+	operation string
 }
 
 // change runs fn under the lock, after it read the caller again: who was
@@ -26,13 +28,7 @@ func (s *Service) change(ctx context.Context, fn func(*change) error) error {
 	return s.commit(ctx, c.org, func(t *store.Tx) error {
 		ch := &change{Tx: t, s: s, c: c, now: store.At(s.now())}
 		var err error
-		if ch.cat, err = readCatalogue(ctx, t.Reads, c.org, c.caller.Org); err != nil {
-			return err
-		}
-		if ch.by, err = s.readCaller(ctx, t.Reads, c.caller.claims, ch.cat); err != nil {
-			return err
-		}
-		if ch.org, err = t.Organization(ctx, c.org); err != nil {
+		if ch.by, ch.cat, ch.org, err = s.readCaller(ctx, t.Reads, c.caller.claims, c.org); err != nil {
 			return err
 		}
 		if err := ch.authorizeAgain(); err != nil {
@@ -61,14 +57,18 @@ func (ch *change) record(kind, target string, data store.Data) {
 }
 
 func (ch *change) recordIn(org, kind, target string, data store.Data) {
+	ch.Record(ch.event(org, kind, target, data))
+}
+
+func (ch *change) event(org, kind, target string, data store.Data) store.Event {
 	e := store.Event{
 		Org: org, Time: ch.now, Type: kind, Target: target, Data: data,
-		Actor: ch.by.ID, Credential: ch.by.proof(), RequestID: ch.c.requestID, Source: ch.c.source,
+		Actor: ch.by.ID, Credential: ch.by.proof(), RequestID: ch.c.requestID, Source: ch.c.source, Operation: ch.operation,
 	}
 	if ch.by.Org != org {
 		e.ActorOrg = ch.by.Org
 	}
-	ch.Record(e)
+	return e
 }
 
 // mustHold refuses to grant what the caller does not hold, at least until the
@@ -94,11 +94,15 @@ func (ch *change) mustControl(ctx context.Context, p store.Principal) error {
 // mustOutlive refuses to become a principal, by a password or credential good
 // until the given time, that then holds what the caller no longer does.
 func (ch *change) mustOutlive(ctx context.Context, p store.Principal, until store.Micros) error {
-	held, err := ch.s.heldBy(ctx, ch.Reads, ch.cat, p)
+	return ch.s.mustOutlive(ctx, ch.Reads, ch.cat, ch.by, p, until)
+}
+
+func (s *Service) mustOutlive(ctx context.Context, q store.Reads, cat *catalogue, by *caller, p store.Principal, until store.Micros) error {
+	held, err := s.heldBy(ctx, q, cat, p)
 	if err != nil {
 		return err
 	}
-	if !ch.by.held.MissingOf(held, int64(until)).Empty() || !ch.by.set.Contains(held.Set()) {
+	if !by.held.MissingOf(held, int64(until)).Empty() || !by.set.Contains(held.Set()) {
 		return errGrantExceedsOwn
 	}
 	return nil

@@ -25,12 +25,27 @@ func (r registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 				if err := read(in); err != nil {
 					return err
 				}
-				return in.err
+				if in.err != nil {
+					return Answer(in.err).Err()
+				}
+				return nil
 			}, i)
 		}
 		own.Methods = append(own.Methods, m)
 	}
 	r.ServiceRegistrar.RegisterService(&own, impl)
+}
+
+// readable is a stream whose messages are read like those of calls.
+type readable struct{ grpc.ServerStream }
+
+// RecvMsg implements grpc.ServerStream.
+func (r readable) RecvMsg(m any) error {
+	in := &received{msg: m}
+	if err := r.ServerStream.RecvMsg(in); err != nil {
+		return err
+	}
+	return in.err
 }
 
 // received is a message that is being read, and what is wrong with it.
@@ -49,9 +64,9 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	case !ok:
 		return c.CodecV2.Unmarshal(data, v)
 	case data.Len() > MaxMessage:
-		in.err = Answer(errTooLarge).Err()
+		in.err = errTooLarge
 	case c.CodecV2.Unmarshal(data, in.msg) != nil:
-		in.err = Answer(errMalformed).Err()
+		in.err = errMalformed
 	}
 	return nil
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +22,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store/storetest"
 )
@@ -74,8 +77,36 @@ func newMessage(d protoreflect.MessageDescriptor) proto.Message {
 // call makes any call of the contract.
 func call(ctx context.Context, conn grpc.ClientConnInterface, d protoreflect.MethodDescriptor, req proto.Message, options ...grpc.CallOption) (proto.Message, error) {
 	resp := newMessage(d.Output())
-	err := conn.Invoke(ctx, fmt.Sprintf("/%s/%s", d.Parent().FullName(), d.Name()), req, resp, options...)
-	return resp, err
+	name := fmt.Sprintf("/%s/%s", d.Parent().FullName(), d.Name())
+	if d.IsStreamingClient() || d.IsStreamingServer() {
+		return resp, callStream(ctx, conn, d, name, req, resp, options...)
+	}
+	return resp, conn.Invoke(ctx, name, req, resp, options...)
+}
+
+// callStream makes a call of one message to a stream; its answers are merged into resp.
+func callStream(ctx context.Context, conn grpc.ClientConnInterface, d protoreflect.MethodDescriptor, name string, req, resp proto.Message, options ...grpc.CallOption) error {
+	desc := &grpc.StreamDesc{ClientStreams: d.IsStreamingClient(), ServerStreams: d.IsStreamingServer()}
+	stream, err := conn.NewStream(ctx, desc, name, options...)
+	if err != nil {
+		return err
+	}
+	if err := stream.SendMsg(req); err != nil && !errors.Is(err, io.EOF) { // the answer says why
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	for {
+		part := newMessage(d.Output())
+		switch err := stream.RecvMsg(part); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		proto.Merge(resp, part)
+	}
 }
 
 // answerOf is all that a client sees of an answer. The entries of a map in a
@@ -229,31 +260,16 @@ type world struct {
 // eachWorld runs the body in a new world on each database.
 func eachWorld(t *testing.T, body func(t *testing.T, w *world)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		url := storetest.SQLite(t)
-		body(t, openWorld(t, url, "sqlite", "file:"+strings.TrimPrefix(url, "sqlite:")+"?_pragma=busy_timeout(5000)"))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		body(t, postgresWorld(t))
-	})
+	eachURL(t, func(t *testing.T, url string) { body(t, newWorld(t, url)) })
 }
 
-func postgresWorld(t *testing.T) *world {
-	t.Helper()
-	url := storetest.Postgres(t)
-	return openWorld(t, url, "postgres", url)
-}
+func sqliteWorld(t *testing.T) *world { return newWorld(t, storetest.SQLite(t)) }
 
-func openWorld(t *testing.T, url, driver, dsn string) *world {
+func postgresWorld(t *testing.T) *world { return newWorld(t, storetest.Postgres(t)) }
+
+func newWorld(t *testing.T, url string, options ...func(*service.Config)) *world {
 	t.Helper()
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return &world{World: servicetest.New(t, url), url: url, db: db}
+	return &world{World: servicetest.New(t, url, options...), url: url, db: secondConnection(t, url)}
 }
 
 // newRole makes a role of an organization.
@@ -270,8 +286,10 @@ func (w *world) newRole(org string, keys ...string) string {
 
 func (w *world) sql(statement string) {
 	w.T.Helper()
-	if _, err := w.db.ExecContext(w.T.Context(), statement); err != nil {
-		w.T.Fatal(err)
+	for _, text := range []string{statement, `UPDATE organization_clock SET roles_epoch = roles_epoch + 1`} { // it may be about roles
+		if _, err := w.db.ExecContext(w.T.Context(), text); err != nil {
+			w.T.Fatal(err)
+		}
 	}
 }
 

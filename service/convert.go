@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -35,21 +36,14 @@ type granted struct {
 // describe makes of grants what clients see; expired ones are left out.
 func (cat *catalogue) describe(grants []store.Grant, now store.Micros) (g granted) {
 	for _, grant := range grants {
-		if ended(grant.Expires, now) {
-			continue
+		switch {
+		case ended(grant.Expires, now):
+		case grant.Role != "":
+			g.roles = append(g.roles, cat.describeRole(grant))
+		default:
+			g.permissions = append(g.permissions, cat.describePermission(grant))
+			g.keys = append(g.keys, grant.Permit)
 		}
-		if grant.Role != "" {
-			role := cat.role[grant.Role]
-			g.roles = append(g.roles, &identityv1.GrantedRole{
-				Id: grant.Role, Name: role.Name, Description: role.Description, ExpireTime: stamp(grant.Expires),
-			})
-			continue
-		}
-		p := cat.permission[grant.Permit]
-		g.permissions = append(g.permissions, &identityv1.GrantedPermission{
-			Key: grant.Permit, Name: p.Name, Description: p.Description, ExpireTime: stamp(grant.Expires),
-		})
-		g.keys = append(g.keys, grant.Permit)
 	}
 	slices.SortFunc(g.roles, func(a, b *identityv1.GrantedRole) int { return strings.Compare(a.Name, b.Name) })
 	for _, role := range g.roles {
@@ -58,7 +52,23 @@ func (cat *catalogue) describe(grants []store.Grant, now store.Micros) (g grante
 	return g
 }
 
-func stateOf(u store.User) identityv1.User_State {
+func (cat *catalogue) describeRole(g store.Grant) *identityv1.GrantedRole {
+	if known := cat.grantedRole[g.Role]; known != nil && g.Expires == 0 {
+		return known
+	}
+	role := cat.role[g.Role]
+	return &identityv1.GrantedRole{Id: g.Role, Name: role.Name, Description: role.Description, ExpireTime: stamp(g.Expires)}
+}
+
+func (cat *catalogue) describePermission(g store.Grant) *identityv1.GrantedPermission {
+	if known := cat.grantedPermission[g.Permit]; known != nil && g.Expires == 0 {
+		return known
+	}
+	p := cat.permission[g.Permit]
+	return &identityv1.GrantedPermission{Key: g.Permit, Name: p.Name, Description: p.Description, ExpireTime: stamp(g.Expires)}
+}
+
+func stateOf(u *store.User) identityv1.User_State {
 	switch {
 	case !u.Enabled:
 		return identityv1.User_DISABLED
@@ -68,10 +78,15 @@ func stateOf(u store.User) identityv1.User_State {
 	return identityv1.User_ACTIVE
 }
 
-func userProto(u store.User, g granted, lockedUntil store.Micros) *identityv1.User {
+func userProto(u *store.User, g granted, lockedUntil store.Micros) *identityv1.User {
+	var phone *string
+	if u.PhoneMasked != "" {
+		phone = &u.PhoneMasked
+	}
 	return &identityv1.User{
 		Id: u.ID, OrganizationId: u.Org, Email: &u.Email, FirstName: &u.FirstName, LastName: &u.LastName,
 		DisplayName: u.DisplayName, Confirmed: &u.Confirmed, Enabled: u.Enabled, State: stateOf(u),
+		Phone: phone, PhoneVerified: u.PhoneVerified,
 		Roles: g.roles, Permissions: g.permissions, RoleIds: g.roleIDs, PermissionKeys: g.keys,
 		LockedUntil: stamp(lockedUntil), CreateTime: stamp(u.Created), UpdateTime: stamp(u.Updated), CreatedBy: u.CreatedBy,
 		LastSignInTime: stamp(u.LastSignIn), DeleteTime: stamp(u.Deleted), Etag: etagOf(u.Version),
@@ -118,7 +133,12 @@ func organizationProto(o store.Organization) *identityv1.Organization {
 	if o.Suspended {
 		state = identityv1.Organization_SUSPENDED
 	}
+	policy := identityv1.Organization_STANDARD
+	if o.PasswordPolicy == secret.NIST {
+		policy = identityv1.Organization_NIST
+	}
 	return &identityv1.Organization{
+		PasswordPolicy: policy, ChangeInitialPassword: &o.ChangeInitialPassword,
 		Id: o.ID, DisplayName: &o.DisplayName, Platform: o.Platform, State: state,
 		CreateTime: stamp(o.Created), UpdateTime: stamp(o.Updated), CreatedBy: o.CreatedBy, Etag: etagOf(o.Version),
 	}

@@ -131,12 +131,8 @@ func TestTooLarge_IN05(t *testing.T) {
 // TestLongTexts_IN05: texts and lists as long as a message can be are refused
 // as invalid, by an answer that is not long itself.
 func TestLongTexts_IN05(t *testing.T) {
-	w := &world{World: servicetest.SQLite(t)}
-	a := &tenant{Org: w.NewOrg()}
-	a.user = w.NewPerson(a.GetId(), servicetest.MonitoringUser)
-	a.session = w.Tokens(a.user.GetEmail(), a.user.Password).GetSessionId()
-	a.machine = w.NewMachine(a.Admin.Token, "", servicetest.MonitoringUser)
-	a.role = servicetest.DevOps
+	w := sqliteWorld(t)
+	a := w.newTenant()
 	long := strings.Repeat("a", service.MaxMessage-4096)
 	refused := func(t *testing.T, d protoreflect.MethodDescriptor, as context.Context, req proto.Message) {
 		t.Helper()

@@ -1,13 +1,18 @@
 package service
 
 import (
+	"context"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/store"
 )
 
 // Limits of an address (RFC 5321 section 4.5.3.1).
@@ -65,4 +70,37 @@ func validLocal(local string) bool {
 		}
 	}
 	return true
+}
+
+// How often somebody may ask whether an address is free: enough for a dialog
+// that asks while one types, too little to go through a list.
+var (
+	availabilityByCaller       = budget{"availability: caller", 300, 10 * time.Minute}
+	availabilityOfOrganization = budget{"availability: organization", 3000, time.Hour}
+)
+
+// CheckEmailAvailability tells whether an address can be given to a person. One
+// statement decides, whatever the answer and whatever the reason for it.
+func (s *Service) CheckEmailAvailability(ctx context.Context, req *identityv1.CheckEmailAvailabilityRequest) (*identityv1.CheckEmailAvailabilityResponse, error) {
+	c := callOf(ctx)
+	address, ok := parseEmail(req.GetEmail())
+	if !ok {
+		return nil, invalid("email", "email", "must be an e-mail address")
+	}
+	if err := s.spend(ctx, availabilityByCaller, c.caller.ID); err != nil {
+		return nil, err
+	}
+	if err := s.spend(ctx, availabilityOfOrganization, c.org); err != nil {
+		return nil, err
+	}
+	whose := store.BuiltIn // nobody
+	if req.GetUserId() != "" {
+		u, err := s.store.User(ctx, c.org, req.GetUserId())
+		if err != nil {
+			return nil, err
+		}
+		whose = u.ID
+	}
+	taken, err := s.store.EmailTaken(ctx, c.org, address.key, whose)
+	return &identityv1.CheckEmailAvailabilityResponse{Available: !taken}, err
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/bizmetry/identity/service/servicetest"
 )
 
+// replaceIt stands for the answer that the password is right but has to be replaced.
+const replaceIt = "password_change"
+
 // subject is a person and a machine of one organization, with all they can act with.
 type subject struct {
 	*servicetest.World
@@ -49,7 +52,10 @@ func (s *subject) act(token string) string {
 }
 
 func (s *subject) signIn() string {
-	_, err := s.Sessions.SignIn(s.t.Context(), &identityv1.SignInRequest{Email: s.person.GetEmail(), Password: s.person.Password})
+	resp, err := s.Sessions.SignIn(s.t.Context(), &identityv1.SignInRequest{Email: s.person.GetEmail(), Password: s.person.Password})
+	if resp.GetPasswordChange() != nil {
+		return replaceIt
+	}
 	return servicetest.Reason(err)
 }
 
@@ -214,7 +220,7 @@ func TestEndings_TK06_SS06_RG17_People(t *testing.T) {
 		{"disabled", (*subject).disable, wrong, no, no, no, "inactive", "denied"},
 		{"deleted", (*subject).delete, wrong, no, no, no, "inactive", "NOT_FOUND"},
 		{"unconfirmed", func(s *subject) error { return s.confirm(false) }, wrong, no, no, no, "inactive", "denied"},
-		{"new password", (*subject).newPassword, "", no, no, no, "inactive", ""},
+		{"new password", (*subject).newPassword, replaceIt, no, no, no, "inactive", ""},
 		{"signed out", (*subject).signOut, "", no, no, no, "inactive", ""},
 		{"disabled, enabled", then((*subject).disable, (*subject).enable), "", no, no, no, "inactive", ""},
 		{
@@ -222,7 +228,7 @@ func TestEndings_TK06_SS06_RG17_People(t *testing.T) {
 			"", no, no, no, "inactive", "",
 		},
 		{"disabled and enabled twice", then((*subject).disable, (*subject).enable, (*subject).disable, (*subject).enable), "", no, no, no, "inactive", ""},
-		{"disabled, new password, enabled", then((*subject).disable, (*subject).newPassword, (*subject).enable), "", no, no, no, "inactive", ""},
+		{"disabled, new password, enabled", then((*subject).disable, (*subject).newPassword, (*subject).enable), replaceIt, no, no, no, "inactive", ""},
 	}
 	eachURL(t, func(t *testing.T, url string) {
 		w := servicetest.New(t, url)

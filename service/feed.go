@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,6 +25,8 @@ const (
 	eventsAtOnce = 1000
 	// bellPause collects the changes of a moment into one ring.
 	bellPause = 10 * time.Millisecond
+	// bellRest is between two rings: a busy replica rings seldom, one that changes little at once.
+	bellRest = 50 * time.Millisecond
 	// DefaultBudget and MaxBudget are how long memory is believed when the database cannot be asked.
 	DefaultBudget = 5 * time.Second
 	MaxBudget     = time.Minute
@@ -169,13 +170,18 @@ func (s *Service) advance(ctx context.Context, f *followed, from, to int64) erro
 func keyChanged(e store.Event) bool { return strings.HasPrefix(e.Type, "signing_key.") }
 
 // commit runs a change, and drops what it changed from memory before anybody
-// is answered. Where the outcome is unknown, everything of the organization goes.
+// is answered.
 func (s *Service) commit(ctx context.Context, org string, fn func(*store.Tx) error, others ...string) error {
-	events, err := s.store.Change(ctx, org, fn, others...)
-	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		s.memory.forget(org)
+	var seen int64
+	events, err := s.store.Change(ctx, org, func(t *store.Tx) error {
+		seen = t.Seq(org)
+		return fn(t)
+	}, others...)
+	if err != nil {
+		return err
 	}
 	s.memory.apply(events)
+	s.keepUp(ctx, org, seen)
 	if len(events) > 0 {
 		s.announce(ctx, events)
 		select {
@@ -183,7 +189,16 @@ func (s *Service) commit(ctx context.Context, org string, fn func(*store.Tx) err
 		default: // the bell is about to ring anyway
 		}
 	}
-	return err
+	return nil
+}
+
+// keepUp brings memory to the event that a change began after. What the change
+// found done already was done by another replica, or by a call whose outcome
+// was unknown: the answer that it is done must not come before memory knows.
+func (s *Service) keepUp(ctx context.Context, org string, seen int64) {
+	if !s.memory.reached(org, seen) && s.catchUp(ctx) != nil {
+		s.memory.forget(org)
+	}
 }
 
 // ringBell rings the bell for other replicas, once for all changes of a moment.
@@ -195,6 +210,7 @@ func (s *Service) ringBell(ctx context.Context) {
 		case <-s.rope:
 			time.Sleep(bellPause)
 			s.tried(ctx, "ring the bell", s.store.Ring)
+			time.Sleep(bellRest - bellPause)
 		}
 	}
 }

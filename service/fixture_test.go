@@ -34,10 +34,14 @@ func eachURL(t *testing.T, body func(t *testing.T, url string)) {
 }
 
 // replica is a second service on the same data: what a restart leaves, or
-// another machine sees. It shares the master key and the clock.
+// another machine sees. It shares the master key and the clock, and leaves
+// messages to the first, whose mailbox tests read.
 func replica(t *testing.T, w *servicetest.World, url string) *servicetest.World {
 	t.Helper()
-	r := servicetest.New(t, url, func(c *service.Config) { c.Ring, c.Now, c.Passwords = w.Ring, w.Clock.Now, w.Passwords })
+	r := servicetest.New(t, url, func(c *service.Config) {
+		c.Ring, c.Now, c.Passwords = w.Ring, w.Clock.Now, w.Passwords
+		c.Mail, c.SMS = nil, nil
+	})
 	r.Ring, r.Clock, r.Passwords = w.Ring, w.Clock, w.Passwords
 	return r
 }
@@ -127,8 +131,11 @@ func people(ctx context.Context, s *store.Store, org string) ([]store.User, map[
 		return nil, nil, err
 	}
 	ids := make([]string, len(users))
-	for i, u := range users {
-		ids[i] = u.ID
+	for i := range users {
+		ids[i] = users[i].ID
+		if users[i], err = s.User(ctx, org, ids[i]); err != nil { // lists leave the password out
+			return nil, nil, err
+		}
 	}
 	grants, err := s.Grants(ctx, org, ids...)
 	of := map[string][]store.Grant{}

@@ -67,21 +67,24 @@ func (ch *change) grant(ctx context.Context, id string, a assignment) error {
 }
 
 func (ch *change) putGrants(ctx context.Context, org, id string, a assignment) error {
-	g := store.Grant{Org: org, Principal: id, Expires: a.until, Created: ch.now, CreatedBy: ch.by.ID}
-	for _, role := range a.roles {
-		g.Role = role
-		if err := ch.PutGrant(ctx, g); err != nil {
-			return err
-		}
+	grants := a.grants()
+	for i := range grants {
+		g := &grants[i]
+		g.Org, g.Principal, g.Created, g.CreatedBy = org, id, ch.now, ch.by.ID
 	}
-	g.Role = ""
-	for _, key := range a.keys {
-		g.Permit = key
-		if err := ch.PutGrant(ctx, g); err != nil {
-			return err
-		}
+	return ch.PutGrants(ctx, grants...)
+}
+
+// grants is the assignment as rows, in the order of their keys, without whose they are.
+func (a assignment) grants() []store.Grant {
+	grants := make([]store.Grant, 0, len(a.roles)+len(a.keys))
+	for _, key := range slices.Sorted(slices.Values(a.keys)) {
+		grants = append(grants, store.Grant{Permit: key, Expires: a.until})
 	}
-	return nil
+	for _, role := range slices.Sorted(slices.Values(a.roles)) {
+		grants = append(grants, store.Grant{Role: role, Expires: a.until})
+	}
+	return grants
 }
 
 // revoke takes grants from a principal whom the caller must control.

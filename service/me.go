@@ -10,17 +10,13 @@ import (
 // GetMe tells who the caller is and what it may do.
 func (s *Service) GetMe(ctx context.Context, _ *identityv1.GetMeRequest) (*identityv1.GetMeResponse, error) {
 	me := callOf(ctx).caller
-	cat, err := readCatalogue(ctx, s.store.Reads, me.Org)
-	if err != nil {
-		return nil, err
-	}
 	resp := &identityv1.GetMeResponse{EffectivePermissions: me.model.Keys(me.set)}
 	if me.Kind == store.KindServiceAccount {
 		a, err := s.store.ServiceAccount(ctx, me.Org, me.ID)
 		if err != nil {
 			return nil, err
 		}
-		answers, err := s.accountAnswers(ctx, s.store.Reads, cat, me.Org, a)
+		answers, err := s.accountAnswers(ctx, s.store.Reads, nil, me.Org, a)
 		if err != nil {
 			return nil, err
 		}
@@ -31,7 +27,7 @@ func (s *Service) GetMe(ctx context.Context, _ *identityv1.GetMeRequest) (*ident
 	if err != nil {
 		return nil, err
 	}
-	answers, err := s.userAnswers(ctx, s.store.Reads, cat, me.Org, u)
+	answers, err := s.userAnswers(ctx, s.store.Reads, nil, me.Org, u)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,8 @@ type memory struct {
 	proofs     *otter.Cache[ref, *proofView]
 	clients    *otter.Cache[string, string] // client id -> organization
 	tokens     *otter.Cache[[32]byte, token.Claims]
+	catalogues catalogues
+	blocked    atomic.Pointer[blocked]
 	flights    singleflight.Group
 	feed       feed
 }
@@ -53,6 +55,7 @@ func newMemory(st *store.Store, now func() time.Time, budget time.Duration) *mem
 		proofs:     bounded[ref, *proofView](proofsAtMost),
 		clients:    bounded[string, string](principalsAtMost),
 		tokens:     bounded[[32]byte, token.Claims](tokensAtMost),
+		catalogues: newCatalogues(),
 		feed:       feed{start: time.Now(), budget: budget},
 	}
 }
@@ -209,7 +212,7 @@ func (m *memory) organization(ctx context.Context, org string) (*orgView, error)
 			return nil, err
 		}
 		v := &orgView{org: o, ended: map[string]bool{}}
-		if v.cat, err = readCatalogue(ctx, m.store.Reads, org); err != nil {
+		if v.cat, err = m.catalogues.of(ctx, m.store.Reads, org); err != nil {
 			return nil, err
 		}
 		ids, err := m.store.RevokedTokens(ctx, org, store.At(m.now()), endedAtMost)
@@ -326,6 +329,11 @@ func (m *memory) forget(org string) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.dropAll()
+}
+
+// dropAll drops everything of the organization; its lock is held.
+func (f *followed) dropAll() {
 	f.gen.Add(1)
 	f.whole.Add(1)
 	f.view.Store(nil)
@@ -343,7 +351,7 @@ func (m *memory) apply(events []store.Event) {
 		}
 		f.mu.Lock()
 		m.drop(f, e)
-		if e.Seq == f.seq+1 {
+		if e.Seq-e.Before == f.seq+1 {
 			f.seq = e.Seq
 		}
 		f.mu.Unlock()
@@ -351,6 +359,10 @@ func (m *memory) apply(events []store.Event) {
 }
 
 func (m *memory) drop(f *followed, e store.Event) {
+	if e.Target == "" { // it stands for all of an operation
+		f.dropAll()
+		return
+	}
 	f.gen.Add(1)
 	m.principals.Invalidate(ref{f.id, e.Target})
 	m.proofs.Invalidate(ref{f.id, e.Target})

@@ -88,6 +88,8 @@ func TestMemory_BelievedForTheBudgetOnly(t *testing.T) {
 		}
 	}
 	cluster.Kill()
+	_, err = w.Accounts.DisableServiceAccount(w.As(org.Admin.Token), &identityv1.DisableServiceAccountRequest{Id: m.GetId()})
+	servicetest.Refused(t, err, codes.Unavailable, identityv1.Error_UNAVAILABLE) // and memory is none the worse for it
 	for name, call := range calls {
 		if err := call(); err != nil {
 			t.Errorf("%s while the database is away, within the budget: %v", name, err)
@@ -112,15 +114,7 @@ func TestMemory_BelievedForTheBudgetOnly(t *testing.T) {
 // second is another replica on the same database.
 func second(t *testing.T, url string, w *servicetest.World) *service.Service {
 	t.Helper()
-	st, err := store.Open(t.Context(), store.Config{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = st.Close() })
-	s, err := service.New(t.Context(), service.Config{Store: st, Ring: w.Ring, Issuer: servicetest.Issuer, Passwords: w.Passwords, Now: w.Clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := asleep(t, url, w)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -131,6 +125,45 @@ func second(t *testing.T, url string, w *servicetest.World) *service.Service {
 		}
 	})
 	return s
+}
+
+// asleep is another replica that does not follow the feed by itself.
+func asleep(t *testing.T, url string, w *servicetest.World) *service.Service {
+	t.Helper()
+	st, err := store.Open(t.Context(), store.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	s, err := service.New(t.Context(), service.Config{Store: st, Ring: w.Ring, Issuer: servicetest.Issuer, Passwords: w.Passwords, Now: w.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// What was done at one replica is known to the other before it says, asked to
+// do the same, that it is done.
+func TestMemory_I5_DoneAlready(t *testing.T) {
+	url := storetest.Postgres(t)
+	w := servicetest.New(t, url)
+	other := servicetest.Serve(t, asleep(t, url, w))
+	users, accounts := identityv1.NewUserServiceClient(other), identityv1.NewServiceAccountServiceClient(other)
+	org := w.NewOrg()
+	for range 20 {
+		m := w.NewMachine(org.Admin.Token, "", servicetest.Agent)
+		token := w.Token(m, "")
+		if _, err := users.GetMe(w.As(token), &identityv1.GetMeRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, client := range []identityv1.ServiceAccountServiceClient{w.Accounts, accounts} {
+			if _, err := client.DisableServiceAccount(w.As(org.Admin.Token), &identityv1.DisableServiceAccountRequest{Id: m.GetId()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := users.GetMe(w.As(token), &identityv1.GetMeRequest{})
+		servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_TOKEN_INVALID)
+	}
 }
 
 func TestMemory_AnotherReplicaFollows(t *testing.T) {

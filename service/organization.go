@@ -3,8 +3,10 @@ package service
 import (
 	"context"
 	"slices"
+	"strings"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -21,11 +23,13 @@ func (s *Service) CreateOrganization(ctx context.Context, req *identityv1.Create
 		return resp, err
 	}
 	now := store.At(s.now())
+	in := req.GetOrganization()
 	org := store.Organization{
-		ID: s.newID(), DisplayName: req.GetOrganization().GetDisplayName(), PasswordPolicy: "standard", ChangeInitialPassword: true,
-		Epoch: now, Version: 1, Created: now, Updated: now,
+		ID: s.newID(), DisplayName: in.GetDisplayName(), PasswordPolicy: policyOf(in.GetPasswordPolicy()),
+		ChangeInitialPassword: in.ChangeInitialPassword == nil || in.GetChangeInitialPassword(),
+		Epoch:                 now, Version: 1, Created: now, Updated: now,
 	}
-	u, err := s.newUser(ctx, org.ID, req.GetAdministrator(), "administrator.")
+	u, err := s.newUser(ctx, org, req.GetAdministrator(), "administrator.")
 	if err != nil {
 		return nil, err
 	}
@@ -58,13 +62,27 @@ func (ch *change) found(ctx context.Context, org store.Organization, u store.Use
 	}
 	here := *ch
 	here.org = org
+	if _, _, err := here.editPhone(ctx, "", u, newPhone(in, "administrator.phone")); err != nil { // no proof can be of it yet
+		return err
+	}
 	extra := assignment{roles: slices.DeleteFunc(slices.Clone(in.GetRoleIds()), func(id string) bool { return id == superUser }), keys: in.GetPermissionKeys()}
 	if err := here.mustGrant(extra); err != nil {
 		return err
 	}
 	ch.recordIn(org.ID, "organization.created", org.ID, nil)
 	extra.roles = append(extra.roles, superUser)
-	return here.addUser(ctx, u, extra)
+	if err := here.addUser(ctx, u, extra); err != nil {
+		return err
+	}
+	return here.inviteUnlessConfirmed(ctx, org, u)
+}
+
+// policyOf is the name of a policy in rows; what is not specified is STANDARD.
+func policyOf(p identityv1.Organization_PasswordPolicy) string {
+	if p == identityv1.Organization_NIST {
+		return secret.NIST
+	}
+	return secret.Standard
 }
 
 // GetOrganization returns an organization: one's own with the platform
@@ -75,14 +93,79 @@ func (s *Service) GetOrganization(ctx context.Context, req *identityv1.GetOrgani
 	if id == "-" {
 		id = c.caller.Org
 	}
-	if !c.caller.has("system.organizations.read") && id != c.caller.Org {
-		if !c.caller.has(actInOrganizations) {
-			return nil, errNotFound
-		}
+	if err := c.mayEnter(id); err != nil {
+		return nil, err
 	}
 	o, err := s.store.Organization(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	return organizationProto(o), nil
+}
+
+// mayEnter refuses organizations that a call which names one by id may not be
+// about, like those that are not there.
+func (c *call) mayEnter(org string) error {
+	if org == c.caller.Org || c.method.across(c.caller) || c.caller.has(actInOrganizations) {
+		return nil
+	}
+	return errNotFound
+}
+
+// UpdateOrganization changes the fields of the mask together or not at all.
+func (s *Service) UpdateOrganization(ctx context.Context, req *identityv1.UpdateOrganizationRequest) (*identityv1.Organization, error) {
+	c := callOf(ctx)
+	if err := c.mayEnter(req.GetOrganization().GetId()); err != nil {
+		return nil, err
+	}
+	if _, err := s.memory.organization(ctx, req.GetOrganization().GetId()); err != nil {
+		return nil, err
+	}
+	c.org = req.GetOrganization().GetId()
+	var resp *identityv1.Organization
+	err := s.change(ctx, func(ch *change) error {
+		if err := checkEtag(req.GetOrganization().GetEtag(), ch.org.Version); err != nil {
+			return err
+		}
+		changed, err := editOrganization(&ch.org, req)
+		if err != nil {
+			return err
+		}
+		if len(changed) > 0 {
+			ch.org.Version, ch.org.Updated = ch.org.Version+1, ch.now
+			if err := ch.SaveOrganization(ctx, ch.org); err != nil {
+				return err
+			}
+			ch.record("organization.updated", ch.org.ID, store.Data{"fields": strings.Join(changed, ",")})
+		}
+		resp = organizationProto(ch.org)
+		return nil
+	})
+	return resp, err
+}
+
+// editOrganization applies the fields of the mask, and names those that changed.
+func editOrganization(o *store.Organization, req *identityv1.UpdateOrganizationRequest) (changed []string, err error) {
+	in := req.GetOrganization()
+	for _, path := range req.GetUpdateMask().GetPaths() {
+		former := *o
+		switch path {
+		case "display_name":
+			o.DisplayName = in.GetDisplayName()
+		case "password_policy":
+			if in.GetPasswordPolicy() == identityv1.Organization_PASSWORD_POLICY_UNSPECIFIED {
+				return nil, invalid("organization.password_policy", "required", "value is required")
+			}
+			o.PasswordPolicy = policyOf(in.GetPasswordPolicy())
+		case "change_initial_password":
+			if in.ChangeInitialPassword == nil {
+				return nil, invalid("organization.change_initial_password", "required", "value is required")
+			}
+			o.ChangeInitialPassword = in.GetChangeInitialPassword()
+		}
+		if *o != former {
+			changed = append(changed, path)
+		}
+	}
+	return changed, nil
 }

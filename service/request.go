@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -42,9 +43,14 @@ func (s *Service) replay(ctx context.Context, q store.Reads, req retryable, resp
 	return true, proto.Unmarshal(first.Response, resp)
 }
 
+// keeper is a transaction that can keep an outcome.
+type keeper interface {
+	PutRequest(ctx context.Context, q store.Request, since store.Micros) error
+}
+
 // remember keeps the outcome of a call that carries a request id, in the
-// transaction of its change. The outcome must hold no secret.
-func (ch *change) remember(ctx context.Context, req retryable, resp proto.Message) error {
+// transaction of its work. The outcome must hold no secret.
+func (s *Service) remember(ctx context.Context, t keeper, req retryable, resp proto.Message) error {
 	if req.GetRequestId() == "" {
 		return nil
 	}
@@ -52,11 +58,32 @@ func (ch *change) remember(ctx context.Context, req retryable, resp proto.Messag
 	if err != nil {
 		return err
 	}
-	mac := ch.s.ring.MAC("request", contentOf(req))
-	return ch.PutRequest(ctx, store.Request{
-		Org: ch.by.Org, Principal: ch.by.ID, ID: req.GetRequestId(), Method: ch.c.method.name,
-		Content: mac[:], Response: response, Created: ch.now,
-	})
+	c, now := callOf(ctx), s.now()
+	mac := s.ring.MAC("request", contentOf(req))
+	return t.PutRequest(ctx, store.Request{
+		Org: c.caller.Org, Principal: c.caller.ID, ID: req.GetRequestId(), Method: c.method.name,
+		Content: mac[:], Response: response, Created: store.At(now), About: personIn(req, resp),
+	}, store.At(now.Add(-replayTime)))
+}
+
+func (ch *change) remember(ctx context.Context, req retryable, resp proto.Message) error {
+	return ch.s.remember(ctx, ch, req, resp)
+}
+
+// personIn is the id of the person whom an answer tells of, "" for none: it
+// must not outlive them.
+func personIn(req, resp proto.Message) string {
+	switch resp := resp.(type) {
+	case *identityv1.User:
+		return resp.GetId()
+	case *identityv1.CreateOrganizationResponse:
+		return resp.GetAdministrator().GetId()
+	case *identityv1.PhoneVerification:
+		if req, ok := req.(*identityv1.StartPhoneVerificationRequest); ok {
+			return req.GetUserId()
+		}
+	}
+	return ""
 }
 
 // contentOf is all of a request but its id.

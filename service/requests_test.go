@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"fmt"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -40,6 +41,7 @@ func (a *tenant) roles() []string {
 type request struct {
 	make func(w *world, a *tenant) proto.Message
 	root bool // only the platform may make it; otherwise the customer's administrator does
+	own  bool // only who began it may go on with it: the customer's administrator
 }
 
 // as is who makes the request.
@@ -66,6 +68,14 @@ var requests = map[string]request{
 	}},
 	"OrganizationService.GetOrganization": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.GetOrganizationRequest{Id: a.GetId()}
+	}},
+	"OrganizationService.UpdateOrganization": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.UpdateOrganizationRequest{
+			Organization: &identityv1.Organization{
+				Id: a.GetId(), DisplayName: ptr("Renamed"), PasswordPolicy: identityv1.Organization_STANDARD, ChangeInitialPassword: ptr(true),
+			},
+			UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"display_name", "password_policy", "change_initial_password"}},
+		}
 	}},
 	"RoleService.Authorize": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.AuthorizeRequest{AccessToken: a.user.Token, Permission: "agents.read"}
@@ -141,6 +151,9 @@ var requests = map[string]request{
 		session := w.Tokens(a.user.GetEmail(), a.user.Password).GetSessionId()
 		return &identityv1.RevokeTokensRequest{Id: a.user.GetId(), Only: &identityv1.RevokeTokensRequest_SessionId{SessionId: session}}
 	}},
+	"SessionService.ChangePassword": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.ChangePasswordRequest{Token: dueChange(w.T, w.World, w.CreateUser(a.GetId()).GetEmail()), NewPassword: servicetest.RootPassword}
+	}},
 	"SessionService.Refresh": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.RefreshRequest{RefreshToken: w.Tokens(a.user.GetEmail(), a.user.Password).GetRefreshToken()}
 	}},
@@ -148,6 +161,32 @@ var requests = map[string]request{
 		return &identityv1.SignInRequest{Email: a.user.GetEmail(), Password: a.user.Password}
 	}},
 	"SessionService.SignOut": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.SignOutRequest{Id: a.session} }},
+	"UserService.CheckPassword": {make: func(*world, *tenant) proto.Message {
+		return &identityv1.CheckPasswordRequest{
+			Password: servicetest.RootPassword, Email: "grace@people.test", FirstName: "Grace", LastName: "Hopper",
+		}
+	}},
+	"UserService.ConfirmPhoneVerification": {own: true, make: func(w *world, a *tenant) proto.Message {
+		v := w.verify(a.Admin.Token, "", a.user.GetId(), newNumber())
+		return &identityv1.ConfirmPhoneVerificationRequest{Id: v.GetId(), Code: v.code}
+	}},
+	"UserService.ActivateUser": {make: func(w *world, a *tenant) proto.Message {
+		u := w.invite(a, func(u *identityv1.User) { u.Password = nil })
+		return &identityv1.ActivateUserRequest{Token: w.Link(u.GetEmail()), Password: servicetest.RootPassword}
+	}},
+	"UserService.BulkDisableUsers": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.BulkDisableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
+			Name: "grace", Email: "user", EmailExact: w.CreateUser(a.GetId()).GetEmail(), RoleId: servicetest.MonitoringUser,
+		}}
+	}},
+	"UserService.BulkEnableUsers": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.BulkEnableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
+			Name: "grace", Email: "user", EmailExact: w.CreateUser(a.GetId()).GetEmail(), RoleId: servicetest.MonitoringUser,
+		}}
+	}},
+	"UserService.CheckEmailAvailability": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.CheckEmailAvailabilityRequest{Email: "free@people.test", UserId: a.user.GetId()}
+	}},
 	"UserService.CreateUser": {make: func(w *world, a *tenant) proto.Message {
 		draft := w.Draft(a.roles()...)
 		draft.Confirmed, draft.PermissionKeys = nil, []string{"agents.read"}
@@ -160,13 +199,43 @@ var requests = map[string]request{
 		return &identityv1.DisableUserRequest{Id: w.CreateUser(a.GetId()).GetId()}
 	}},
 	"UserService.EnableUser": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.EnableUserRequest{Id: a.user.GetId()} }},
-	"UserService.GetMe":      {make: func(*world, *tenant) proto.Message { return &identityv1.GetMeRequest{} }},
-	"UserService.GetUser":    {make: func(_ *world, a *tenant) proto.Message { return &identityv1.GetUserRequest{Id: a.user.GetId()} }},
+	"UserService.EraseUser": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.EraseUserRequest{Id: w.CreateUser(a.GetId()).GetId()}
+	}},
+	"UserService.GeneratePassword": {make: func(*world, *tenant) proto.Message { return &identityv1.GeneratePasswordRequest{} }},
+	"UserService.GetMe":            {make: func(*world, *tenant) proto.Message { return &identityv1.GetMeRequest{} }},
+	"UserService.GetUser":          {make: func(_ *world, a *tenant) proto.Message { return &identityv1.GetUserRequest{Id: a.user.GetId()} }},
+	"UserService.ExportUsers": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.ExportUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
+			Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser,
+		}}
+	}},
+	"UserService.ImportUsers": {make: func(w *world, _ *tenant) proto.Message {
+		return &identityv1.ImportUsersRequest{Data: []byte("email,first_name,last_name,roles\n" + w.Draft().GetEmail() + ",Ida,Import,Monitoring User\n")}
+	}},
 	"UserService.ListUsers": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.ListUsersRequest{
 			Filter:  &identityv1.ListUsersRequest_Filter{Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser},
 			OrderBy: "email", WithSummary: true,
 		}
+	}},
+	"UserService.ResendPhoneCode": {own: true, make: func(w *world, a *tenant) proto.Message {
+		v := w.verify(a.Admin.Token, "", a.user.GetId(), newNumber())
+		w.sql(fmt.Sprintf(`UPDATE phone_verifications SET send_time = send_time - 30000000 WHERE id = '%s'`, v.GetId()))
+		return &identityv1.ResendPhoneCodeRequest{Id: v.GetId()}
+	}},
+	"UserService.StartPhoneVerification": {make: func(_ *world, a *tenant) proto.Message {
+		return &identityv1.StartPhoneVerificationRequest{UserId: a.user.GetId(), Phone: newNumber()}
+	}},
+	"UserService.SendActivation": {make: func(w *world, a *tenant) proto.Message {
+		return &identityv1.SendActivationRequest{Id: w.invite(a).GetId()}
+	}},
+	"UserService.UndeleteUser": {make: func(w *world, a *tenant) proto.Message {
+		u := w.CreateUser(a.GetId())
+		if _, err := w.Users.DeleteUser(w.As(a.Admin.Token), &identityv1.DeleteUserRequest{Id: u.GetId()}); err != nil {
+			w.T.Error(err)
+		}
+		return &identityv1.UndeleteUserRequest{Id: u.GetId()}
 	}},
 	"UserService.UpdateUser": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.UpdateUserRequest{

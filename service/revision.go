@@ -25,11 +25,18 @@ func (s *Service) revision(org string, seq int64) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac[:12])
 }
 
-// announce answers a write with its consistency token.
+// announce answers a write with its consistency token, a stream in its trailer.
 func (s *Service) announce(ctx context.Context, events []store.Event) {
 	last := map[string]int64{}
 	for _, e := range events {
 		last[e.Org] = max(last[e.Org], e.Seq)
+	}
+	if c := callOf(ctx); c.revisions != nil {
+		c.revisions.Delete(revisionHeader) // the last ones count
+		for org, seq := range last {
+			c.revisions.Append(revisionHeader, s.revision(org, seq))
+		}
+		return
 	}
 	for org, seq := range last {
 		_ = grpc.SetHeader(ctx, metadata.Pairs(revisionHeader, s.revision(org, seq))) // fails only where there is no client to tell

@@ -13,6 +13,10 @@ import (
 // a small call costs on growing one. Calls beyond them get one of their own.
 const streamWorkers = 64
 
+// streamsGrace is how long the streams of a connection that has reached its age
+// may go on. Calls end before, and new ones go over a new connection.
+const streamsGrace = 2 * time.Hour
+
 // ServerOptions are the door and the limits of a gRPC server: what a client
 // can make it hold is bounded.
 func (s *Service) ServerOptions() []grpc.ServerOption {
@@ -28,7 +32,7 @@ func (s *Service) ServerOptions() []grpc.ServerOption {
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionIdle: 15 * time.Minute, MaxConnectionAge: 10 * time.Minute, MaxConnectionAgeGrace: maxDeadline,
+			MaxConnectionIdle: 15 * time.Minute, MaxConnectionAge: 10 * time.Minute, MaxConnectionAgeGrace: streamsGrace,
 			Time: time.Minute, Timeout: 20 * time.Second,
 		}),
 	}

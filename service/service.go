@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/notify"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
@@ -43,6 +44,8 @@ type Config struct {
 	StalenessBudget time.Duration
 	// TrustedProxies are the networks whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix
+	// Mail and SMS send what is in the outbox; nil: it stays there.
+	Mail, SMS notify.Sender
 }
 
 // Service implements all services of the contract.
@@ -76,6 +79,8 @@ type Service struct {
 	stopping    chan struct{} // closed when streams have to end
 	activity    *activity
 	lastUsed    *lastUsed
+	streams     *streams
+	courier     *courier
 }
 
 // New makes the service. The database must be migrated and bootstrapped.
@@ -90,16 +95,16 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		store: cfg.Store, ring: cfg.Ring, issuer: cfg.Issuer, passwords: cfg.Passwords,
 		now: cfg.Now, rand: cfg.Rand, log: cfg.Log, proxies: cfg.TrustedProxies,
 		sources:  newSources(cfg.Now),
-		activity: newActivity(), lastUsed: newLastUsed(),
+		activity: newActivity(), lastUsed: newLastUsed(), streams: newStreams(),
 		memory: newMemory(cfg.Store, cfg.Now, cfg.StalenessBudget), rope: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	s.metrics = newMetrics(s, cfg.Metrics)
+	s.courier = newCourier(s, cfg.Mail, cfg.SMS)
 	var err error
 	if s.methods, err = readMethods(); err != nil {
 		return nil, err
 	}
 	if s.validator, err = protovalidate.New(
-		protovalidate.WithMessageDescriptors(requestDescriptors(s.methods)...),
 		protovalidate.WithNowFunc(func() *timestamppb.Timestamp { return timestamppb.New(s.now()) }),
 	); err != nil {
 		return nil, err
@@ -154,7 +159,7 @@ func (s *Service) Register(r grpc.ServiceRegistrar) {
 }
 
 // Run does the work in the background until the context ends: it writes
-// activity and last use, follows the signing keys and sweeps.
+// activity and last use, sends messages, follows the signing keys and sweeps.
 func (s *Service) Run(ctx context.Context) error {
 	flush := time.NewTicker(time.Second)
 	defer flush.Stop()
@@ -162,9 +167,11 @@ func (s *Service) Run(ctx context.Context) error {
 	defer sweep.Stop()
 	keys := time.NewTicker(keysEvery)
 	defer keys.Stop()
-	var feed sync.WaitGroup
-	feed.Go(func() { s.followFeed(ctx) })
-	defer feed.Wait()
+	var others sync.WaitGroup
+	others.Go(func() { s.followFeed(ctx) })
+	others.Go(func() { s.courier.run(ctx) })
+	others.Go(s.compileRules)
+	defer others.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -178,6 +185,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.tried(ctx, "sweep", func(ctx context.Context) error {
 				return s.store.Short(ctx, func(t *store.ShortTx) error { return t.Sweep(ctx, store.At(s.now())) })
 			})
+			s.tried(ctx, "purge deleted users", s.purge)
 		}
 	}
 }

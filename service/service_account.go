@@ -102,7 +102,7 @@ func (s *Service) accountAnswers(ctx context.Context, q store.Reads, cat *catalo
 	}
 	var err error
 	if cat == nil {
-		if cat, err = readCatalogue(ctx, q, org); err != nil {
+		if cat, err = s.catalogueOf(ctx, org); err != nil {
 			return nil, err
 		}
 	}

@@ -48,6 +48,14 @@ func (s *Service) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*i
 		s.noteActivity(c, u.Org, "sign_in", "refused", u.ID, "password")
 		return nil, errCredentials
 	}
+	if mustChange(org, u) {
+		err := s.store.Short(ctx, func(t *store.ShortTx) error { return t.ForgetAttempts(ctx, throttle, store.At(s.now())) })
+		if err != nil {
+			return nil, err
+		}
+		s.noteActivity(c, u.Org, "sign_in", "password_change", u.ID, "password")
+		return &identityv1.SignInResponse{Outcome: &identityv1.SignInResponse_PasswordChange{PasswordChange: s.askForChange(org, u)}}, nil
+	}
 	tokens, err := s.startSession(ctx, u, org, throttle)
 	if errors.Is(err, errToken) { // disabled, or given another password, in this very moment
 		err = errCredentials
@@ -104,25 +112,33 @@ func (s *Service) verifyPassword(ctx context.Context, password, hash string) (ok
 // epochs of the moment are kept in it: should the person be disabled while
 // they sign in, the session is over before it begins.
 func (s *Service) startSession(ctx context.Context, u store.User, org store.Organization, throttle string) (*identityv1.Tokens, error) {
+	session := s.newSession(ctx, u, org)
+	err := s.store.Short(ctx, func(t *store.ShortTx) error {
+		if err := t.SignedIn(ctx, u.Org, u.ID, session.Created); err != nil { // first: who is being erased is waited for here
+			return err
+		}
+		if err := t.AddSession(ctx, session); err != nil {
+			return err
+		}
+		return t.ForgetAttempts(ctx, throttle, session.Created)
+	})
+	if isNotFound(err) {
+		err = errToken // erased in this very moment
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.tokensFor(ctx, session, session.Generation)
+}
+
+// newSession makes the row of a session that begins now.
+func (s *Service) newSession(ctx context.Context, u store.User, org store.Organization) store.Session {
 	now := s.now()
-	session := store.Session{
+	return store.Session{
 		Org: u.Org, ID: s.newID(), User: u.ID, Generation: 1, Epoch: u.Epoch, OrgEpoch: org.Epoch,
 		Created: store.At(now), Refreshed: store.At(now), Expires: store.At(now.Add(sessionLifetime)),
 		Source: callOf(ctx).source, UserAgent: callOf(ctx).userAgent,
 	}
-	err := s.store.Short(ctx, func(t *store.ShortTx) error {
-		if err := t.AddSession(ctx, session); err != nil {
-			return err
-		}
-		if err := t.SignedIn(ctx, u.Org, u.ID, store.At(now)); err != nil {
-			return err
-		}
-		return t.ForgetAttempts(ctx, throttle, store.At(now))
-	})
-	if err != nil {
-		return nil, err
-	}
-	return s.tokensFor(ctx, session, 1)
 }
 
 // tokensFor mints the tokens of a session's generation.

@@ -61,7 +61,7 @@ func ofBackground(statement string) bool {
 	return regexp.MustCompile(`organization_clock|pg_notify|INTO activity|FROM events|signing_keys|^BEGIN|^COMMIT`).MatchString(statement)
 }
 
-// strangers makes everybody who may not sign in with RootPassword, for
+// strangers makes everybody who may not sign in with InitialPassword, for
 // whatever reason, and returns their addresses.
 func strangers(t *testing.T, w *servicetest.World) map[string]string {
 	t.Helper()
@@ -116,12 +116,12 @@ func TestSignIn_PW14_EqualWork(t *testing.T) {
 	noError(t, err)
 	w.Sessions = identityv1.NewSessionServiceClient(servicetest.Serve(t, behind))
 	for try := range 6 { // the sixth is throttled
-		want := outcomeOf(t, w, tap, "first@people.test", servicetest.RootPassword)
+		want := outcomeOf(t, w, tap, "first@people.test", servicetest.InitialPassword)
 		if try < freeAttempts && (want.Hashes != 1 || len(want.Statements) < 4) {
 			t.Fatalf("%+v", want)
 		}
 		for rule, email := range people {
-			if diff := cmp.Diff(want, outcomeOf(t, w, tap, email, servicetest.RootPassword)); diff != "" {
+			if diff := cmp.Diff(want, outcomeOf(t, w, tap, email, servicetest.InitialPassword)); diff != "" {
 				t.Errorf("%s, try %d:\n%s", rule, try+1, diff)
 			}
 		}
@@ -135,10 +135,10 @@ func TestSignIn_PW14_EqualWork(t *testing.T) {
 
 func TestSignIn_PW14_EqualAnswers(t *testing.T) {
 	w := servicetest.SQLite(t)
-	want := outcomeOf(t, w, nil, "first@people.test", servicetest.RootPassword)
+	want := outcomeOf(t, w, nil, "first@people.test", servicetest.InitialPassword)
 	for rule, email := range strangers(t, w) {
 		t.Run(rule, func(t *testing.T) {
-			if diff := cmp.Diff(want, outcomeOf(t, w, nil, email, servicetest.RootPassword)); diff != "" {
+			if diff := cmp.Diff(want, outcomeOf(t, w, nil, email, servicetest.InitialPassword)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -170,7 +170,7 @@ func TestSignIn_PW24_Upgrade(t *testing.T) {
 			{"argon2id with more memory", stronger, false},
 		} {
 			t.Run(row.rule, func(t *testing.T) {
-				u := w.CreateUser("")
+				u := w.NewPerson("").User
 				setHash(t, url, rows, u.GetId(), row.hash)
 				if reason := attempt(t, w, u.GetEmail(), "wrong"); reason != wrong || hashOf(t, w, u) != row.hash {
 					t.Errorf("a wrong password: %q, %s", reason, hashOf(t, w, u))
@@ -220,7 +220,7 @@ func TestSignIn_PW24_HostileHashes(t *testing.T) {
 		want := outcomeOf(t, w, nil, "nobody@people.test", servicetest.RootPassword)
 		for rule, hash := range hashes {
 			t.Run(rule, func(t *testing.T) {
-				u := w.CreateUser("")
+				u := w.NewPerson("").User
 				setHash(t, url, rows, u.GetId(), hash)
 				if diff := cmp.Diff(want, outcomeOf(t, w, nil, u.GetEmail(), servicetest.RootPassword)); diff != "" {
 					t.Error(diff)

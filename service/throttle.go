@@ -48,6 +48,7 @@ func (s *Service) countAttempt(ctx context.Context, key string) error {
 		}
 		retry := store.At(now.Add(waitAfter(seen.Failures + 1)))
 		err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.CountAttempt(ctx, seen, retry, store.At(now)) })
+		s.memory.blocked.Store(nil)
 		if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
@@ -55,9 +56,79 @@ func (s *Service) countAttempt(ctx context.Context, key string) error {
 	return retryIn(errRateLimited, time.Second)
 }
 
+// blockedAtMost bounds how many blocked accounts are remembered.
+const blockedAtMost = 1_000
+
+// blocked is who is blocked, at most a second old. It is hardly ever anybody,
+// and lists then need neither ask nor name each account by its digest.
+type blocked struct {
+	until map[string]store.Micros
+	many  bool // too many to remember
+	read  time.Duration
+}
+
+// whoIsBlocked reads who is blocked now, once for all who ask at the same moment.
+func (m *memory) whoIsBlocked(ctx context.Context) (*blocked, error) {
+	if b := m.blocked.Load(); b != nil && m.feed.since()-b.read <= freshFor {
+		return b, nil
+	}
+	flight := m.flights.DoChan("blocked", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillTime)
+		defer cancel()
+		b := &blocked{read: m.feed.since()}
+		var err error
+		b.until, err = m.store.BlockedNow(ctx, store.At(m.now()), blockedAtMost)
+		if err == nil {
+			b.many = len(b.until) == blockedAtMost
+			m.blocked.Store(b)
+		}
+		return b, err
+	})
+	select {
+	case r := <-flight:
+		b, _ := r.Val.(*blocked)
+		return b, r.Err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// lockedUntil tells until when too many failed sign-ins block each of the
+// people (0: not blocked): from rows inside a change, else out of memory.
+func (s *Service) lockedUntil(ctx context.Context, q store.Reads, users []store.User, inChange bool) ([]store.Micros, error) {
+	locked, b := make([]store.Micros, len(users)), &blocked{many: true}
+	if !inChange {
+		var err error
+		if b, err = s.memory.whoIsBlocked(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if !b.many && len(b.until) == 0 {
+		return locked, nil
+	}
+	keys, now := make([]string, len(users)), store.At(s.now())
+	for i, u := range users {
+		keys[i] = s.throttleKey(u.EmailKey)
+	}
+	until := b.until
+	if b.many {
+		var err error
+		if until, err = q.Blocked(ctx, keys, now); err != nil {
+			return nil, err
+		}
+	}
+	for i, key := range keys {
+		if until[key] > now {
+			locked[i] = until[key]
+		}
+	}
+	return locked, nil
+}
+
 // returnAttempt takes back an attempt that was never made: nobody is slowed
 // down because the service is busy.
 func (s *Service) returnAttempt(ctx context.Context, key string) error {
+	defer s.memory.blocked.Store(nil)
 	return s.store.Short(ctx, func(t *store.ShortTx) error { return t.ReturnAttempt(ctx, key) })
 }
 

@@ -55,8 +55,8 @@ func (p proof) wellFormed() bool {
 		((p.kind == store.KindUser && p.session != "") || (p.kind == store.KindServiceAccount && p.credential != ""))
 }
 
-// standingInRows reads a principal with its proof from rows. One that is not
-// there or not usable is errToken.
+// standingInRows reads a principal from rows with the proof that a token is to
+// be minted for. One that is not there or not usable is errToken.
 func (s *Service) standingInRows(ctx context.Context, q store.Reads, p proof) (standing store.Standing, err error) {
 	if !p.wellFormed() {
 		return standing, errToken
@@ -67,13 +67,6 @@ func (s *Service) standingInRows(ctx context.Context, q store.Reads, p proof) (s
 		standing, err = q.MachineStanding(ctx, p.org, p.principal, p.credential)
 	}
 	if isNotFound(err) || (err == nil && !p.usable(standing, store.At(s.now()))) {
-		err = errToken
-	}
-	if err != nil || p.token == "" {
-		return standing, err
-	}
-	revoked, err := q.TokenRevoked(ctx, p.org, p.token)
-	if err == nil && revoked {
 		err = errToken
 	}
 	return standing, err
@@ -155,18 +148,37 @@ func (s *Service) recallCaller(ctx context.Context, claims token.Claims) (*calle
 	}, nil
 }
 
-// readCaller makes of verified claims the caller, out of rows, inside the
-// transaction of a change.
-func (s *Service) readCaller(ctx context.Context, q store.Reads, claims token.Claims, cat *catalogue) (*caller, error) {
-	standing, err := s.standingInRows(ctx, q, proofOf(claims))
+// readCaller makes of verified claims the caller who changes an organization,
+// out of rows, inside the transaction of the change.
+func (s *Service) readCaller(ctx context.Context, q store.Reads, claims token.Claims, org string) (*caller, *catalogue, store.Organization, error) {
+	a, err := s.actingInRows(ctx, q, proofOf(claims), org)
 	if err != nil {
-		return nil, err
+		return nil, nil, a.Target, err
 	}
-	held, err := s.heldBy(ctx, q, cat, standing.Principal)
+	cat, err := s.memory.catalogues.get(ctx, q, edition{builtIn: a.BuiltIn}.with(org, a.Roles).with(a.Org, a.OwnRoles))
 	if err != nil {
-		return nil, err
+		return nil, nil, a.Target, err
 	}
-	return &caller{Standing: standing, claims: claims, model: cat.Model, held: held, set: narrowed(cat, held.Set(), claims.Scope)}, nil
+	held := cat.heldOf(a.Grants, a.Platform, store.At(s.now()))
+	by := &caller{Standing: a.Standing, claims: claims, model: cat.Model, held: held, set: narrowed(cat, held.Set(), claims.Scope)}
+	return by, cat, a.Target, nil
+}
+
+// actingInRows reads a principal with its proof and token, and the organization
+// that it changes. One that is not there or not usable is errToken.
+func (s *Service) actingInRows(ctx context.Context, q store.Reads, p proof, org string) (a store.Acting, err error) {
+	if !p.wellFormed() || p.token == "" {
+		return a, errToken
+	}
+	if p.kind == store.KindUser {
+		a, err = q.PersonActing(ctx, p.org, p.principal, p.session, p.token, org)
+	} else {
+		a, err = q.MachineActing(ctx, p.org, p.principal, p.credential, p.token, org)
+	}
+	if isNotFound(err) || (err == nil && (a.TokenRevoked || !p.usable(a.Standing, store.At(s.now())))) {
+		err = errToken
+	}
+	return a, err
 }
 
 // narrowed is what of a set a token's scope leaves.

@@ -4,8 +4,9 @@ import (
 	"context"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -15,13 +16,18 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	u, err := s.newUser(ctx, callOf(ctx).org, req.GetUser(), "user.")
+	here, err := s.memory.organization(ctx, callOf(ctx).org)
+	if err != nil {
+		return nil, err
+	}
+	u, err := s.newUser(ctx, here.org, req.GetUser(), "user.")
 	if err != nil {
 		return nil, err
 	}
 	if len(req.GetUser().GetRoleIds())+len(req.GetUser().GetPermissionKeys()) == 0 {
 		return nil, invalid("user.role_ids", "at_least_one", "at least one role or permission must be assigned")
 	}
+	phone := newPhone(req.GetUser(), "user.phone")
 	err = s.change(ctx, func(ch *change) error {
 		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
 			return err
@@ -34,12 +40,22 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 			return err
 		}
 		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
+		number, given, err := ch.editPhone(ctx, "", u, phone)
+		if err != nil {
+			return err
+		}
 		if err := ch.addUser(ctx, u, add); err != nil {
 			return err
 		}
-		if resp, err = ch.userAnswer(ctx, u); err != nil {
+		if given {
+			if err := ch.writePhone(ctx, &u, number); err != nil {
+				return err
+			}
+		}
+		if err := ch.inviteUnlessConfirmed(ctx, ch.org, u); err != nil {
 			return err
 		}
+		resp = ch.newUserAnswer(u, add)
 		return ch.remember(ctx, req, resp)
 	})
 	return resp, err
@@ -48,20 +64,20 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 // newUser makes the row of a new person out of what was asked for. It hashes
 // the password, so it is called before the lock is taken. Fields of the
 // request are named with the prefix.
-func (s *Service) newUser(ctx context.Context, org string, in *identityv1.User, prefix string) (store.User, error) {
+func (s *Service) newUser(ctx context.Context, org store.Organization, in *identityv1.User, prefix string) (store.User, error) {
 	address, ok := parseEmail(in.GetEmail())
 	if !ok {
 		return store.User{}, invalid(prefix+"email", "email", "must be an e-mail address")
 	}
 	now := store.At(s.now())
 	u := store.User{
-		Org: org, ID: s.newID(), Email: address.text, EmailKey: address.key, Confirmed: in.GetConfirmed(), Enabled: true,
+		Org: org.ID, ID: s.newID(), Email: address.text, EmailKey: address.key, Confirmed: in.GetConfirmed(), Enabled: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	setName(&u, in.GetFirstName(), in.GetLastName())
 	if in.GetPassword() != "" {
 		var err error
-		if u.PasswordHash, err = s.hashPassword(ctx, org, in.GetPassword()); err != nil {
+		if u.PasswordHash, err = s.hashPassword(ctx, org, u, in.GetPassword()); err != nil {
 			return u, err
 		}
 		u.PasswordInitial = true
@@ -69,24 +85,12 @@ func (s *Service) newUser(ctx context.Context, org string, in *identityv1.User, 
 	return u, nil
 }
 
+// setName is the one place where names come in: whatever way their marks were
+// typed, they are kept composed (NFC).
 func setName(u *store.User, first, last string) {
-	u.FirstName, u.LastName = strings.TrimSpace(first), strings.TrimSpace(last)
+	u.FirstName, u.LastName = norm.NFC.String(strings.TrimSpace(first)), norm.NFC.String(strings.TrimSpace(last))
 	u.DisplayName = u.FirstName + " " + u.LastName
 	u.NameKey = fold(u.DisplayName)
-}
-
-// hashPassword holds a new password against the organization's policy and hashes it.
-func (s *Service) hashPassword(ctx context.Context, org, password string) (string, error) {
-	policy := "standard"
-	if o, err := s.store.Organization(ctx, org); err == nil {
-		policy = o.PasswordPolicy
-	} else if !isNotFound(err) { // not there yet: it is being created
-		return "", err
-	}
-	if unmet := secret.UnmetRules(policy, password); len(unmet) > 0 {
-		return "", refuse(errWeakPassword, "unmet", strings.Join(unmet, ","))
-	}
-	return s.passwords.Hash(ctx, password)
 }
 
 // mayConfirm tells whether the caller may set confirmed: administrators of
@@ -148,15 +152,18 @@ func (s *Service) GetUser(ctx context.Context, req *identityv1.GetUserRequest) (
 }
 
 // userAnswers describes people of one organization, with one query for all
-// their grants and one for those who are blocked.
+// their grants. A change hands in its own catalogue.
 func (s *Service) userAnswers(ctx context.Context, q store.Reads, cat *catalogue, org string, users ...store.User) ([]*identityv1.User, error) {
-	ids, keys := make([]string, len(users)), make([]string, len(users))
-	for i, u := range users {
-		ids[i], keys[i] = u.ID, s.throttleKey(u.EmailKey)
+	ids := make([]string, len(users))
+	for i := range users {
+		ids[i] = users[i].ID
 	}
-	var err error
+	locked, err := s.lockedUntil(ctx, q, users, cat != nil)
+	if err != nil {
+		return nil, err
+	}
 	if cat == nil {
-		if cat, err = readCatalogue(ctx, q, org); err != nil {
+		if cat, err = s.catalogueOf(ctx, org); err != nil {
 			return nil, err
 		}
 	}
@@ -164,23 +171,22 @@ func (s *Service) userAnswers(ctx context.Context, q store.Reads, cat *catalogue
 	if err != nil {
 		return nil, err
 	}
-	now := store.At(s.now())
-	blocked, err := q.Blocked(ctx, keys, now)
-	if err != nil {
-		return nil, err
-	}
-	of := byPrincipal(grants)
+	of, now := byPrincipal(grants), store.At(s.now())
 	answers := make([]*identityv1.User, len(users))
-	for i, u := range users {
-		answers[i] = userProto(u, cat.describe(of[u.ID], now), blocked[keys[i]])
+	for i := range users {
+		answers[i] = userProto(&users[i], cat.describe(of[users[i].ID], now), locked[i])
 	}
 	return answers, nil
 }
 
+// byPrincipal cuts grants, which come principal by principal, into those of each.
 func byPrincipal(grants []store.Grant) map[string][]store.Grant {
-	of := map[string][]store.Grant{}
-	for _, g := range grants {
-		of[g.Principal] = append(of[g.Principal], g)
+	of := make(map[string][]store.Grant, len(grants))
+	for from, i := 0, 1; i <= len(grants); i++ {
+		if i == len(grants) || grants[i].Principal != grants[from].Principal {
+			of[grants[from].Principal] = grants[from:i]
+			from = i
+		}
 	}
 	return of
 }
@@ -192,6 +198,11 @@ func (ch *change) userAnswer(ctx context.Context, u store.User) (*identityv1.Use
 		return nil, err
 	}
 	return answers[0], nil
+}
+
+// newUserAnswer describes a person who was just added with what is assigned.
+func (ch *change) newUserAnswer(u store.User, add assignment) *identityv1.User {
+	return userProto(&u, ch.cat.describe(add.grants(), ch.now), 0)
 }
 
 // ListUsers returns a page of people.
@@ -212,16 +223,15 @@ func (s *Service) ListUsers(ctx context.Context, req *identityv1.ListUsersReques
 		}
 		return resp, nil
 	}
-	users, err := s.store.Users(ctx, org, filter, page)
+	users, badges, err := s.store.ListUsers(ctx, org, filter, page, maxCount+1)
 	if err != nil {
 		return nil, err
 	}
 	resp := &identityv1.ListUsersResponse{}
 	users, resp.NextPageToken = nextPage(ctx, s, req, users, func(u store.User) store.Cursor { return u.Cursor(page.Order) })
-	if resp.Users, err = s.userAnswers(ctx, s.store.Reads, nil, org, users...); err != nil {
-		return nil, err
-	}
-	return resp, s.countUsers(ctx, org, filter, req.GetWithSummary(), resp)
+	countUsers(resp, badges, filter.Unfiltered(), req.GetWithSummary())
+	resp.Users, err = s.userAnswers(ctx, s.store.Reads, nil, org, users...)
+	return resp, err
 }
 
 // userFilter reads a filter. none means that nobody can match.
@@ -238,7 +248,7 @@ func (s *Service) userFilter(ctx context.Context, org string, in *identityv1.Lis
 		f.EmailKey = address.key
 	}
 	if f.RoleID != "" {
-		cat, err := readCatalogue(ctx, s.store.Reads, org)
+		cat, err := s.catalogueOf(ctx, org)
 		if err != nil {
 			return f, false, err
 		}
@@ -249,21 +259,11 @@ func (s *Service) userFilter(ctx context.Context, org string, in *identityv1.Lis
 	return f, false, nil
 }
 
-// countUsers fills in how many match: exactly from the counters where nothing
-// is filtered, up to a cap otherwise.
-func (s *Service) countUsers(ctx context.Context, org string, f store.UserFilter, summary bool, resp *identityv1.ListUsersResponse) error {
-	var b store.Badges
-	var err error
-	if f.Unfiltered() {
-		b, err = s.store.Badges(ctx, org)
-	} else {
-		b, err = s.store.CountUsers(ctx, org, f, maxCount+1)
-	}
-	if err != nil {
-		return err
-	}
+// countUsers fills in how many match: exactly where nothing is filtered, up to
+// a cap otherwise.
+func countUsers(resp *identityv1.ListUsersResponse, b store.Badges, exactly, summary bool) {
 	total := b.UsersActive + b.UsersPending + b.UsersDisabled
-	if f.Unfiltered() {
+	if exactly {
 		resp.TotalSize = clamp(total)
 	} else {
 		resp.TotalSize, resp.TotalCapped = capped(total)
@@ -274,7 +274,6 @@ func (s *Service) countUsers(ctx context.Context, org string, f store.UserFilter
 			Capped: resp.GetTotalCapped(),
 		}
 	}
-	return nil
 }
 
 // clamp fits an exact count into the type that the contract gives it.

@@ -42,12 +42,14 @@ type edit struct {
 	confirmed   *bool
 	hash        string // of the new password
 	roles, keys *[]string
+	phone       phoneEdit
 }
 
 // readEdit reads the fields of the mask. It hashes the password, so it is
 // called before the lock is taken.
 func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserRequest) (e edit, err error) {
 	in := req.GetUser()
+	newPassword := ""
 	for _, path := range req.GetUpdateMask().GetPaths() {
 		switch path {
 		case "email":
@@ -67,16 +69,35 @@ func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserReques
 			e.roles = &in.RoleIds
 		case "permission_keys":
 			e.keys = &in.PermissionKeys
+		case "phone":
+			e.phone.read(or(in.Phone, ""), "user.phone")
+		case "phone_proof":
+			e.phone.proof = in.GetPhoneProof()
 		case "password":
-			if in.GetPassword() == "" {
-				continue // keep the present one
-			}
-			if e.hash, err = s.hashPassword(ctx, callOf(ctx).org, in.GetPassword()); err != nil {
-				return e, err
-			}
+			newPassword = in.GetPassword() // empty: keep the present one
 		}
 	}
-	return e, nil
+	if newPassword != "" {
+		e.hash, err = s.hashPasswordOf(ctx, in.GetId(), e, newPassword)
+	}
+	return e, err
+}
+
+// hashPasswordOf hashes a new password of a person, as they will be after the edit.
+func (s *Service) hashPasswordOf(ctx context.Context, id string, e edit, password string) (string, error) {
+	org, err := s.store.Organization(ctx, callOf(ctx).org)
+	if err != nil {
+		return "", err
+	}
+	u, err := s.store.User(ctx, org.ID, id)
+	if err != nil {
+		return "", err
+	}
+	if e.email != nil {
+		u.Email, u.EmailKey = e.email.text, e.email.key
+	}
+	setName(&u, or(e.first, u.FirstName), or(e.last, u.LastName))
+	return s.hashPassword(ctx, org, u, password)
 }
 
 // updateUser applies an edit to a person: u begins as the former row and is
@@ -111,13 +132,16 @@ func (ch *change) updateUser(ctx context.Context, former store.User, u *store.Us
 	if err := ch.SaveUser(ctx, former, *u); err != nil {
 		return emailTaken(err)
 	}
+	if err := ch.tell(ctx, former, *u, changed); err != nil {
+		return err
+	}
 	data["fields"] = strings.Join(changed, ",")
 	ch.record("user.updated", u.ID, data)
 	return nil
 }
 
-// editLogin changes what a person signs in with: address, confirmation and
-// password. Whoever changes it could become that person.
+// editLogin changes what a person signs in with: address, confirmation,
+// password and phone. Whoever changes it could become that person.
 func (ch *change) editLogin(ctx context.Context, former store.User, u *store.User, e edit) (changed []string, err error) {
 	if e.email != nil && *e.email != (email{u.Email, u.EmailKey}) {
 		u.Email, u.EmailKey = e.email.text, e.email.key
@@ -137,11 +161,23 @@ func (ch *change) editLogin(ctx context.Context, former store.User, u *store.Use
 		u.PasswordHash, u.PasswordInitial = e.hash, true
 		changed = append(changed, "password")
 	}
+	number, phone, err := ch.editPhone(ctx, u.ID, *u, e.phone)
+	if err != nil {
+		return nil, err
+	}
+	if phone {
+		changed = append(changed, "phone")
+	}
 	if len(changed) == 0 {
 		return nil, nil
 	}
 	if err := ch.mustOutlive(ctx, ch.principal(store.KindUser, u.ID), 0); err != nil {
 		return nil, err
+	}
+	if phone {
+		if err := ch.writePhone(ctx, u, number); err != nil {
+			return nil, err
+		}
 	}
 	return changed, ch.applyLogin(ctx, former, u, e.hash != "")
 }
@@ -239,15 +275,6 @@ func (s *Service) DisableUser(ctx context.Context, req *identityv1.DisableUserRe
 		done := u.Enabled
 		u.Enabled = false
 		return done
-	})
-}
-
-// DeleteUser removes a person; the row stays for thirty days.
-func (s *Service) DeleteUser(ctx context.Context, req *identityv1.DeleteUserRequest) (*identityv1.User, error) {
-	now := store.At(s.now())
-	return s.switchUser(ctx, req.GetId(), req.GetEtag(), "user.deleted", func(u *store.User) bool {
-		u.Deleted = now
-		return true
 	})
 }
 

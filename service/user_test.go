@@ -62,8 +62,8 @@ func TestUsers(t *testing.T) {
 				t.Errorf("event %d has number %d", i, e.GetSequence())
 			}
 		}
-		if n := len(events.GetEvents()); n != 5 {
-			t.Errorf("%d events, want 5: %v", n, events)
+		if n := len(events.GetEvents()); n != 6 { // the first four: organization, administrator, their password, Ann
+			t.Errorf("%d events, want 6: %v", n, events)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
+	"strings"
 )
 
 // Event is one change that happened.
@@ -21,6 +22,9 @@ type Event struct {
 	RequestID  string `db:"request_id"`
 	Source     string `db:"source"`
 	Operation  string `db:"operation_id"`
+	// Before is how many events just before this one it stands for too, where
+	// Change returns all of one operation as one event without a target.
+	Before int64 `db:"-"`
 }
 
 const eventColumns = `organization_id, seq, time, type, actor_id, actor_organization_id, credential_id,
@@ -53,14 +57,33 @@ func (d *Data) Scan(src any) error {
 // number is given here, its row is written before the commit.
 func (t *Tx) Record(e Event) {
 	c := t.clocks[e.Org]
-	e.Seq = c.seq + int64(len(c.events)) + 1
+	e.Seq = c.seq + c.recorded() + 1
 	c.events = append(c.events, e)
+}
+
+// recorded counts the events of a change so far.
+func (c *clock) recorded() int64 { return int64(len(c.events)) + c.writtenRows }
+
+// wrote notes that a statement has written n events, like the one given, with
+// the numbers after Seq.
+func (t *Tx) wrote(e Event, n int64) {
+	if n == 0 {
+		return
+	}
+	c := t.clocks[e.Org]
+	e.Seq, e.Before = c.seq+c.recorded()+n, n-1
+	c.written, c.writtenRows = append(c.written, e), c.writtenRows+n
 }
 
 // Seq is the number of the last event recorded for the organization.
 func (t *Tx) Seq(org string) int64 {
 	c := t.clocks[org]
-	return c.seq + int64(len(c.events))
+	return c.seq + c.recorded()
+}
+
+// changesRoles tells whether the event is about roles or the permissions in them.
+func (e Event) changesRoles() bool {
+	return strings.HasPrefix(e.Type, "role.") || strings.HasPrefix(e.Type, "permission.")
 }
 
 // eventsAtOnce keeps an INSERT below the parameter limits of both databases.

@@ -19,23 +19,31 @@ type Grant struct {
 
 const grantColumns = `organization_id, principal_id, role_id, permission_key, expire_time, create_time, created_by`
 
-// Grants returns what is assigned to the principals, expired grants included.
+// Grants returns what is assigned to the principals, expired grants included:
+// whose, what, and until when.
 func (r Reads) Grants(ctx context.Context, org string, principals ...string) (gs []Grant, err error) {
 	if len(principals) == 0 {
 		return nil, nil
 	}
-	err = r.in(ctx, &gs, `SELECT `+grantColumns+` FROM grants WHERE organization_id = ? AND principal_id IN (?)
-		ORDER BY principal_id, role_id, permission_key`, org, principals)
-	return gs, err
+	query, args, err := inLists(`SELECT principal_id, role_id, permission_key, expire_time
+		FROM grants WHERE organization_id = ? AND principal_id IN (?)
+		ORDER BY principal_id, role_id, permission_key`, []any{org, principals})
+	if err != nil {
+		return nil, err
+	}
+	return list(ctx, r, func(g *Grant) []any { return []any{&g.Principal, &g.Role, &g.Permit, &g.Expires} }, query, args...)
 }
 
-// PutGrant assigns, or replaces the expiry of what is assigned.
-func (t *Tx) PutGrant(ctx context.Context, g Grant) error {
-	return t.insert(ctx, `
+// PutGrants assigns, or replaces the expiry of what is assigned. None may come twice.
+func (t *Tx) PutGrants(ctx context.Context, grants ...Grant) error {
+	if len(grants) == 0 {
+		return nil
+	}
+	return insertAll(ctx, t.writes, `
 		INSERT INTO grants (`+grantColumns+`)
 		VALUES (:organization_id, :principal_id, :role_id, :permission_key, :expire_time, :create_time, :created_by)
 		ON CONFLICT (organization_id, principal_id, role_id, permission_key)
-		DO UPDATE SET expire_time = excluded.expire_time, create_time = excluded.create_time, created_by = excluded.created_by`, g)
+		DO UPDATE SET expire_time = excluded.expire_time, create_time = excluded.create_time, created_by = excluded.created_by`, grants)
 }
 
 // DropGrant takes a grant away.
@@ -50,15 +58,24 @@ func (t *Tx) DropGrant(ctx context.Context, g Grant) error {
 // not deleted, has a password, and holds one of the roles or the permission
 // for ever.
 func (r Reads) HasAdministrator(ctx context.Context, org string, roles []string, permission string) (has bool, err error) {
-	if len(roles) == 0 {
-		roles = []string{BuiltIn} // a list may not be empty; no role has this id
-	}
+	return r.hasAdministrator(ctx, newWhere(`g.organization_id = ?`, org), roles, permission)
+}
+
+// HasAdministratorBeside is HasAdministrator among those whom a bulk change
+// would leave as they are.
+func (r Reads) HasAdministratorBeside(ctx context.Context, b Bulk, roles []string, permission string) (has bool, err error) {
+	w := newWhere(`g.organization_id = ?`, b.Org)
+	w.not(b.where())
+	return r.hasAdministrator(ctx, w, roles, permission)
+}
+
+func (r Reads) hasAdministrator(ctx context.Context, w *where, roles []string, permission string) (has bool, err error) {
 	query, args, err := sqlx.In(`
 		SELECT COUNT(*) FROM (
-			SELECT 1 FROM grants g JOIN users u ON u.organization_id = g.organization_id AND u.id = g.principal_id
-			WHERE g.organization_id = ? AND g.expire_time = 0 AND (g.role_id IN (?) OR g.permission_key = ?)
-			AND u.enabled AND u.confirmed AND u.delete_time = 0 AND u.password_hash <> ''
-			LIMIT 1) AS matched`, org, roles, permission)
+			SELECT 1 FROM grants g JOIN users ON users.organization_id = g.organization_id AND users.id = g.principal_id`+w.String()+`
+			AND g.expire_time = 0 AND (g.role_id IN (?) OR g.permission_key = ?)
+			AND users.enabled AND users.confirmed AND users.delete_time = 0 AND users.password_hash <> ''
+			LIMIT 1) AS matched`, append(w.args, someOf(roles), permission)...)
 	if err != nil {
 		return false, err
 	}

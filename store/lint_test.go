@@ -15,24 +15,37 @@ import (
 // What may stand in a query beside constants, by function: parts that are
 // picked out of constants, and texts that such a part was put into.
 var allowedParts = map[string][]string{
-	"Users":           {"w.String()", "order", "userOrders[]"}, // order is p.keyset's
-	"ServiceAccounts": {"w.String()", "order", "accountOrders[]"},
-	"Events":          {"w.String()"},
-	"CountEvents":     {"w.String()"},
-	"CountUsers":      {"w.String()"}, "CountServiceAccounts": {"w.String()"},
-	"keyset":           {"after"},       // made of column, an entry of userOrders or accountOrders
-	"HasAdministrator": {"query"},       // sqlx.In of a constant
-	"Sweep":            {"s.statement"}, // an entry of a list of constants
-	"tunePostgres":     {"statement"},
+	"matching":             {"w.String()", "order", "userOrders[]"}, // order is p.keyset's
+	"walk":                 {"path.String()", "w.String()", "order", "userOrders[]"},
+	"ServiceAccounts":      {"w.String()", "order", "accountOrders[]"},
+	"Events":               {"w.String()"},
+	"CountEvents":          {"w.String()"},
+	"CountUsers":           {"w.String()", "rows.String()", "path"}, // path is a constant
+	"CountServiceAccounts": {"w.String()"},
+	"keyset":               {"after"},               // made of column, an entry of userOrders or accountOrders
+	"hasAdministrator":     {"query", "w.String()"}, // query is sqlx.In of a constant
+	"EachMatch":            {"w.String()", "b.who()", "condition"},
+	"ChangeAll":            {"w.String()", "switches[]"},
+	"where":                {"b.who()", "condition"}, // constants of Bulk
+	"not":                  {"other.conditions"},
+	"EraseUsers":           {"s.statement"}, // as for Sweep
+	"Sweep":                {"s.statement"}, // an entry of a list of constants
+	"Grants":               {"query"},       // inLists of a constant
+	"inLists":              {"query"},
+	"Revive":               {"revive"}, // a constant
+	"tunePostgres":         {"statement"},
+	"searchPostgres":       {"statement"},
 	// The helpers themselves.
-	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "exec": {"query", "args"}, "must": {"query"},
+	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "list": {"query", "args"}, "query": {"query", "args"},
+	"exec": {"query", "args"}, "must": {"query"}, "oneIn": {"query"}, "each": {"query"}, "execIn": {"query"},
 	"insert": {"query", "row"}, "insertAll": {"query"}, "and": {"condition"}, "newWhere": {"condition"},
 }
 
 // queries are the functions that take a query, and which argument it is.
 var queries = map[string]int{
-	"one": 2, "all": 2, "in": 2, "exec": 1, "must": 1, "insert": 1, "In": 0, "newWhere": 0, "and": 1, "keyset": 1,
-	"GetContext": 2, "SelectContext": 2, "ExecContext": 1, "NamedExecContext": 1,
+	"one": 2, "all": 2, "in": 2, "oneIn": 2, "list": 3, "inLists": 0, "query": 1, "each": 2, "exec": 1, "execIn": 1, "must": 1, "insert": 1,
+	"In": 0, "newWhere": 0, "and": 1, "keyset": 1,
+	"GetContext": 2, "SelectContext": 2, "QueryxContext": 1, "ExecContext": 1, "NamedExecContext": 1,
 }
 
 // transactions are the ways to write that only store.go and migrate.go may take.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -139,6 +140,11 @@ func dialPostgres(ctx context.Context, dsn string, patient bool) (*sqlx.DB, erro
 	return db, nil
 }
 
+// plans has PostgreSQL plan a statement once and for all values, so that
+// nothing depends on how fresh statistics are or whom the first calls asked
+// for; and expects pages in memory or on a disk without a head.
+var plans = map[string]string{"plan_cache_mode": "force_generic_plan", "random_page_cost": "1.1"}
+
 // postgresDSN refuses connections that would not be verified and adds limits.
 func postgresDSN(text string, patient bool) (string, error) {
 	u, err := url.Parse(text)
@@ -163,6 +169,7 @@ func postgresDSN(text string, patient bool) (string, error) {
 	if patient {
 		limits["statement_timeout"] = "0"
 	}
+	maps.Copy(limits, plans)
 	for name, value := range limits {
 		if !q.Has(name) {
 			q.Set(name, value)

@@ -52,6 +52,14 @@ func (t *Tx) AddOrganization(ctx context.Context, o Organization) error {
 	return nil
 }
 
+// SaveOrganization writes what can be changed of an organization.
+func (t *Tx) SaveOrganization(ctx context.Context, o Organization) error {
+	return t.insert(ctx, `
+		UPDATE organizations SET display_name = :display_name, password_policy = :password_policy,
+			change_initial_password = :change_initial_password, version = :version, update_time = :update_time
+		WHERE id = :id`, o)
+}
+
 // Badges counts the people and machines of an organization that are not deleted.
 type Badges struct {
 	UsersActive    int64 `db:"users_active"`

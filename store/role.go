@@ -71,6 +71,17 @@ func (r Reads) Roles(ctx context.Context, orgs ...string) ([]Role, error) {
 	return roles, nil
 }
 
+// builtInEpoch is when the built-in roles and the permissions last changed.
+const builtInEpoch = `COALESCE((SELECT c.roles_epoch FROM organizations o JOIN organization_clock c ON c.organization_id = o.id
+	WHERE o.platform), 0)`
+
+// RolesEpoch returns when the roles of an organization last changed, and the built-in ones.
+func (r Reads) RolesEpoch(ctx context.Context, org string) (own, builtIn Micros, err error) {
+	var epochs struct{ Own, BuiltIn Micros }
+	err = r.one(ctx, &epochs, `SELECT roles_epoch AS own, `+builtInEpoch+` AS builtin FROM organization_clock WHERE organization_id = ?`, org)
+	return epochs.Own, epochs.BuiltIn, err
+}
+
 // Cursor is the place of a role in the order of names.
 func (r Role) Cursor() Cursor { return Cursor{r.NameKey, r.ID} }
 

@@ -116,7 +116,7 @@ func (r Reads) ServiceAccounts(ctx context.Context, org string, f AccountFilter,
 	w := f.where(org)
 	order := p.keyset(w, accountOrders[p.Order])
 	var as []ServiceAccount
-	err := r.all(ctx, &as, `SELECT `+accountColumns+` FROM service_accounts`+w.String()+order, append(w.args, p.Limit, p.Skip)...)
+	err := r.all(ctx, &as, `SELECT `+accountColumns+` FROM service_accounts`+w.String()+order+limited, append(w.args, p.Limit, p.Skip)...)
 	return as, err
 }
 

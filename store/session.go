@@ -29,15 +29,15 @@ func (r Reads) Session(ctx context.Context, org, id string) (s Session, err erro
 }
 
 // AddSession starts a session.
-func (t *ShortTx) AddSession(ctx context.Context, s Session) error {
-	err := t.insert(ctx, `
+func (w writes) AddSession(ctx context.Context, s Session) error {
+	err := w.insert(ctx, `
 		INSERT INTO sessions (`+sessionColumns+`)
 		VALUES (:organization_id, :id, :user_id, :generation, :epoch, :org_epoch, :create_time, :refresh_time, :expire_time, :end_time,
 			:end_reason, :source, :user_agent)`, s)
 	if err != nil {
 		return err
 	}
-	return t.Enlist(ctx, Entry{Kind: SessionID, Key: s.ID, Org: s.Org, ID: s.ID})
+	return w.Enlist(ctx, Entry{Kind: SessionID, Key: s.ID, Org: s.Org, ID: s.ID})
 }
 
 // Rotate moves a live session to its next generation. Of any number of

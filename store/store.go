@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -21,6 +22,7 @@ type Store struct {
 	writing *statements // of the pool that writes
 	// listenURL reaches the database itself, for the bell.
 	listenURL string
+	enqueued  chan struct{} // gets a sign after a commit that added messages
 }
 
 // Reads holds every query. It runs on a pool or inside a transaction, so that
@@ -36,11 +38,12 @@ type Reads struct {
 type handle interface {
 	GetContext(ctx context.Context, dest any, query string, args ...any) error
 	SelectContext(ctx context.Context, dest any, query string, args ...any) error
+	QueryxContext(ctx context.Context, query string, args ...any) (*sqlx.Rows, error)
 	Rebind(query string) string
 }
 
 func newStore(dialect string, write, read *sqlx.DB, prepare bool) *Store {
-	s := &Store{dialect: dialect, write: write, read: read, queue: queue{lines: map[string]*line{}}}
+	s := &Store{dialect: dialect, write: write, read: read, queue: queue{lines: map[string]*line{}}, enqueued: make(chan struct{}, 1)}
 	s.Reads = Reads{h: read, prepared: newStatements(nil), count: new(atomic.Int64)}
 	s.writing = newStatements(nil)
 	if prepare {
@@ -108,22 +111,120 @@ func (r Reads) all(ctx context.Context, dest any, query string, args ...any) err
 	return translate(err)
 }
 
+// list is all for what is read by the page: it spares looking the fields up by
+// their names, row by row. fields are where the columns go.
+func list[T any](ctx context.Context, r Reads, fields func(*T) []any, query string, args ...any) ([]T, error) {
+	r.count.Add(1)
+	rows, err := r.query(ctx, query, args...)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	var all []T
+	var row T
+	into := fields(&row)
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return nil, translate(err)
+		}
+		all = append(all, row)
+	}
+	return all, translate(rows.Err())
+}
+
+func (r Reads) query(ctx context.Context, query string, args ...any) (*sqlx.Rows, error) {
+	stmt, err := r.stmt(ctx, query)
+	if err == nil && stmt != nil {
+		rows, err := stmt.QueryxContext(ctx, args...)
+		if !isStalePlan(err) || r.tx != nil {
+			return rows, err
+		}
+		r.prepared.forget(query)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.h.QueryxContext(ctx, r.h.Rebind(query), args...)
+}
+
 // in is all for a query with one or more lists: "IN (?)". No list may be
-// empty. Its text varies with the lists, so only short ones are kept prepared.
+// empty. Lists are filled up to a power of two with their last element, so that
+// there are few texts, which are kept prepared.
 func (r Reads) in(ctx context.Context, dest any, query string, args ...any) error {
-	query, args, err := sqlx.In(query, args...)
+	query, args, err := inLists(query, args)
 	if err != nil {
 		return err
-	}
-	if len(args) > 4 {
-		r.count.Add(1)
-		return translate(r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...))
 	}
 	return r.all(ctx, dest, query, args...)
 }
 
+func inLists(query string, args []any) (string, []any, error) {
+	for i, arg := range args {
+		if list, ok := arg.([]string); ok {
+			args[i] = filledUp(list)
+		}
+	}
+	return sqlx.In(query, args...)
+}
+
+// oneIn is one for a query with lists, which is not kept prepared.
+func (r Reads) oneIn(ctx context.Context, dest any, query string, args ...any) error {
+	query, args, err := sqlx.In(query, args...)
+	if err != nil {
+		return err
+	}
+	r.count.Add(1)
+	return translate(r.h.GetContext(ctx, dest, r.h.Rebind(query), args...))
+}
+
+// each hands over the rows of a query, with lists or not, as they come: it is
+// for more of them than should be held at once. fn must not ask the database.
+func each[R any](ctx context.Context, r Reads, query string, args []any, fn func(R)) error {
+	query, args, err := sqlx.In(query, args...)
+	if err != nil {
+		return err
+	}
+	r.count.Add(1)
+	rows, err := r.h.QueryxContext(ctx, r.h.Rebind(query), args...)
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	for rows.Next() {
+		var row R
+		if err := rows.StructScan(&row); err != nil {
+			return translate(err)
+		}
+		fn(row)
+	}
+	return translate(rows.Err())
+}
+
+// someOf is a list for IN, which may not be empty: then of what no row has.
+func someOf(list []string) []string {
+	if len(list) == 0 {
+		return []string{BuiltIn}
+	}
+	return list
+}
+
+func filledUp(list []string) []string {
+	size := 1
+	for size < len(list) {
+		size *= 2
+	}
+	full := append(make([]string, 0, size), list...)
+	for len(full) > 0 && len(full) < size {
+		full = append(full, list[len(list)-1])
+	}
+	return full
+}
+
 // writes is what a transaction adds.
-type writes struct{ Reads }
+type writes struct {
+	Reads
+	enqueued *bool // whether it added messages
+}
 
 func (w writes) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	w.count.Add(1)
@@ -137,6 +238,20 @@ func (w writes) exec(ctx context.Context, query string, args ...any) (rows int64
 	} else {
 		res, err = w.tx.ExecContext(ctx, w.tx.Rebind(query), args...)
 	}
+	if err != nil {
+		return 0, translate(err)
+	}
+	return res.RowsAffected()
+}
+
+// execIn is exec for a statement with lists, which is not kept prepared.
+func (w writes) execIn(ctx context.Context, query string, args ...any) (rows int64, err error) {
+	query, args, err = sqlx.In(query, args...)
+	if err != nil {
+		return 0, err
+	}
+	w.count.Add(1)
+	res, err := w.tx.ExecContext(ctx, w.tx.Rebind(query), args...)
 	if err != nil {
 		return 0, translate(err)
 	}
@@ -163,10 +278,20 @@ func (w writes) insert(ctx context.Context, query string, row any) error {
 	return translate(err)
 }
 
+// rowsPrepared is up to how many rows an INSERT of several is kept prepared.
+const rowsPrepared = 8
+
 // insertAll is insert for several rows; a text of its own for each number of them.
 func insertAll[R any](ctx context.Context, w writes, query string, rows []R) error {
 	if len(rows) == 1 {
 		return w.insert(ctx, query, rows[0])
+	}
+	if len(rows) <= rowsPrepared {
+		query, args, err := sqlx.Named(query, rows)
+		if err == nil {
+			_, err = w.exec(ctx, query, args...)
+		}
+		return err
 	}
 	w.count.Add(1)
 	_, err := w.tx.NamedExecContext(ctx, query, rows)
@@ -182,10 +307,17 @@ func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
 	}
 	defer s.writing.prepareMissed(context.WithoutCancel(ctx)) // when the connection is free again
 	defer func() { _ = tx.Rollback() }()                      // after a commit it does nothing
-	if err := fn(writes{Reads{h: tx, tx: tx, prepared: s.writing, count: s.count}}); err != nil {
+	enqueued := false
+	if err := fn(writes{Reads{h: tx, tx: tx, prepared: s.writing, count: s.count}, &enqueued}); err != nil {
 		return err
 	}
 	err = tx.Commit()
+	if enqueued { // also where the outcome is unknown
+		select {
+		case s.enqueued <- struct{}{}:
+		default: // it will be looked at anyway
+		}
+	}
 	if err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return translate(err)
 	}
@@ -206,13 +338,18 @@ func (s *Store) Short(ctx context.Context, fn func(*ShortTx) error) error {
 type Tx struct {
 	writes
 	clocks map[string]*clock
+	// outcome is set where the outcome is to be remembered, even if nothing changed.
+	outcome bool
 }
 
 // clock is what a change adds to an organization's clock row.
 type clock struct {
-	seq    int64
-	events []Event
-	badges Badges
+	seq    int64   // of the last event before the change
+	events []Event // to be written
+	// written are those that SQL has written already, a range each; writtenRows counts them.
+	written     []Event
+	writtenRows int64
+	badges      Badges
 }
 
 // errNothing rolls back a change that recorded no event.
@@ -220,7 +357,8 @@ var errNothing = errors.New("nothing changed")
 
 // Change runs fn under the lock of the organization, and of others where given
 // (taken in the order of their ids). What fn changes is kept only if it
-// recorded an event: no event, no change. It returns the events.
+// recorded an event, or an outcome that is to be remembered: no event, no
+// change. It returns the events, those of each organization in order.
 func (s *Store) Change(ctx context.Context, org string, fn func(*Tx) error, others ...string) ([]Event, error) {
 	leave, err := s.queue.enter(ctx, org)
 	if err != nil {
@@ -254,7 +392,9 @@ func (s *Store) change(ctx context.Context, fn func(*Tx) error, orgs []string) (
 	var events []Event
 	for _, c := range t.clocks {
 		events = append(events, c.events...)
+		events = append(events, c.written...)
 	}
+	slices.SortFunc(events, func(a, b Event) int { return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Seq, b.Seq)) })
 	return events, nil
 }
 
@@ -278,22 +418,25 @@ func (t *Tx) lock(ctx context.Context, org string) error {
 
 // flush writes the events and moves the clocks.
 func (t *Tx) flush(ctx context.Context) error {
-	recorded := false
+	recorded := t.outcome
 	for org, c := range t.clocks {
-		if len(c.events) == 0 {
+		if c.recorded() == 0 {
 			continue
 		}
 		recorded = true
 		if err := t.addEvents(ctx, c.events); err != nil {
 			return err
 		}
+		roles := slices.ContainsFunc(c.events, Event.changesRoles)
+		now := slices.Concat(c.events, c.written)[0].Time
 		err := t.must(ctx, `
 			UPDATE organization_clock
 			SET event_seq = event_seq + ?,
+			    roles_epoch = CASE WHEN NOT ? THEN roles_epoch WHEN roles_epoch < ? THEN ? ELSE roles_epoch + 1 END,
 			    users_active = users_active + ?, users_pending = users_pending + ?, users_disabled = users_disabled + ?,
 			    accounts_active = accounts_active + ?, accounts_total = accounts_total + ?
 			WHERE organization_id = ?`,
-			len(c.events), c.badges.UsersActive, c.badges.UsersPending, c.badges.UsersDisabled,
+			c.recorded(), roles, now, now, c.badges.UsersActive, c.badges.UsersPending, c.badges.UsersDisabled,
 			c.badges.AccountsActive, c.badges.AccountsTotal, org)
 		if err != nil {
 			return err

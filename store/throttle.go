@@ -28,11 +28,22 @@ func (r Reads) Blocked(ctx context.Context, keys []string, now Micros) (map[stri
 	}
 	var ts []Throttle
 	err := r.in(ctx, &ts, `SELECT key, failures, retry_time FROM throttles WHERE key IN (?) AND retry_time > ?`, keys, now)
+	return untils(ts), err
+}
+
+// BlockedNow returns up to limit of the keys that are blocked now, and until when.
+func (r Reads) BlockedNow(ctx context.Context, now Micros, limit int) (map[string]Micros, error) {
+	var ts []Throttle
+	err := r.all(ctx, &ts, `SELECT key, failures, retry_time FROM throttles WHERE retry_time > ? ORDER BY retry_time LIMIT ?`, now, limit)
+	return untils(ts), err
+}
+
+func untils(ts []Throttle) map[string]Micros {
 	until := make(map[string]Micros, len(ts))
 	for _, t := range ts {
 		until[t.Key] = t.Retry
 	}
-	return until, err
+	return until
 }
 
 // CountAttempt counts an attempt before it is made, so that of any number of

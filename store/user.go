@@ -17,6 +17,8 @@ type User struct {
 	Enabled         bool   `db:"enabled"`
 	PasswordHash    string `db:"password_hash"`
 	PasswordInitial bool   `db:"password_initial"`
+	PhoneMasked     string `db:"phone_masked"` // "": no number; SetPhone writes it with the sealed one
+	PhoneVerified   bool   `db:"phone_verified"`
 	Epoch           Micros `db:"epoch"`
 	Version         int64  `db:"version"`
 	Created         Micros `db:"create_time"`
@@ -27,7 +29,7 @@ type User struct {
 }
 
 const userColumns = `organization_id, id, email, email_key, first_name, last_name, display_name, name_key,
-	confirmed, enabled, password_hash, password_initial, epoch, version,
+	confirmed, enabled, password_hash, password_initial, phone_masked, phone_verified, epoch, version,
 	create_time, update_time, created_by, last_sign_in_time, delete_time`
 
 // User returns one person who is not deleted.
@@ -36,18 +38,34 @@ func (r Reads) User(ctx context.Context, org, id string) (u User, err error) {
 	return u, err
 }
 
+// Addresses returns the e-mail addresses of people by their ids.
+func (r Reads) Addresses(ctx context.Context, org string, ids ...string) (map[string]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var us []User
+	err := r.in(ctx, &us, `SELECT id, email FROM users WHERE organization_id = ? AND id IN (?)`, org, ids)
+	of := make(map[string]string, len(us))
+	for _, u := range us {
+		of[u.ID] = u.Email
+	}
+	return of, err
+}
+
 // AddUser adds a person. An address that is taken in the organization is ErrExists.
 func (t *Tx) AddUser(ctx context.Context, u User) error {
 	t.countUser(u, 1)
-	return t.insert(ctx, `
-		INSERT INTO users (`+userColumns+`)
-		VALUES (:organization_id, :id, :email, :email_key, :first_name, :last_name, :display_name, :name_key,
-			:confirmed, :enabled, :password_hash, :password_initial, :epoch, :version,
-			:create_time, :update_time, :created_by, :last_sign_in_time, :delete_time)`, u)
+	return t.insert(ctx, insertUsers, u)
 }
 
-// SaveUser writes what an administrator can change of a person, whose former
-// row the caller read under the same lock.
+const insertUsers = `
+	INSERT INTO users (` + userColumns + `)
+	VALUES (:organization_id, :id, :email, :email_key, :first_name, :last_name, :display_name, :name_key,
+		:confirmed, :enabled, :password_hash, :password_initial, :phone_masked, :phone_verified, :epoch, :version,
+		:create_time, :update_time, :created_by, :last_sign_in_time, :delete_time)`
+
+// SaveUser writes what an administrator can change of a person, but for the
+// phone (SetPhone). The caller read the former row under the same lock.
 func (t *Tx) SaveUser(ctx context.Context, former, u User) error {
 	t.countUser(former, -1)
 	t.countUser(u, 1)
@@ -74,8 +92,8 @@ func (t *Tx) countUser(u User, by int64) {
 }
 
 // SignedIn notes a sign-in.
-func (t *ShortTx) SignedIn(ctx context.Context, org, user string, at Micros) error {
-	return t.must(ctx, `UPDATE users SET last_sign_in_time = ? WHERE organization_id = ? AND id = ?`, at, org, user)
+func (w writes) SignedIn(ctx context.Context, org, user string, at Micros) error {
+	return w.must(ctx, `UPDATE users SET last_sign_in_time = ? WHERE organization_id = ? AND id = ?`, at, org, user)
 }
 
 // UpgradeHash replaces a password hash by one of the same password, unless it changed meanwhile.
@@ -83,93 +101,4 @@ func (t *ShortTx) UpgradeHash(ctx context.Context, org, user, former, hash strin
 	_, err := t.exec(ctx, `UPDATE users SET password_hash = ? WHERE organization_id = ? AND id = ? AND password_hash = ?`,
 		hash, org, user, former)
 	return err
-}
-
-// UserState narrows a list by state.
-type UserState int
-
-// The states; AnyState matches all.
-const (
-	AnyState UserState = iota
-	Active
-	Pending
-	Disabled
-)
-
-// UserFilter narrows a list of people; what is zero matches all. Name and
-// Email are folded.
-type UserFilter struct {
-	Name, Email, EmailKey, RoleID string
-	State                         UserState
-	Now                           Micros // decides which grants of RoleID count
-}
-
-// Unfiltered tells whether everybody matches.
-func (f UserFilter) Unfiltered() bool {
-	return f.Name == "" && f.Email == "" && f.EmailKey == "" && f.RoleID == "" && f.State == AnyState
-}
-
-// wordLength is where text is long enough to be searched anywhere; what is
-// shorter matches the beginning of a word.
-const wordLength = 3
-
-func (f UserFilter) where(org string) *where {
-	w := newWhere(`organization_id = ? AND delete_time = 0`, org)
-	w.name(f.Name)
-	if len([]rune(f.Email)) >= wordLength {
-		w.and(true, `email_key LIKE ? ESCAPE '\'`, contains(f.Email))
-	} else {
-		w.and(f.Email != "", `email_key LIKE ? ESCAPE '\'`, begins(f.Email))
-	}
-	w.and(f.EmailKey != "", `email_key = ?`, f.EmailKey)
-	w.and(f.State == Active, `enabled AND confirmed`)
-	w.and(f.State == Pending, `enabled AND NOT confirmed`)
-	w.and(f.State == Disabled, `NOT enabled`)
-	w.and(f.RoleID != "", `EXISTS (SELECT 1 FROM grants g
-		WHERE g.organization_id = users.organization_id AND g.principal_id = users.id
-		AND g.role_id = ? AND (g.expire_time = 0 OR g.expire_time > ?))`, f.RoleID, f.Now)
-	return w
-}
-
-// name adds the condition for a folded part of a name.
-func (w *where) name(text string) {
-	if len([]rune(text)) >= wordLength {
-		w.and(true, `name_key LIKE ? ESCAPE '\'`, contains(text))
-		return
-	}
-	w.and(text != "", `(name_key LIKE ? ESCAPE '\' OR name_key LIKE ? ESCAPE '\')`, begins(text), "% "+begins(text))
-}
-
-// userOrders are the columns that people can be ordered by.
-var userOrders = map[string]string{"email": "email_key", "display_name": "name_key", "create_time": "create_time"}
-
-// Users returns a page of people.
-func (r Reads) Users(ctx context.Context, org string, f UserFilter, p Page) ([]User, error) {
-	w := f.where(org)
-	order := p.keyset(w, userOrders[p.Order])
-	var us []User
-	err := r.all(ctx, &us, `SELECT `+userColumns+` FROM users`+w.String()+order, append(w.args, p.Limit, p.Skip)...)
-	return us, err
-}
-
-// Cursor is the place of a person in an order.
-func (u User) Cursor(order string) Cursor {
-	switch order {
-	case "display_name":
-		return Cursor{u.NameKey, u.ID}
-	case "create_time":
-		return Cursor{int64(u.Created), u.ID}
-	}
-	return Cursor{u.EmailKey, u.ID}
-}
-
-// CountUsers counts the people who match by state, up to a cap in all.
-func (r Reads) CountUsers(ctx context.Context, org string, f UserFilter, limit int) (b Badges, err error) {
-	w := f.where(org)
-	err = r.one(ctx, &b, `
-		SELECT COUNT(*) FILTER (WHERE enabled AND confirmed) AS users_active,
-		       COUNT(*) FILTER (WHERE enabled AND NOT confirmed) AS users_pending,
-		       COUNT(*) FILTER (WHERE NOT enabled) AS users_disabled
-		FROM (SELECT enabled, confirmed FROM users`+w.String()+` LIMIT ?) AS matched`, append(w.args, limit)...)
-	return b, err
 }

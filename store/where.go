@@ -21,6 +21,12 @@ func (w *where) and(wanted bool, condition string, args ...any) {
 	}
 }
 
+// not adds that other conditions do not all hold.
+func (w *where) not(other *where) {
+	w.conditions = append(w.conditions, "NOT ("+strings.Join(other.conditions, " AND ")+")")
+	w.args = append(w.args, other.args...)
+}
+
 func (w *where) String() string { return " WHERE " + strings.Join(w.conditions, " AND ") }
 
 // Page says which part of a list to read.
@@ -40,6 +46,9 @@ type Cursor struct {
 	ID  string
 }
 
+// limited bounds a page by its Limit and Skip.
+const limited = ` LIMIT ? OFFSET ?`
+
 // keyset adds the condition for the page and returns the ORDER BY for it.
 func (p Page) keyset(w *where, column string) string {
 	direction, after := " ASC", `(`+column+`, id) > (?, ?)`
@@ -49,7 +58,7 @@ func (p Page) keyset(w *where, column string) string {
 	if p.After != nil {
 		w.and(true, after, p.After.Key, p.After.ID)
 	}
-	return ` ORDER BY ` + column + direction + `, id` + direction + ` LIMIT ? OFFSET ?`
+	return ` ORDER BY ` + column + direction + `, id` + direction
 }
 
 // contains is a LIKE pattern for a part of a folded text.

@@ -122,11 +122,15 @@ func (p *port) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.
 		refuse(w, no)
 		return
 	}
-	code := runtime.HTTPStatusFromCode(st.Code())
+	writeStatus(w, httpStatus(st), st, strings.Join(md.Get("authorization"), ""))
+}
+
+// httpStatus is the status for an answer of the door.
+func httpStatus(st *status.Status) int {
 	if infoOf(st).GetReason() == identityv1.Error_TOO_LARGE.String() {
-		code = http.StatusRequestEntityTooLarge
+		return http.StatusRequestEntityTooLarge
 	}
-	writeStatus(w, code, st, strings.Join(md.Get("authorization"), ""))
+	return runtime.HTTPStatusFromCode(st.Code())
 }
 
 // position is where protojson found a mistake. Its texts quote the body, which

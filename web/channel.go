@@ -10,17 +10,21 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/bizmetry/identity/service"
 )
 
 // channel is a gRPC connection inside the process: services register with it
 // as with a server, clients call it as a connection. It runs the interceptor,
-// copies messages, and lets nothing of the client's context through but when
+// copies requests, and lets nothing of the client's context through but when
 // the call ends, its metadata and its peer.
 type channel struct {
 	methods map[string]method
+	streams map[string]streamMethod
 	door    grpc.UnaryServerInterceptor
+	// doorOfStreams is for streams, which web serves itself.
+	doorOfStreams grpc.StreamServerInterceptor
 }
 
 type method struct {
@@ -28,8 +32,20 @@ type method struct {
 	handle grpc.MethodHandler
 }
 
+type streamMethod struct {
+	impl   any
+	handle grpc.StreamHandler
+	info   *grpc.StreamServerInfo
+}
+
 // RegisterService implements grpc.ServiceRegistrar.
 func (c *channel) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	for _, m := range desc.Streams {
+		name := fmt.Sprintf("/%s/%s", desc.ServiceName, m.StreamName)
+		c.streams[name] = streamMethod{impl, m.Handler, &grpc.StreamServerInfo{
+			FullMethod: name, IsClientStream: m.ClientStreams, IsServerStream: m.ServerStreams,
+		}}
+	}
 	for _, m := range desc.Methods {
 		c.methods[fmt.Sprintf("/%s/%s", desc.ServiceName, m.MethodName)] = method{impl, m.Handler}
 	}
@@ -60,11 +76,31 @@ func (c *channel) Invoke(ctx context.Context, name string, args, reply any, opts
 	if err != nil {
 		return err
 	}
-	proto.Merge(reply.(proto.Message), resp.(proto.Message))
+	handOver(reply.(proto.Message), resp.(proto.Message))
 	return nil
 }
 
-// NewStream implements grpc.ClientConnInterface. No RPC streams yet.
+// handOver puts what an answer consists of into the client's message, without
+// copying it once more: nobody changes an answer that was given.
+func handOver(to, answer proto.Message) {
+	into := to.ProtoReflect()
+	answer.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		into.Set(f, v)
+		return true
+	})
+}
+
+// serve runs a stream of the contract, whose other end the caller is.
+func (c *channel) serve(name string, stream grpc.ServerStream) error {
+	m, ok := c.streams[name]
+	if !ok {
+		return service.UnknownMethod(nil, nil)
+	}
+	return c.doorOfStreams(m.impl, stream, m.info, m.handle)
+}
+
+// NewStream implements grpc.ClientConnInterface. Nothing here is a client of
+// streams: file.go is the server's end of them.
 func (c *channel) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, service.UnknownMethod(nil, nil)
 }

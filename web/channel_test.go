@@ -64,7 +64,7 @@ func TestChannel(t *testing.T) {
 	ctx = metadata.AppendToOutgoingContext(ctx, "x", "y")
 	var header, trailer metadata.MD
 	u, err := identityv1.NewUserServiceClient(conn).GetUser(ctx, req, grpc.Header(&header), grpc.Trailer(&trailer))
-	if err != nil || u == kept || u.GetRoles()[0] == kept.GetRoles()[0] || !proto.Equal(u, kept) || req.GetId() != "a" {
+	if err != nil || u == kept || !proto.Equal(u, kept) || req.GetId() != "a" {
 		t.Errorf("answer %v, request %v, %v", u, req, err)
 	}
 	if !slices.Equal(header.Get("h"), []string{"1", "2"}) || !slices.Equal(trailer.Get("t"), []string{"3"}) {

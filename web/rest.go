@@ -42,8 +42,11 @@ func (*jsonCodec) ContentType(any) string { return typeJSON }
 
 // newGateway makes the REST mirror. Its requests are made by rest alone.
 func (p *port) newGateway() (http.Handler, error) {
-	conn := &channel{methods: map[string]method{}, door: p.svc.Door}
+	conn := &channel{
+		methods: map[string]method{}, streams: map[string]streamMethod{}, door: p.svc.Door, doorOfStreams: p.svc.DoorOfStreams,
+	}
 	p.svc.Register(conn)
+	p.conn = conn
 	none := func(string) (string, bool) { return "", false }
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, codec),
@@ -86,20 +89,29 @@ func (p *port) rest(w http.ResponseWriter, r *http.Request) {
 	if no == nil {
 		md, no = headers(r.Header)
 	}
+	if no == nil && rt.streams() {
+		p.file(w, r, &rt, md)
+		return
+	}
 	var body []byte
 	if no == nil {
 		body, no = readBody(w, r, &rt)
 	}
 	if no != nil {
-		from := origin(r)
-		p.refused(rt.path, p.svc.Source(from.Peer, from.Forwarded), no)
-		refuse(w, no)
+		p.refuseRest(w, r, &rt, no)
 		return
 	}
 	in := r.WithContext(peer.NewContext(metadata.NewOutgoingContext(r.Context(), md), peerOf(r)))
 	in.Header, in.Host, in.RemoteAddr = http.Header{}, "", ""
 	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	p.gateway.ServeHTTP(w, in)
+}
+
+// refuseRest answers and notes a request that does not reach the door.
+func (p *port) refuseRest(w http.ResponseWriter, r *http.Request, rt *route, no *refusal) {
+	from := origin(r)
+	p.refused(rt.path, p.svc.Source(from.Peer, from.Forwarded), no)
+	refuse(w, no)
 }
 
 // headers picks the headers that count. The values of two are compared or

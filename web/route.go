@@ -156,7 +156,7 @@ func (rt *route) matches(segments []string, action string) bool {
 // or in the body may not, so that every datum has one place; the mask of an
 // update is made of the body's keys.
 func (rt *route) takes(name string) bool {
-	if rt.body == "*" {
+	if rt.body == "*" && !rt.streams() {
 		return false
 	}
 	message, path := rt.rpc.Input(), ""
@@ -168,6 +168,9 @@ func (rt *route) takes(name string) bool {
 			return false
 		}
 		path = strings.TrimPrefix(path+"."+string(f.Name()), ".")
+		if name == "" && rt.streams() && f.Kind() == protoreflect.BytesKind {
+			return false // the file is the body
+		}
 		if name == "" {
 			return isParameter(f) && !slices.Contains(rt.params, path)
 		}
@@ -177,6 +180,9 @@ func (rt *route) takes(name string) bool {
 	}
 	return false
 }
+
+// streams tells whether the RPC is a stream: a file over REST.
+func (rt *route) streams() bool { return rt.rpc.IsStreamingClient() || rt.rpc.IsStreamingServer() }
 
 func fieldOf(m protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
 	if f := m.Fields().ByJSONName(name); f != nil {

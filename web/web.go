@@ -32,10 +32,12 @@ type port struct {
 	log     *slog.Logger
 	now     func() time.Time
 	base    string // path of the issuer, without a slash at the end
+	origin  string // of the issuer
 	secure  bool   // the issuer is https
 	fixed   map[string]endpoint
 	routes  routes
 	gateway http.Handler
+	conn    *channel // that the gateway calls
 }
 
 // endpoint has a handler for each method that a path takes.
@@ -53,6 +55,7 @@ func New(cfg Config) (http.Handler, error) {
 	p := &port{
 		svc: cfg.Service, log: cfg.Log, now: cfg.Now,
 		base: strings.TrimSuffix(issuer.Path, "/"), secure: issuer.Scheme == "https",
+		origin: issuer.Scheme + "://" + issuer.Host,
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -78,6 +81,8 @@ func (p *port) endpoints() map[string]endpoint {
 		"/docs":                             {http.MethodGet: p.docs},
 		"/docs.css":                         {http.MethodGet: p.docsStyle},
 		"/openapi.yaml":                     {http.MethodGet: p.openAPI},
+		"/activate":                         {http.MethodGet: p.showActivation, http.MethodPost: p.activate},
+		"/page.css":                         {http.MethodGet: p.pageStyle},
 		"/oauth2/token":                     {http.MethodPost: p.token},
 		"/oauth2/introspect":                {http.MethodPost: p.introspect},
 		"/oauth2/revoke":                    {http.MethodPost: p.revoke},

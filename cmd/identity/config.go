@@ -29,6 +29,8 @@ const (
 	databaseURLEnv       = "IDENTITY_DATABASE_URL"
 	listenURLEnv         = "IDENTITY_DATABASE_LISTEN_URL"
 	bootstrapPasswordEnv = "IDENTITY_BOOTSTRAP_PASSWORD"
+	smtpURLEnv           = "IDENTITY_SMTP_URL"
+	smsURLEnv            = "IDENTITY_SMS_URL"
 	defaultDatabaseURL   = "sqlite:identity.db"
 )
 

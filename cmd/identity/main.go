@@ -25,6 +25,9 @@ type cli struct {
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database schema to the newest version."`
 	Bootstrap   bootstrapCmd   `cmd:"" help:"Make the platform organization and its first administrator in an empty database."`
 	Keys        keysCmd        `cmd:"" help:"List, rotate and revoke signing keys, on the database."`
+	Outbox      outboxCmd      `cmd:"" help:"List what is not sent, and try dead messages again, on the database."`
+	Login       loginCmd       `cmd:"" help:"Sign in to a running service, for the commands that talk to it."`
+	Users       usersCmd       `cmd:"" help:"List, import and export people, over the API."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask a running service whether it is ready; the exit status says."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
@@ -35,18 +38,39 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "identity:", err)
-		os.Exit(1)
+		os.Exit(exitStatus(err))
 	}
 }
 
-// output is where commands write.
-type output struct{ out, err io.Writer }
+// exitStatus tells scripts what went wrong: 2 is a mistake in the command
+// line, 3 an import that was complete but for rows that were refused.
+func exitStatus(err error) int {
+	var usage *kong.ParseError
+	switch {
+	case errors.As(err, &usage):
+		return 2
+	case errors.Is(err, errRowsRefused):
+		return 3
+	}
+	return 1
+}
+
+// output is where commands read and write.
+type output struct {
+	out, err io.Writer
+	in       io.Reader
+}
 
 // errHelp ends a command that only printed help.
 var errHelp = errors.New("help")
 
 // run parses the arguments and runs the command. Tests call it like main.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	return runWith(ctx, args, output{stdout, stderr, os.Stdin})
+}
+
+// runWith is run with an input of its own.
+func runWith(ctx context.Context, args []string, o output) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			if r != errHelp { //nolint:errorlint // the very value that Exit below panics with
@@ -57,7 +81,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}()
 	parser, err := kong.New(&cli{},
 		kong.Name("identity"), kong.Description("The identity service of BizMetry."),
-		kong.Writers(stdout, stderr), kong.Exit(func(int) { panic(errHelp) }),
+		kong.Writers(o.out, o.err), kong.Exit(func(int) { panic(errHelp) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return err
@@ -70,5 +94,5 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
-	return command.Run(output{stdout, stderr})
+	return command.Run(o)
 }

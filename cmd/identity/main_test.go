@@ -29,6 +29,11 @@ type server struct{ grpc, rest, admin, password string }
 // serve starts the program as main does, on free ports, and stops it after the test.
 func serve(t *testing.T, args ...string) server {
 	t.Helper()
+	for _, name := range []string{smtpURLEnv, smsURLEnv} {
+		if os.Getenv(name) == "" {
+			t.Setenv(name, "file:"+t.TempDir())
+		}
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	read, write := io.Pipe()
 	done := make(chan error, 1)

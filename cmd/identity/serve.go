@@ -27,12 +27,25 @@ import (
 	"github.com/bizmetry/identity/web"
 )
 
+// Help lists the settings that come from the environment only.
+func (c *serveCmd) Help() string {
+	return c.databaseSettings.Help() + `  IDENTITY_SMTP_URL            smtp://user:password@host:587 (TLS by STARTTLS is a
+                               must unless the host is this machine),
+                               smtps://user:password@host:465, or file:FOLDER
+  IDENTITY_SMS_URL             twilio://SID:TOKEN@api.twilio.com?from=+15550100,
+                               webhook:https://…, or file:FOLDER
+                               (both required with PostgreSQL; otherwise
+                               file:outbox)
+`
+}
+
 type serveCmd struct {
 	databaseSettings
 	GRPCAddr        string         `name:"grpc-addr" env:"IDENTITY_GRPC_ADDR" default:"127.0.0.1:9090" help:"Address of the gRPC port. One that other machines reach needs IDENTITY_INSECURE=behind-proxy."`
 	HTTPAddr        string         `name:"http-addr" env:"IDENTITY_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the HTTP port: REST, OAuth 2.0, docs."`
 	AdminAddr       string         `name:"admin-addr" env:"IDENTITY_ADMIN_ADDR" default:"127.0.0.1:9091" help:"Address of /metrics and profiles; never on the public ports."`
-	PublicURL       string         `name:"public-url" env:"IDENTITY_PUBLIC_URL" default:"http://localhost:8080" help:"Issuer and audience of tokens; never taken from a request."`
+	PublicURL       string         `name:"public-url" env:"IDENTITY_PUBLIC_URL" default:"http://localhost:8080" help:"Issuer and audience of tokens, and where links in mails lead; never taken from a request."`
+	MailFrom        string         `name:"mail-from" env:"IDENTITY_MAIL_FROM" placeholder:"ADDRESS" help:"Sender of mails (default: noreply at the host of the public URL)."`
 	Insecure        string         `name:"insecure" env:"IDENTITY_INSECURE" enum:",behind-proxy" default:"" help:"behind-proxy: other machines may connect without TLS, because a proxy provides it."`
 	TrustedProxies  []netip.Prefix `name:"trusted-proxies" env:"IDENTITY_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Networks whose X-Forwarded-For is believed."`
 	BootstrapEmail  string         `name:"bootstrap-email" env:"IDENTITY_BOOTSTRAP_EMAIL" placeholder:"ADDRESS" help:"First administrator of an empty database (embedded database: admin@example.com). On PostgreSQL an empty database is refused without."`
@@ -47,6 +60,10 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 		return err
 	}
 	defer runtime.KeepAlive(ballast())
+	out, err := c.senders()
+	if err != nil {
+		return err
+	}
 	log, flush := newLog(o.err, c.LogLevel)
 	defer flush()
 	st, err := c.open(ctx)
@@ -56,7 +73,7 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	defer st.Close()
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	svc, err := c.prepare(ctx, o, st, log, metrics)
+	svc, err := c.prepare(ctx, o, st, out, log, metrics)
 	if err != nil {
 		return err
 	}
@@ -108,7 +125,7 @@ func (c *serveCmd) reflects() bool {
 }
 
 // prepare brings the database to where it can be served, and makes the service.
-func (c *serveCmd) prepare(ctx context.Context, o output, st *store.Store, log *slog.Logger, metrics prometheus.Registerer) (*service.Service, error) {
+func (c *serveCmd) prepare(ctx context.Context, o output, st *store.Store, out senders, log *slog.Logger, metrics prometheus.Registerer) (*service.Service, error) {
 	pending, err := st.Pending(ctx)
 	if err != nil {
 		return nil, err
@@ -140,7 +157,7 @@ func (c *serveCmd) prepare(ctx context.Context, o output, st *store.Store, log *
 	}
 	return service.New(ctx, service.Config{
 		Store: st, Ring: ring, Issuer: c.PublicURL, Log: log, Metrics: metrics, TrustedProxies: c.TrustedProxies,
-		StalenessBudget: c.StalenessBudget,
+		StalenessBudget: c.StalenessBudget, Mail: out.mail, SMS: out.sms,
 	})
 }
 
@@ -177,6 +194,9 @@ func (c *serveCmd) listen(ctx context.Context, o output, svc *service.Service, r
 		finish(rpc, public, admin)
 		return nil
 	})
+	if folder := mailFolder(); folder != "" {
+		fmt.Fprintf(o.out, "mail  is written into %s\n", folder)
+	}
 	_, err := fmt.Fprintf(o.out, "gRPC  %s\nREST  http://%s\nadmin http://%s/metrics\nready\n", ports[0].Addr(), ports[1].Addr(), ports[2].Addr())
 	return errors.Join(err, g.Wait())
 }

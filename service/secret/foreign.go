@@ -154,3 +154,11 @@ func (h *stored) weaker(than Params) bool {
 	return h.kind != argon2.AlgIdentifierVariantID ||
 		h.argon2.MemoryKiB < than.MemoryKiB || work(h.argon2) < work(than) || len(h.digest.Key()) < hashSize
 }
+
+// CheckHash tells whether Verify would take a stored hash: its format is known
+// and its cost within bounds. Nothing is run. It fails with ErrHash, whose
+// text never quotes the hash.
+func (p *Passwords) CheckHash(phc string) error {
+	_, err := p.read(phc)
+	return err
+}

@@ -19,22 +19,30 @@ const (
 
 const specials = "#@_!$"
 
+// Policies.
+const (
+	Standard = "standard" // 8 code points and the three kinds of character
+	NIST     = "nist"     // 15 code points, any characters (SP 800-63B-4)
+)
+
+// Unchanged is the rule that only a change of password has: not the present one again.
+const Unchanged = "unchanged"
+
 // UnmetRules lists the rules that a password breaks, nil if none: too_short,
-// too_long, no_upper, no_digit, no_special. The policies are "standard" (8
-// code points and the three kinds of character) and "nist" (15 code points,
-// any characters). An unknown policy asks for everything, so that a slip of
-// the caller never weakens one. Code points are counted in NFC, the form that
-// is hashed.
-func UnmetRules(policy, password string) []string {
+// too_long, no_upper, no_digit, no_special, common, context (made of the given
+// words, such as its owner's name). An unknown policy asks for everything, so
+// that a slip of the caller never weakens one. Code points are counted in NFC,
+// the form that is hashed.
+func UnmetRules(policy, password string, context ...string) []string {
 	if len(password) > maxPasswordBytes {
 		return []string{"too_long"} // not looked at further
 	}
 	password = norm.NFC.String(password)
 	least, kinds := 15, true
 	switch policy {
-	case "standard":
+	case Standard:
 		least = 8
-	case "nist":
+	case NIST:
 		kinds = false
 	}
 	var unmet []string
@@ -51,6 +59,10 @@ func UnmetRules(policy, password string) []string {
 		need(strings.ContainsFunc(password, unicode.IsDigit), "no_digit")
 		need(strings.ContainsAny(password, specials), "no_special")
 	}
+	if points <= maxPasswordPoints {
+		need(!isCommon(password), "common")
+		need(!isOfContext(password, context), "context")
+	}
 	return unmet
 }
 
@@ -61,16 +73,16 @@ const (
 )
 
 // Generate makes a password of 20 characters (about 118 bits) that meets every
-// policy. Whole candidates are drawn until one does: choosing a digit or a
+// policy in its context. Whole candidates are drawn until one does: choosing a digit or a
 // special on purpose would make some passwords likelier than others.
-func Generate(rand io.Reader) (string, error) {
+func Generate(rand io.Reader, context ...string) (string, error) {
 	const tries = 1000 // about one candidate in four fails; a thousand in a row means a broken source
 	for range tries {
 		p, err := candidate(rand)
 		if err != nil {
 			return "", fmt.Errorf("generate a password: %w", err)
 		}
-		if UnmetRules("standard", p) == nil && UnmetRules("nist", p) == nil {
+		if UnmetRules(Standard, p, context...) == nil && UnmetRules(NIST, p, context...) == nil {
 			return p, nil
 		}
 	}

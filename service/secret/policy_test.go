@@ -3,10 +3,12 @@ package secret_test
 import (
 	"bytes"
 	"crypto/rand"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/ccojocar/zxcvbn-go/frequency"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -47,19 +49,119 @@ func TestUnmetRules(t *testing.T) {
 	}
 }
 
+func TestUnmetRules_PW04_Common(t *testing.T) {
+	rows := map[string]bool{
+		"password": true, "Password": true, "PASSWORD1": true, "Password1!": true, "Qwerty123!": true, "qwerty": true, "!Dragon2024!": true,
+		"P@ssw0rd": true, "Pa$$w0rd1!": true, "p4ssw0rd#99": true, "L3tm31n!!": true, "we1come": true, "123456": true, "12345678!": true,
+		"passwordpassword": true, "PasswordPassword1!": true, "qwertyqwertyqwerty": true, "ｐａｓｓｗｏｒｄ": true, "pässword": true,
+		"my password is a long story": false, "password for the old barn door": false, "Aa1#aaaa": false, "correct horse battery staple": false,
+		"Dog#48123571": false, "!!Dragon2024!!2025": false, "": false, "😀😀😀😀😀😀😀😀": false, "Zebra#river9stone": false,
+	}
+	for password, common := range rows {
+		if got := slices.Contains(secret.UnmetRules(secret.NIST, password), "common"); got != common {
+			t.Errorf("%q: common is %t", password, got)
+		}
+	}
+	n := 0
+	for _, word := range frequency.Lists["Passwords"].List {
+		twice := word + word
+		if strings.Trim(word, word[:1]) == "" { // one character, however often
+			twice = word
+		}
+		for _, password := range []string{word, strings.ToUpper(word), word + "1", word + "2026!", twice} {
+			if !slices.Contains(secret.UnmetRules(secret.Standard, password), "common") {
+				t.Errorf("%q is not common", password)
+			}
+		}
+		n++
+	}
+	if n < 3000 {
+		t.Errorf("%d passwords", n)
+	}
+}
+
+func TestUnmetRules_PW05_Context(t *testing.T) {
+	context := []string{"BizMetry", "Acme Holding Ltd.", "René", "van der Berg", "rene.vdb"}
+	rows := map[string]bool{
+		"Acme-rene-2026!": true, "acme holding": true, "AcmeHolding#1": true, "BizMetry2026!": true, "B1zM3try#1": true, "R3né#2026": true, "vdb.rene#99": true,
+		"Berg_Berg_Berg1": true, "vanderberg#2026": true, "Rene-winter-2026!": true,
+		"rene paints old blue tractors": false, "my acme password is a secret story": false, "Zebra#river9stone": false, "Aa1#aaaa": false, "": false,
+	}
+	for password, found := range rows {
+		if got := slices.Contains(secret.UnmetRules(secret.NIST, password, context...), "context"); got != found {
+			t.Errorf("%q: context is %t", password, got)
+		}
+	}
+	for _, nothing := range [][]string{nil, {""}, {"..", "12", "Li", "😀😀😀"}} { // no word to look for
+		if got := secret.UnmetRules(secret.Standard, "Li12#😀😀😀Xyz", nothing...); got != nil {
+			t.Errorf("%q: %v", nothing, got)
+		}
+	}
+}
+
+func TestStrength(t *testing.T) {
+	rows := []struct {
+		password    string
+		least, most int
+	}{
+		{"", 0, 0},
+		{"a", 0, 0},
+		{"password", 0, 0},
+		{"P@ssw0rd", 0, 0},
+		{"12345678", 0, 0},
+		{"acmerene", 0, 0},
+		{"qwertyui", 0, 1},
+		{"correct horse battery staple", 4, 4},
+		{"q7#Vt!zR9_mKw2$x", 4, 4},
+		{strings.Repeat("a", 1<<20), 0, 1},
+		{strings.Repeat("@40$1!|+7({[<%6gzx2", 1<<10), 0, 4},
+		{"\xff\xfe\xfd", 0, 4},
+	}
+	for _, r := range rows {
+		if score, _ := secret.Strength(r.password, []string{"Acme", "rene"}); score < r.least || score > r.most {
+			t.Errorf("%.40q: %d", r.password, score)
+		}
+	}
+	if _, patterns := secret.Strength("password", nil); !slices.Equal(patterns, []string{"dictionary"}) {
+		t.Errorf("patterns %q", patterns)
+	}
+}
+
+// PF-02: what is too long is not even estimated in full: the rest changes nothing.
+func TestStrength_PF02_Bounded(t *testing.T) {
+	head := strings.Repeat("Ax1#tqzw", 9) // 72
+	want, _ := secret.Strength(head, nil)
+	if got, _ := secret.Strength(head+strings.Repeat("password", 1<<16), nil); got != want {
+		t.Errorf("%d, %d with a long tail", want, got)
+	}
+}
+
+// FuzzStrength_IN03: no text makes the estimator panic.
+func FuzzStrength_IN03(f *testing.F) {
+	for _, text := range []string{"Password1!", "İİİİpassword", "aaa\u0301", "\xffpassword", "1.1.2011", "ééé", "４４４"} {
+		f.Add(text, "Acme")
+	}
+	f.Fuzz(func(t *testing.T, password, context string) {
+		if score, _ := secret.Strength(password, []string{context}); score < 0 || score > 4 {
+			t.Errorf("%q: %d", password, score)
+		}
+	})
+}
+
 func TestGenerate(t *testing.T) {
 	const n = 100_000
+	context := []string{"BizMetry", "Acme", "Ann", "Fox", "Wu", "abc"}
 	counts := map[rune]int{}
 	seen := make(map[string]bool, n)
 	for range n {
-		p, err := secret.Generate(rand.Reader)
+		p, err := secret.Generate(rand.Reader, context...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(p) != 20 || strings.ContainsAny(p, "0O1lIo") || seen[p] {
 			t.Fatalf("Generate gives %q", p)
 		}
-		if unmet := append(secret.UnmetRules("standard", p), secret.UnmetRules("nist", p)...); unmet != nil {
+		if unmet := append(secret.UnmetRules(secret.Standard, p, context...), secret.UnmetRules(secret.NIST, p, context...)...); unmet != nil {
 			t.Fatalf("Generate gives %q, which breaks %v", p, unmet)
 		}
 		seen[p] = true
@@ -102,10 +204,12 @@ func TestGenerate_BrokenSource(t *testing.T) {
 }
 
 func FuzzUnmetRules(f *testing.F) {
-	f.Add("standard", "Aa1#aaaa")
-	f.Add("nist", "\xff\x00e\u0301")
-	f.Fuzz(func(t *testing.T, policy, password string) {
-		unmet := secret.UnmetRules(policy, password)
+	f.Add("standard", "Aa1#aaaa", "Acme")
+	f.Add("nist", "\xff\x00e\u0301", "René")
+	f.Add("nist", strings.Repeat("password", 1<<13), strings.Repeat("a-", 1<<15)) // 64 KiB
+	f.Add("standard", strings.Repeat("\ufdfa", 256), "\ufdfa")
+	f.Fuzz(func(t *testing.T, policy, password, context string) {
+		unmet := secret.UnmetRules(policy, password, context)
 		if unmet == nil && (len(password) < 8 || len(password) > 1024) {
 			t.Errorf("%q passes", password)
 		}

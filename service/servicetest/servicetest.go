@@ -28,11 +28,13 @@ import (
 	"github.com/bizmetry/identity/store/storetest"
 )
 
-// What the first administrator of every world signs in with.
+// What the first administrator of every world signs in with. Everybody else
+// begins with InitialPassword and has RootPassword once they signed in.
 const (
-	RootEmail    = "root@platform.test"
-	RootPassword = "Correct#Horse7battery"
-	Issuer       = "http://identity.test"
+	RootEmail       = "root@platform.test"
+	RootPassword    = "Correct#Horse7battery"
+	InitialPassword = "Initial#Staple4paper"
+	Issuer          = "http://identity.test"
 )
 
 // Ids of built-in roles.
@@ -64,8 +66,9 @@ type World struct {
 	Orgs      identityv1.OrganizationServiceClient
 	Events    identityv1.EventServiceClient
 	// Root is the access token of the first administrator.
-	Root string
-	n    atomic.Int64
+	Root    string
+	mailbox *mailbox
+	n       atomic.Int64
 }
 
 // Clock is a clock that tests move; it stands still otherwise.
@@ -114,6 +117,7 @@ func On(t testing.TB, st *store.Store, options ...func(*service.Config)) *World 
 	w.Ring, err = secret.ParseKeyRing([]byte(line))
 	check(t, err)
 	cfg := service.Config{Store: w.Store, Ring: w.Ring, Issuer: Issuer, Passwords: w.Passwords, Now: w.Clock.Now, Log: faults(t)}
+	w.mailbox = newMailbox(t, &cfg)
 	for _, option := range options {
 		option(&cfg)
 	}
@@ -191,12 +195,40 @@ func (w *World) SignIn(email, password string) string {
 	return w.Tokens(email, password).GetAccessToken()
 }
 
-// Tokens signs in and returns all tokens.
+// Tokens signs in and returns all tokens. Who still has InitialPassword is
+// given this one.
 func (w *World) Tokens(email, password string) *identityv1.Tokens {
 	w.T.Helper()
 	resp, err := w.Sessions.SignIn(w.T.Context(), &identityv1.SignInRequest{Email: email, Password: password})
+	if Reason(err) == identityv1.Error_CREDENTIALS_INVALID.String() {
+		return w.Begin(email, InitialPassword, password)
+	}
+	check(w.T, err)
+	if resp.GetTokens() == nil {
+		w.T.Fatalf("%s is asked for another password than %q", email, password)
+	}
+	return resp.GetTokens()
+}
+
+// Begin replaces an initial password, as everybody has to at their first sign-in.
+func (w *World) Begin(email, initial, password string) *identityv1.Tokens {
+	w.T.Helper()
+	due, err := w.Sessions.SignIn(w.T.Context(), &identityv1.SignInRequest{Email: email, Password: initial})
+	check(w.T, err)
+	resp, err := w.Sessions.ChangePassword(w.T.Context(), &identityv1.ChangePasswordRequest{
+		Token: due.GetPasswordChange().GetToken(), NewPassword: password,
+	})
 	check(w.T, err)
 	return resp.GetTokens()
+}
+
+// begin is Begin for a person as they were drafted.
+func (w *World) begin(u *identityv1.User) Person {
+	w.T.Helper()
+	tokens := w.Begin(u.GetEmail(), InitialPassword, RootPassword)
+	u, err := w.Users.GetUser(w.As(w.Root), &identityv1.GetUserRequest{OrganizationId: u.GetOrganizationId(), Id: u.GetId()})
+	check(w.T, err)
+	return Person{u, RootPassword, tokens.GetAccessToken()}
 }
 
 // Person is a user with a way to act.
@@ -219,21 +251,20 @@ func (w *World) NewOrg() Org {
 	resp, err := w.Orgs.CreateOrganization(w.As(w.Root), &identityv1.CreateOrganizationRequest{
 		Organization: &identityv1.Organization{DisplayName: ptr(fmt.Sprintf("Customer %d", n))},
 		Administrator: &identityv1.User{
-			Email: &email, FirstName: ptr("Ada"), LastName: ptr("Admin"), Password: ptr(RootPassword), Confirmed: ptr(true),
+			Email: &email, FirstName: ptr("Ada"), LastName: ptr("Admin"), Password: ptr(InitialPassword), Confirmed: ptr(true),
 		},
 	})
 	check(w.T, err)
-	return Org{resp.GetOrganization(), Person{resp.GetAdministrator(), RootPassword, w.SignIn(email, RootPassword)}}
+	return Org{resp.GetOrganization(), w.begin(resp.GetAdministrator())}
 }
 
 // NewPerson makes a confirmed user of an organization (empty: the platform's) who is signed in.
 func (w *World) NewPerson(org string, roles ...string) Person {
 	w.T.Helper()
-	u := w.CreateUser(org, roles...)
-	return Person{u, RootPassword, w.SignIn(u.GetEmail(), RootPassword)}
+	return w.begin(w.CreateUser(org, roles...))
 }
 
-// CreateUser makes a confirmed user with a password.
+// CreateUser makes a confirmed user with InitialPassword.
 func (w *World) CreateUser(org string, roles ...string) *identityv1.User {
 	w.T.Helper()
 	u, err := w.Users.CreateUser(w.As(w.Root), &identityv1.CreateUserRequest{OrganizationId: org, User: w.Draft(roles...)})
@@ -249,7 +280,7 @@ func (w *World) Draft(roles ...string) *identityv1.User {
 	}
 	return &identityv1.User{
 		Email: ptr(fmt.Sprintf("user%d@people.test", n)), FirstName: ptr("Grace"), LastName: ptr("Hopper"),
-		Password: ptr(RootPassword), Confirmed: ptr(true), RoleIds: roles,
+		Password: ptr(InitialPassword), Confirmed: ptr(true), RoleIds: roles,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/bizmetry/identity/rig"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -20,7 +21,7 @@ const template = "identity_template"
 
 var (
 	once    sync.Once
-	cluster *Cluster
+	cluster *rig.Cluster
 	failed  error
 	serial  atomic.Int64
 )
@@ -91,9 +92,15 @@ func Postgres(t testing.TB) string {
 }
 
 // PrivateCluster returns the PostgreSQL that the tests of this binary share.
-func PrivateCluster(t testing.TB) *Cluster {
+func PrivateCluster(t testing.TB) *rig.Cluster {
 	Postgres(t)
 	return cluster
+}
+
+// StartCluster makes a server of the test's own, which the test must Stop. It
+// is as quick as may be: what it wrote need not outlive a power cut.
+func StartCluster(ctx context.Context) (*rig.Cluster, error) {
+	return rig.StartCluster(ctx, "fsync=off", "full_page_writes=off", "max_connections=200")
 }
 
 // start starts the cluster and makes the database that all others are copies of.

@@ -34,7 +34,8 @@ const (
 	Error_TOKEN_INVALID Error_Reason = 3
 	// UNAUTHENTICATED: e-mail and password, or client id and secret, are not accepted.
 	Error_CREDENTIALS_INVALID Error_Reason = 4
-	// PERMISSION_DENIED: metadata names permission, principal and organization.
+	// PERMISSION_DENIED: metadata names permission, principal and organization;
+	// where only people may call, only_for in place of the permission.
 	Error_PERMISSION_DENIED Error_Reason = 5
 	// NOT_FOUND: no such thing in this organization.
 	Error_NOT_FOUND Error_Reason = 6
@@ -86,6 +87,18 @@ const (
 	Error_INTERNAL Error_Reason = 29
 	// RESOURCE_EXHAUSTED: the request is larger than what is accepted.
 	Error_TOO_LARGE Error_Reason = 30
+	// ABORTED: other people match the filter than the preview said.
+	Error_MATCH_CHANGED Error_Reason = 31
+	// FAILED_PRECONDITION: the link is unknown, used or expired.
+	Error_LINK_INVALID Error_Reason = 32
+	// FAILED_PRECONDITION: a phone number counts only with a proof that it was verified.
+	Error_PHONE_NOT_VERIFIED Error_Reason = 33
+	// INVALID_ARGUMENT: the code is not the one that was sent; metadata "attempts_left" counts down.
+	Error_CODE_INVALID Error_Reason = 34
+	// FAILED_PRECONDITION: the verification is expired, used, or had too many wrong codes: start a new one.
+	Error_VERIFICATION_OVER Error_Reason = 35
+	// FAILED_PRECONDITION: the address is confirmed already.
+	Error_ALREADY_CONFIRMED Error_Reason = 36
 )
 
 // Enum value maps for Error_Reason.
@@ -122,6 +135,12 @@ var (
 		28: "UNKNOWN_METHOD",
 		29: "INTERNAL",
 		30: "TOO_LARGE",
+		31: "MATCH_CHANGED",
+		32: "LINK_INVALID",
+		33: "PHONE_NOT_VERIFIED",
+		34: "CODE_INVALID",
+		35: "VERIFICATION_OVER",
+		36: "ALREADY_CONFIRMED",
 	}
 	Error_Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":    0,
@@ -155,6 +174,12 @@ var (
 		"UNKNOWN_METHOD":        28,
 		"INTERNAL":              29,
 		"TOO_LARGE":             30,
+		"MATCH_CHANGED":         31,
+		"LINK_INVALID":          32,
+		"PHONE_NOT_VERIFIED":    33,
+		"CODE_INVALID":          34,
+		"VERIFICATION_OVER":     35,
+		"ALREADY_CONFIRMED":     36,
 	}
 )
 
@@ -229,8 +254,8 @@ var File_bizmetry_identity_v1_error_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_error_proto_rawDesc = "" +
 	"\n" +
-	" bizmetry/identity/v1/error.proto\x12\x14bizmetry.identity.v1\"\x85\x05\n" +
-	"\x05Error\"\xfb\x04\n" +
+	" bizmetry/identity/v1/error.proto\x12\x14bizmetry.identity.v1\"\x82\x06\n" +
+	"\x05Error\"\xf8\x05\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eINVALID_FIELDS\x10\x01\x12\x15\n" +
@@ -264,7 +289,13 @@ const file_bizmetry_identity_v1_error_proto_rawDesc = "" +
 	"\vUNAVAILABLE\x10\x1b\x12\x12\n" +
 	"\x0eUNKNOWN_METHOD\x10\x1c\x12\f\n" +
 	"\bINTERNAL\x10\x1d\x12\r\n" +
-	"\tTOO_LARGE\x10\x1eBBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
+	"\tTOO_LARGE\x10\x1e\x12\x11\n" +
+	"\rMATCH_CHANGED\x10\x1f\x12\x10\n" +
+	"\fLINK_INVALID\x10 \x12\x16\n" +
+	"\x12PHONE_NOT_VERIFIED\x10!\x12\x10\n" +
+	"\fCODE_INVALID\x10\"\x12\x15\n" +
+	"\x11VERIFICATION_OVER\x10#\x12\x15\n" +
+	"\x11ALREADY_CONFIRMED\x10$BBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
 
 var (
 	file_bizmetry_identity_v1_error_proto_rawDescOnce sync.Once

@@ -11,6 +11,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -76,6 +77,59 @@ func (Organization_State) EnumDescriptor() ([]byte, []int) {
 	return file_bizmetry_identity_v1_organization_proto_rawDescGZIP(), []int{0, 0}
 }
 
+// PasswordPolicy is the rules for new passwords. Both refuse common
+// passwords, words out of the context, and more than 256 characters.
+type Organization_PasswordPolicy int32
+
+const (
+	Organization_PASSWORD_POLICY_UNSPECIFIED Organization_PasswordPolicy = 0
+	// 8 characters, an upper-case letter, a digit, and one of # @ _ ! $; every other character is allowed too.
+	Organization_STANDARD Organization_PasswordPolicy = 1
+	// 15 characters, any (NIST SP 800-63B-4 for passwords that are the only factor).
+	Organization_NIST Organization_PasswordPolicy = 2
+)
+
+// Enum value maps for Organization_PasswordPolicy.
+var (
+	Organization_PasswordPolicy_name = map[int32]string{
+		0: "PASSWORD_POLICY_UNSPECIFIED",
+		1: "STANDARD",
+		2: "NIST",
+	}
+	Organization_PasswordPolicy_value = map[string]int32{
+		"PASSWORD_POLICY_UNSPECIFIED": 0,
+		"STANDARD":                    1,
+		"NIST":                        2,
+	}
+)
+
+func (x Organization_PasswordPolicy) Enum() *Organization_PasswordPolicy {
+	p := new(Organization_PasswordPolicy)
+	*p = x
+	return p
+}
+
+func (x Organization_PasswordPolicy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Organization_PasswordPolicy) Descriptor() protoreflect.EnumDescriptor {
+	return file_bizmetry_identity_v1_organization_proto_enumTypes[1].Descriptor()
+}
+
+func (Organization_PasswordPolicy) Type() protoreflect.EnumType {
+	return &file_bizmetry_identity_v1_organization_proto_enumTypes[1]
+}
+
+func (x Organization_PasswordPolicy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Organization_PasswordPolicy.Descriptor instead.
+func (Organization_PasswordPolicy) EnumDescriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_organization_proto_rawDescGZIP(), []int{0, 1}
+}
+
 // Organization is a customer.
 type Organization struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -93,10 +147,14 @@ type Organization struct {
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// Id of the principal who made it; empty for the bootstrap.
 	CreatedBy string `protobuf:"bytes,7,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	// Version.
-	Etag          string `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Version; checked on update when given.
+	Etag string `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	// The rules for new passwords; unspecified on create: STANDARD.
+	PasswordPolicy Organization_PasswordPolicy `protobuf:"varint,9,opt,name=password_policy,json=passwordPolicy,proto3,enum=bizmetry.identity.v1.Organization_PasswordPolicy" json:"password_policy,omitempty"`
+	// Whether a password that an administrator set must be changed at the first sign-in; not set on create: yes.
+	ChangeInitialPassword *bool `protobuf:"varint,10,opt,name=change_initial_password,json=changeInitialPassword,proto3,oneof" json:"change_initial_password,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *Organization) Reset() {
@@ -183,6 +241,20 @@ func (x *Organization) GetEtag() string {
 		return x.Etag
 	}
 	return ""
+}
+
+func (x *Organization) GetPasswordPolicy() Organization_PasswordPolicy {
+	if x != nil {
+		return x.PasswordPolicy
+	}
+	return Organization_PASSWORD_POLICY_UNSPECIFIED
+}
+
+func (x *Organization) GetChangeInitialPassword() bool {
+	if x != nil && x.ChangeInitialPassword != nil {
+		return *x.ChangeInitialPassword
+	}
+	return false
 }
 
 // CreateOrganizationRequest asks for a new organization.
@@ -359,13 +431,68 @@ func (x *GetOrganizationRequest) GetAtLeast() string {
 	return ""
 }
 
+// UpdateOrganizationRequest asks for a change of an organization.
+type UpdateOrganizationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: id and the fields to change.
+	Organization *Organization `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// Which fields; empty: those that are set. REST makes it from the body.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationRequest) Reset() {
+	*x = UpdateOrganizationRequest{}
+	mi := &file_bizmetry_identity_v1_organization_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateOrganizationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateOrganizationRequest) ProtoMessage() {}
+
+func (x *UpdateOrganizationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_organization_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateOrganizationRequest.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_organization_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *UpdateOrganizationRequest) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
 var File_bizmetry_identity_v1_organization_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_organization_proto_rawDesc = "" +
 	"\n" +
-	"'bizmetry/identity/v1/organization.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a\x1fbizmetry/identity/v1/user.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x03\n" +
-	"\fOrganization\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12A\n" +
+	"'bizmetry/identity/v1/organization.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a\x1fbizmetry/identity/v1/user.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x06\n" +
+	"\fOrganization\x12H\n" +
+	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12A\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\x19\xe0A\x02\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x00R\vdisplayName\x88\x01\x01\x12\x1f\n" +
 	"\bplatform\x18\x03 \x01(\bB\x03\xe0A\x03R\bplatform\x12C\n" +
 	"\x05state\x18\x04 \x01(\x0e2(.bizmetry.identity.v1.Organization.StateB\x03\xe0A\x03R\x05state\x12@\n" +
@@ -374,14 +501,22 @@ const file_bizmetry_identity_v1_organization_proto_rawDesc = "" +
 	"\vupdate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"updateTime\x12\"\n" +
 	"\n" +
-	"created_by\x18\a \x01(\tB\x03\xe0A\x03R\tcreatedBy\x12\x17\n" +
-	"\x04etag\x18\b \x01(\tB\x03\xe0A\x03R\x04etag\"9\n" +
+	"created_by\x18\a \x01(\tB\x03\xe0A\x03R\tcreatedBy\x12\x1b\n" +
+	"\x04etag\x18\b \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12d\n" +
+	"\x0fpassword_policy\x18\t \x01(\x0e21.bizmetry.identity.v1.Organization.PasswordPolicyB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0epasswordPolicy\x12;\n" +
+	"\x17change_initial_password\x18\n" +
+	" \x01(\bH\x01R\x15changeInitialPassword\x88\x01\x01\"9\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06ACTIVE\x10\x01\x12\r\n" +
-	"\tSUSPENDED\x10\x02B\x0f\n" +
-	"\r_display_name\"\xe4\x01\n" +
+	"\tSUSPENDED\x10\x02\"I\n" +
+	"\x0ePasswordPolicy\x12\x1f\n" +
+	"\x1bPASSWORD_POLICY_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bSTANDARD\x10\x01\x12\b\n" +
+	"\x04NIST\x10\x02B\x0f\n" +
+	"\r_display_nameB\x1a\n" +
+	"\x18_change_initial_password\"\xe4\x01\n" +
 	"\x19CreateOrganizationRequest\x12Q\n" +
 	"\forganization\x18\x01 \x01(\v2\".bizmetry.identity.v1.OrganizationB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\forganization\x12K\n" +
 	"\radministrator\x18\x02 \x01(\v2\x1a.bizmetry.identity.v1.UserB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\radministrator\x12'\n" +
@@ -392,12 +527,20 @@ const file_bizmetry_identity_v1_organization_proto_rawDesc = "" +
 	"\radministrator\x18\x02 \x01(\v2\x1a.bizmetry.identity.v1.UserR\radministrator\"\x88\x01\n" +
 	"\x16GetOrganizationRequest\x12I\n" +
 	"\x02id\x18\x01 \x01(\tB9\xe0A\x02\xbaH3r12/^(-|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$R\x02id\x12#\n" +
-	"\bat_least\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast2\x90\x03\n" +
+	"\bat_least\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xec\x01\n" +
+	"\x19UpdateOrganizationRequest\x12\x91\x01\n" +
+	"\forganization\x18\x01 \x01(\v2\".bizmetry.identity.v1.OrganizationBI\xe0A\x02\xbaHC\xba\x01=\n" +
+	"\x0forganization.id\x12\x1borganization.id is required\x1a\rthis.id != ''\xc8\x01\x01R\forganization\x12;\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask2\xae\x05\n" +
 	"\x13OrganizationService\x12\xb5\x01\n" +
-	"\x12CreateOrganization\x12/.bizmetry.identity.v1.CreateOrganizationRequest\x1a0.bizmetry.identity.v1.CreateOrganizationResponse\"<\xaa\xbb\x18\x1c\x1a\x1asystem.organizations.write\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/organizations\x12\xc0\x01\n" +
-	"\x0fGetOrganization\x12,.bizmetry.identity.v1.GetOrganizationRequest\x1a\".bizmetry.identity.v1.Organization\"[\xaa\xbb\x189*7\n" +
+	"\x12CreateOrganization\x12/.bizmetry.identity.v1.CreateOrganizationRequest\x1a0.bizmetry.identity.v1.CreateOrganizationResponse\"<\xaa\xbb\x18\x1c\x1a\x1asystem.organizations.write\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/organizations\x12\xdb\x01\n" +
+	"\x0fGetOrganization\x12,.bizmetry.identity.v1.GetOrganizationRequest\x1a\".bizmetry.identity.v1.Organization\"v\xaa\xbb\x18T2\x19system.organizations.read*7\n" +
 	"\x1aplatform.organization.read\n" +
-	"\x19system.organizations.read\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/organizations/{id}BBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
+	"\x19system.organizations.read\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/organizations/{id}\x12\x80\x02\n" +
+	"\x12UpdateOrganization\x12/.bizmetry.identity.v1.UpdateOrganizationRequest\x1a\".bizmetry.identity.v1.Organization\"\x94\x01\xaa\xbb\x18W2\x1asystem.organizations.write*9\n" +
+	"\x1bplatform.organization.write\n" +
+	"\x1asystem.organizations.write\x82\xd3\xe4\x93\x023:\forganization2#/v1/organizations/{organization.id}BBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
 
 var (
 	file_bizmetry_identity_v1_organization_proto_rawDescOnce sync.Once
@@ -411,34 +554,42 @@ func file_bizmetry_identity_v1_organization_proto_rawDescGZIP() []byte {
 	return file_bizmetry_identity_v1_organization_proto_rawDescData
 }
 
-var file_bizmetry_identity_v1_organization_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bizmetry_identity_v1_organization_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_bizmetry_identity_v1_organization_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_bizmetry_identity_v1_organization_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_bizmetry_identity_v1_organization_proto_goTypes = []any{
 	(Organization_State)(0),            // 0: bizmetry.identity.v1.Organization.State
-	(*Organization)(nil),               // 1: bizmetry.identity.v1.Organization
-	(*CreateOrganizationRequest)(nil),  // 2: bizmetry.identity.v1.CreateOrganizationRequest
-	(*CreateOrganizationResponse)(nil), // 3: bizmetry.identity.v1.CreateOrganizationResponse
-	(*GetOrganizationRequest)(nil),     // 4: bizmetry.identity.v1.GetOrganizationRequest
-	(*timestamppb.Timestamp)(nil),      // 5: google.protobuf.Timestamp
-	(*User)(nil),                       // 6: bizmetry.identity.v1.User
+	(Organization_PasswordPolicy)(0),   // 1: bizmetry.identity.v1.Organization.PasswordPolicy
+	(*Organization)(nil),               // 2: bizmetry.identity.v1.Organization
+	(*CreateOrganizationRequest)(nil),  // 3: bizmetry.identity.v1.CreateOrganizationRequest
+	(*CreateOrganizationResponse)(nil), // 4: bizmetry.identity.v1.CreateOrganizationResponse
+	(*GetOrganizationRequest)(nil),     // 5: bizmetry.identity.v1.GetOrganizationRequest
+	(*UpdateOrganizationRequest)(nil),  // 6: bizmetry.identity.v1.UpdateOrganizationRequest
+	(*timestamppb.Timestamp)(nil),      // 7: google.protobuf.Timestamp
+	(*User)(nil),                       // 8: bizmetry.identity.v1.User
+	(*fieldmaskpb.FieldMask)(nil),      // 9: google.protobuf.FieldMask
 }
 var file_bizmetry_identity_v1_organization_proto_depIdxs = []int32{
-	0, // 0: bizmetry.identity.v1.Organization.state:type_name -> bizmetry.identity.v1.Organization.State
-	5, // 1: bizmetry.identity.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
-	5, // 2: bizmetry.identity.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
-	1, // 3: bizmetry.identity.v1.CreateOrganizationRequest.organization:type_name -> bizmetry.identity.v1.Organization
-	6, // 4: bizmetry.identity.v1.CreateOrganizationRequest.administrator:type_name -> bizmetry.identity.v1.User
-	1, // 5: bizmetry.identity.v1.CreateOrganizationResponse.organization:type_name -> bizmetry.identity.v1.Organization
-	6, // 6: bizmetry.identity.v1.CreateOrganizationResponse.administrator:type_name -> bizmetry.identity.v1.User
-	2, // 7: bizmetry.identity.v1.OrganizationService.CreateOrganization:input_type -> bizmetry.identity.v1.CreateOrganizationRequest
-	4, // 8: bizmetry.identity.v1.OrganizationService.GetOrganization:input_type -> bizmetry.identity.v1.GetOrganizationRequest
-	3, // 9: bizmetry.identity.v1.OrganizationService.CreateOrganization:output_type -> bizmetry.identity.v1.CreateOrganizationResponse
-	1, // 10: bizmetry.identity.v1.OrganizationService.GetOrganization:output_type -> bizmetry.identity.v1.Organization
-	9, // [9:11] is the sub-list for method output_type
-	7, // [7:9] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	0,  // 0: bizmetry.identity.v1.Organization.state:type_name -> bizmetry.identity.v1.Organization.State
+	7,  // 1: bizmetry.identity.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
+	7,  // 2: bizmetry.identity.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
+	1,  // 3: bizmetry.identity.v1.Organization.password_policy:type_name -> bizmetry.identity.v1.Organization.PasswordPolicy
+	2,  // 4: bizmetry.identity.v1.CreateOrganizationRequest.organization:type_name -> bizmetry.identity.v1.Organization
+	8,  // 5: bizmetry.identity.v1.CreateOrganizationRequest.administrator:type_name -> bizmetry.identity.v1.User
+	2,  // 6: bizmetry.identity.v1.CreateOrganizationResponse.organization:type_name -> bizmetry.identity.v1.Organization
+	8,  // 7: bizmetry.identity.v1.CreateOrganizationResponse.administrator:type_name -> bizmetry.identity.v1.User
+	2,  // 8: bizmetry.identity.v1.UpdateOrganizationRequest.organization:type_name -> bizmetry.identity.v1.Organization
+	9,  // 9: bizmetry.identity.v1.UpdateOrganizationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,  // 10: bizmetry.identity.v1.OrganizationService.CreateOrganization:input_type -> bizmetry.identity.v1.CreateOrganizationRequest
+	5,  // 11: bizmetry.identity.v1.OrganizationService.GetOrganization:input_type -> bizmetry.identity.v1.GetOrganizationRequest
+	6,  // 12: bizmetry.identity.v1.OrganizationService.UpdateOrganization:input_type -> bizmetry.identity.v1.UpdateOrganizationRequest
+	4,  // 13: bizmetry.identity.v1.OrganizationService.CreateOrganization:output_type -> bizmetry.identity.v1.CreateOrganizationResponse
+	2,  // 14: bizmetry.identity.v1.OrganizationService.GetOrganization:output_type -> bizmetry.identity.v1.Organization
+	2,  // 15: bizmetry.identity.v1.OrganizationService.UpdateOrganization:output_type -> bizmetry.identity.v1.Organization
+	13, // [13:16] is the sub-list for method output_type
+	10, // [10:13] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_bizmetry_identity_v1_organization_proto_init() }
@@ -454,8 +605,8 @@ func file_bizmetry_identity_v1_organization_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bizmetry_identity_v1_organization_proto_rawDesc), len(file_bizmetry_identity_v1_organization_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   4,
+			NumEnums:      2,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -258,6 +258,7 @@ type SignInResponse struct {
 	// Types that are valid to be assigned to Outcome:
 	//
 	//	*SignInResponse_Tokens
+	//	*SignInResponse_PasswordChange
 	Outcome       isSignInResponse_Outcome `protobuf_oneof:"outcome"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -309,6 +310,15 @@ func (x *SignInResponse) GetTokens() *Tokens {
 	return nil
 }
 
+func (x *SignInResponse) GetPasswordChange() *PasswordChange {
+	if x != nil {
+		if x, ok := x.Outcome.(*SignInResponse_PasswordChange); ok {
+			return x.PasswordChange
+		}
+	}
+	return nil
+}
+
 type isSignInResponse_Outcome interface {
 	isSignInResponse_Outcome()
 }
@@ -318,7 +328,170 @@ type SignInResponse_Tokens struct {
 	Tokens *Tokens `protobuf:"bytes,1,opt,name=tokens,proto3,oneof"`
 }
 
+type SignInResponse_PasswordChange struct {
+	// The password is right but has to be replaced first.
+	PasswordChange *PasswordChange `protobuf:"bytes,3,opt,name=password_change,json=passwordChange,proto3,oneof"`
+}
+
 func (*SignInResponse_Tokens) isSignInResponse_Outcome() {}
+
+func (*SignInResponse_PasswordChange) isSignInResponse_Outcome() {}
+
+// PasswordChange is what ChangePassword takes instead of a session.
+type PasswordChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For ChangePassword, good for once.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// When it is over.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PasswordChange) Reset() {
+	*x = PasswordChange{}
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PasswordChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PasswordChange) ProtoMessage() {}
+
+func (x *PasswordChange) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PasswordChange.ProtoReflect.Descriptor instead.
+func (*PasswordChange) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_session_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PasswordChange) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *PasswordChange) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+// ChangePasswordRequest replaces an initial password.
+type ChangePasswordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token of password_change.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// The new password; not the initial one.
+	NewPassword   string `protobuf:"bytes,2,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePasswordRequest) Reset() {
+	*x = ChangePasswordRequest{}
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordRequest) ProtoMessage() {}
+
+func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
+func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_session_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ChangePasswordRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetNewPassword() string {
+	if x != nil {
+		return x.NewPassword
+	}
+	return ""
+}
+
+// ChangePasswordResponse is the session that begins.
+type ChangePasswordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Signed in.
+	Tokens        *Tokens `protobuf:"bytes,1,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePasswordResponse) Reset() {
+	*x = ChangePasswordResponse{}
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordResponse) ProtoMessage() {}
+
+func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordResponse.ProtoReflect.Descriptor instead.
+func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_session_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ChangePasswordResponse) GetTokens() *Tokens {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
 
 // RefreshRequest asks for new tokens.
 type RefreshRequest struct {
@@ -331,7 +504,7 @@ type RefreshRequest struct {
 
 func (x *RefreshRequest) Reset() {
 	*x = RefreshRequest{}
-	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[4]
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +516,7 @@ func (x *RefreshRequest) String() string {
 func (*RefreshRequest) ProtoMessage() {}
 
 func (x *RefreshRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[4]
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +529,7 @@ func (x *RefreshRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshRequest.ProtoReflect.Descriptor instead.
 func (*RefreshRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_session_proto_rawDescGZIP(), []int{4}
+	return file_bizmetry_identity_v1_session_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RefreshRequest) GetRefreshToken() string {
@@ -377,7 +550,7 @@ type RefreshResponse struct {
 
 func (x *RefreshResponse) Reset() {
 	*x = RefreshResponse{}
-	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[5]
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +562,7 @@ func (x *RefreshResponse) String() string {
 func (*RefreshResponse) ProtoMessage() {}
 
 func (x *RefreshResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[5]
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +575,7 @@ func (x *RefreshResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshResponse.ProtoReflect.Descriptor instead.
 func (*RefreshResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_session_proto_rawDescGZIP(), []int{5}
+	return file_bizmetry_identity_v1_session_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RefreshResponse) GetTokens() *Tokens {
@@ -425,7 +598,7 @@ type SignOutRequest struct {
 
 func (x *SignOutRequest) Reset() {
 	*x = SignOutRequest{}
-	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[6]
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -437,7 +610,7 @@ func (x *SignOutRequest) String() string {
 func (*SignOutRequest) ProtoMessage() {}
 
 func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[6]
+	mi := &file_bizmetry_identity_v1_session_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -450,7 +623,7 @@ func (x *SignOutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutRequest.ProtoReflect.Descriptor instead.
 func (*SignOutRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_session_proto_rawDescGZIP(), []int{6}
+	return file_bizmetry_identity_v1_session_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SignOutRequest) GetOrganizationId() string {
@@ -491,19 +664,30 @@ const file_bizmetry_identity_v1_session_proto_rawDesc = "" +
 	"session_id\x18\x04 \x01(\tR\tsessionId\"b\n" +
 	"\rSignInRequest\x12#\n" +
 	"\x05email\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xfe\x01R\x05email\x12,\n" +
-	"\bpassword\x18\x02 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01(\x80\bR\bpassword\"S\n" +
+	"\bpassword\x18\x02 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01(\x80\bR\bpassword\"\xa4\x01\n" +
 	"\x0eSignInResponse\x126\n" +
-	"\x06tokens\x18\x01 \x01(\v2\x1c.bizmetry.identity.v1.TokensH\x00R\x06tokensB\t\n" +
-	"\aoutcome\"G\n" +
+	"\x06tokens\x18\x01 \x01(\v2\x1c.bizmetry.identity.v1.TokensH\x00R\x06tokens\x12O\n" +
+	"\x0fpassword_change\x18\x03 \x01(\v2$.bizmetry.identity.v1.PasswordChangeH\x00R\x0epasswordChangeB\t\n" +
+	"\aoutcome\"c\n" +
+	"\x0ePasswordChange\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"t\n" +
+	"\x15ChangePasswordRequest\x12&\n" +
+	"\x05token\x18\x01 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01\x18\xd0\x0fR\x05token\x123\n" +
+	"\fnew_password\x18\x02 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01(\x80\bR\vnewPassword\"N\n" +
+	"\x16ChangePasswordResponse\x124\n" +
+	"\x06tokens\x18\x01 \x01(\v2\x1c.bizmetry.identity.v1.TokensR\x06tokens\"G\n" +
 	"\x0eRefreshRequest\x125\n" +
 	"\rrefresh_token\x18\x01 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01\x18\xc8\x01R\frefreshToken\"G\n" +
 	"\x0fRefreshResponse\x124\n" +
 	"\x06tokens\x18\x01 \x01(\v2\x1c.bizmetry.identity.v1.TokensR\x06tokens\"\xbb\x01\n" +
 	"\x0eSignOutRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12I\n" +
-	"\x02id\x18\x02 \x01(\tB9\xe0A\x02\xbaH3r12/^(-|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$R\x02id2\x8c\x03\n" +
+	"\x02id\x18\x02 \x01(\tB9\xe0A\x02\xbaH3r12/^(-|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$R\x02id2\xa8\x04\n" +
 	"\x0eSessionService\x12r\n" +
-	"\x06SignIn\x12#.bizmetry.identity.v1.SignInRequest\x1a$.bizmetry.identity.v1.SignInResponse\"\x1d\xaa\xbb\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/sessions\x12}\n" +
+	"\x06SignIn\x12#.bizmetry.identity.v1.SignInRequest\x1a$.bizmetry.identity.v1.SignInResponse\"\x1d\xaa\xbb\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/sessions\x12\x99\x01\n" +
+	"\x0eChangePassword\x12+.bizmetry.identity.v1.ChangePasswordRequest\x1a,.bizmetry.identity.v1.ChangePasswordResponse\",\xaa\xbb\x18\x02\b\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/sessions:changePassword\x12}\n" +
 	"\aRefresh\x12$.bizmetry.identity.v1.RefreshRequest\x1a%.bizmetry.identity.v1.RefreshResponse\"%\xaa\xbb\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/sessions:refresh\x12\x86\x01\n" +
 	"\aSignOut\x12$.bizmetry.identity.v1.SignOutRequest\x1a\x1d.bizmetry.identity.v1.Session\"6\xaa\xbb\x18\x19\"\x17\n" +
 	"\x15platform.tokens.write\x82\xd3\xe4\x93\x02\x13*\x11/v1/sessions/{id}BBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
@@ -520,36 +704,44 @@ func file_bizmetry_identity_v1_session_proto_rawDescGZIP() []byte {
 	return file_bizmetry_identity_v1_session_proto_rawDescData
 }
 
-var file_bizmetry_identity_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_bizmetry_identity_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_bizmetry_identity_v1_session_proto_goTypes = []any{
-	(*Session)(nil),               // 0: bizmetry.identity.v1.Session
-	(*Tokens)(nil),                // 1: bizmetry.identity.v1.Tokens
-	(*SignInRequest)(nil),         // 2: bizmetry.identity.v1.SignInRequest
-	(*SignInResponse)(nil),        // 3: bizmetry.identity.v1.SignInResponse
-	(*RefreshRequest)(nil),        // 4: bizmetry.identity.v1.RefreshRequest
-	(*RefreshResponse)(nil),       // 5: bizmetry.identity.v1.RefreshResponse
-	(*SignOutRequest)(nil),        // 6: bizmetry.identity.v1.SignOutRequest
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*Session)(nil),                // 0: bizmetry.identity.v1.Session
+	(*Tokens)(nil),                 // 1: bizmetry.identity.v1.Tokens
+	(*SignInRequest)(nil),          // 2: bizmetry.identity.v1.SignInRequest
+	(*SignInResponse)(nil),         // 3: bizmetry.identity.v1.SignInResponse
+	(*PasswordChange)(nil),         // 4: bizmetry.identity.v1.PasswordChange
+	(*ChangePasswordRequest)(nil),  // 5: bizmetry.identity.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil), // 6: bizmetry.identity.v1.ChangePasswordResponse
+	(*RefreshRequest)(nil),         // 7: bizmetry.identity.v1.RefreshRequest
+	(*RefreshResponse)(nil),        // 8: bizmetry.identity.v1.RefreshResponse
+	(*SignOutRequest)(nil),         // 9: bizmetry.identity.v1.SignOutRequest
+	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
 }
 var file_bizmetry_identity_v1_session_proto_depIdxs = []int32{
-	7,  // 0: bizmetry.identity.v1.Session.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 1: bizmetry.identity.v1.Session.refresh_time:type_name -> google.protobuf.Timestamp
-	7,  // 2: bizmetry.identity.v1.Session.expire_time:type_name -> google.protobuf.Timestamp
-	7,  // 3: bizmetry.identity.v1.Session.end_time:type_name -> google.protobuf.Timestamp
-	7,  // 4: bizmetry.identity.v1.Tokens.expire_time:type_name -> google.protobuf.Timestamp
+	10, // 0: bizmetry.identity.v1.Session.create_time:type_name -> google.protobuf.Timestamp
+	10, // 1: bizmetry.identity.v1.Session.refresh_time:type_name -> google.protobuf.Timestamp
+	10, // 2: bizmetry.identity.v1.Session.expire_time:type_name -> google.protobuf.Timestamp
+	10, // 3: bizmetry.identity.v1.Session.end_time:type_name -> google.protobuf.Timestamp
+	10, // 4: bizmetry.identity.v1.Tokens.expire_time:type_name -> google.protobuf.Timestamp
 	1,  // 5: bizmetry.identity.v1.SignInResponse.tokens:type_name -> bizmetry.identity.v1.Tokens
-	1,  // 6: bizmetry.identity.v1.RefreshResponse.tokens:type_name -> bizmetry.identity.v1.Tokens
-	2,  // 7: bizmetry.identity.v1.SessionService.SignIn:input_type -> bizmetry.identity.v1.SignInRequest
-	4,  // 8: bizmetry.identity.v1.SessionService.Refresh:input_type -> bizmetry.identity.v1.RefreshRequest
-	6,  // 9: bizmetry.identity.v1.SessionService.SignOut:input_type -> bizmetry.identity.v1.SignOutRequest
-	3,  // 10: bizmetry.identity.v1.SessionService.SignIn:output_type -> bizmetry.identity.v1.SignInResponse
-	5,  // 11: bizmetry.identity.v1.SessionService.Refresh:output_type -> bizmetry.identity.v1.RefreshResponse
-	0,  // 12: bizmetry.identity.v1.SessionService.SignOut:output_type -> bizmetry.identity.v1.Session
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	4,  // 6: bizmetry.identity.v1.SignInResponse.password_change:type_name -> bizmetry.identity.v1.PasswordChange
+	10, // 7: bizmetry.identity.v1.PasswordChange.expire_time:type_name -> google.protobuf.Timestamp
+	1,  // 8: bizmetry.identity.v1.ChangePasswordResponse.tokens:type_name -> bizmetry.identity.v1.Tokens
+	1,  // 9: bizmetry.identity.v1.RefreshResponse.tokens:type_name -> bizmetry.identity.v1.Tokens
+	2,  // 10: bizmetry.identity.v1.SessionService.SignIn:input_type -> bizmetry.identity.v1.SignInRequest
+	5,  // 11: bizmetry.identity.v1.SessionService.ChangePassword:input_type -> bizmetry.identity.v1.ChangePasswordRequest
+	7,  // 12: bizmetry.identity.v1.SessionService.Refresh:input_type -> bizmetry.identity.v1.RefreshRequest
+	9,  // 13: bizmetry.identity.v1.SessionService.SignOut:input_type -> bizmetry.identity.v1.SignOutRequest
+	3,  // 14: bizmetry.identity.v1.SessionService.SignIn:output_type -> bizmetry.identity.v1.SignInResponse
+	6,  // 15: bizmetry.identity.v1.SessionService.ChangePassword:output_type -> bizmetry.identity.v1.ChangePasswordResponse
+	8,  // 16: bizmetry.identity.v1.SessionService.Refresh:output_type -> bizmetry.identity.v1.RefreshResponse
+	0,  // 17: bizmetry.identity.v1.SessionService.SignOut:output_type -> bizmetry.identity.v1.Session
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_bizmetry_identity_v1_session_proto_init() }
@@ -560,6 +752,7 @@ func file_bizmetry_identity_v1_session_proto_init() {
 	file_bizmetry_identity_v1_access_proto_init()
 	file_bizmetry_identity_v1_session_proto_msgTypes[3].OneofWrappers = []any{
 		(*SignInResponse_Tokens)(nil),
+		(*SignInResponse_PasswordChange)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -567,7 +760,7 @@ func file_bizmetry_identity_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bizmetry_identity_v1_session_proto_rawDesc), len(file_bizmetry_identity_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,9 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SessionService_SignIn_FullMethodName  = "/bizmetry.identity.v1.SessionService/SignIn"
-	SessionService_Refresh_FullMethodName = "/bizmetry.identity.v1.SessionService/Refresh"
-	SessionService_SignOut_FullMethodName = "/bizmetry.identity.v1.SessionService/SignOut"
+	SessionService_SignIn_FullMethodName         = "/bizmetry.identity.v1.SessionService/SignIn"
+	SessionService_ChangePassword_FullMethodName = "/bizmetry.identity.v1.SessionService/ChangePassword"
+	SessionService_Refresh_FullMethodName        = "/bizmetry.identity.v1.SessionService/Refresh"
+	SessionService_SignOut_FullMethodName        = "/bizmetry.identity.v1.SessionService/SignOut"
 )
 
 // SessionServiceClient is the client API for SessionService service.
@@ -34,6 +35,10 @@ type SessionServiceClient interface {
 	// unconfirmed and wrong are told apart by nothing.
 	// Errors: CREDENTIALS_INVALID, RATE_LIMITED, OVERLOADED.
 	SignIn(ctx context.Context, in *SignInRequest, opts ...grpc.CallOption) (*SignInResponse, error)
+	// ChangePassword replaces an initial password, which SignIn answered with
+	// password_change, and signs in. All other sessions of the person end.
+	// Errors: TOKEN_INVALID, WEAK_PASSWORD, RATE_LIMITED, OVERLOADED.
+	ChangePassword(ctx context.Context, in *ChangePasswordRequest, opts ...grpc.CallOption) (*ChangePasswordResponse, error)
 	// Refresh trades a refresh token for new tokens. Each is good for once; a
 	// repeat within 10 seconds gets the same successor, a later one ends the session.
 	// Errors: TOKEN_INVALID, RATE_LIMITED.
@@ -55,6 +60,16 @@ func (c *sessionServiceClient) SignIn(ctx context.Context, in *SignInRequest, op
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SignInResponse)
 	err := c.cc.Invoke(ctx, SessionService_SignIn_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sessionServiceClient) ChangePassword(ctx context.Context, in *ChangePasswordRequest, opts ...grpc.CallOption) (*ChangePasswordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangePasswordResponse)
+	err := c.cc.Invoke(ctx, SessionService_ChangePassword_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +106,10 @@ type SessionServiceServer interface {
 	// unconfirmed and wrong are told apart by nothing.
 	// Errors: CREDENTIALS_INVALID, RATE_LIMITED, OVERLOADED.
 	SignIn(context.Context, *SignInRequest) (*SignInResponse, error)
+	// ChangePassword replaces an initial password, which SignIn answered with
+	// password_change, and signs in. All other sessions of the person end.
+	// Errors: TOKEN_INVALID, WEAK_PASSWORD, RATE_LIMITED, OVERLOADED.
+	ChangePassword(context.Context, *ChangePasswordRequest) (*ChangePasswordResponse, error)
 	// Refresh trades a refresh token for new tokens. Each is good for once; a
 	// repeat within 10 seconds gets the same successor, a later one ends the session.
 	// Errors: TOKEN_INVALID, RATE_LIMITED.
@@ -110,6 +129,9 @@ type UnimplementedSessionServiceServer struct{}
 
 func (UnimplementedSessionServiceServer) SignIn(context.Context, *SignInRequest) (*SignInResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SignIn not implemented")
+}
+func (UnimplementedSessionServiceServer) ChangePassword(context.Context, *ChangePasswordRequest) (*ChangePasswordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangePassword not implemented")
 }
 func (UnimplementedSessionServiceServer) Refresh(context.Context, *RefreshRequest) (*RefreshResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Refresh not implemented")
@@ -152,6 +174,24 @@ func _SessionService_SignIn_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SessionServiceServer).SignIn(ctx, req.(*SignInRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SessionService_ChangePassword_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangePasswordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionServiceServer).ChangePassword(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SessionService_ChangePassword_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionServiceServer).ChangePassword(ctx, req.(*ChangePasswordRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -202,6 +242,10 @@ var SessionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SignIn",
 			Handler:    _SessionService_SignIn_Handler,
+		},
+		{
+			MethodName: "ChangePassword",
+			Handler:    _SessionService_ChangePassword_Handler,
 		},
 		{
 			MethodName: "Refresh",

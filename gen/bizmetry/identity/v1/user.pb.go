@@ -81,6 +81,166 @@ func (User_State) EnumDescriptor() ([]byte, []int) {
 	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{0, 0}
 }
 
+// Reason says why.
+type SkippedUser_Reason int32
+
+const (
+	SkippedUser_REASON_UNSPECIFIED SkippedUser_Reason = 0
+	// It is the caller.
+	SkippedUser_SELF SkippedUser_Reason = 1
+	// The person holds what the caller does not hold.
+	SkippedUser_GRANT_EXCEEDS_OWN SkippedUser_Reason = 2
+)
+
+// Enum value maps for SkippedUser_Reason.
+var (
+	SkippedUser_Reason_name = map[int32]string{
+		0: "REASON_UNSPECIFIED",
+		1: "SELF",
+		2: "GRANT_EXCEEDS_OWN",
+	}
+	SkippedUser_Reason_value = map[string]int32{
+		"REASON_UNSPECIFIED": 0,
+		"SELF":               1,
+		"GRANT_EXCEEDS_OWN":  2,
+	}
+)
+
+func (x SkippedUser_Reason) Enum() *SkippedUser_Reason {
+	p := new(SkippedUser_Reason)
+	*p = x
+	return p
+}
+
+func (x SkippedUser_Reason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SkippedUser_Reason) Descriptor() protoreflect.EnumDescriptor {
+	return file_bizmetry_identity_v1_user_proto_enumTypes[1].Descriptor()
+}
+
+func (SkippedUser_Reason) Type() protoreflect.EnumType {
+	return &file_bizmetry_identity_v1_user_proto_enumTypes[1]
+}
+
+func (x SkippedUser_Reason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SkippedUser_Reason.Descriptor instead.
+func (SkippedUser_Reason) EnumDescriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{12, 0}
+}
+
+// Format of the file.
+type UserFile_Format int32
+
+const (
+	UserFile_FORMAT_UNSPECIFIED UserFile_Format = 0
+	// RFC 4180, UTF-8, with a header line.
+	UserFile_CSV UserFile_Format = 1
+	// A JSON object a line.
+	UserFile_JSON_LINES UserFile_Format = 2
+)
+
+// Enum value maps for UserFile_Format.
+var (
+	UserFile_Format_name = map[int32]string{
+		0: "FORMAT_UNSPECIFIED",
+		1: "CSV",
+		2: "JSON_LINES",
+	}
+	UserFile_Format_value = map[string]int32{
+		"FORMAT_UNSPECIFIED": 0,
+		"CSV":                1,
+		"JSON_LINES":         2,
+	}
+)
+
+func (x UserFile_Format) Enum() *UserFile_Format {
+	p := new(UserFile_Format)
+	*p = x
+	return p
+}
+
+func (x UserFile_Format) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UserFile_Format) Descriptor() protoreflect.EnumDescriptor {
+	return file_bizmetry_identity_v1_user_proto_enumTypes[2].Descriptor()
+}
+
+func (UserFile_Format) Type() protoreflect.EnumType {
+	return &file_bizmetry_identity_v1_user_proto_enumTypes[2]
+}
+
+func (x UserFile_Format) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UserFile_Format.Descriptor instead.
+func (UserFile_Format) EnumDescriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{16, 0}
+}
+
+// Outcome of a row.
+type ImportUsersResponse_Row_Outcome int32
+
+const (
+	ImportUsersResponse_Row_OUTCOME_UNSPECIFIED ImportUsersResponse_Row_Outcome = 0
+	// Added, or would be.
+	ImportUsersResponse_Row_CREATED ImportUsersResponse_Row_Outcome = 1
+	// The address is there already; the person is left as they are.
+	ImportUsersResponse_Row_EXISTS ImportUsersResponse_Row_Outcome = 2
+	// Refused; reason and violations say why.
+	ImportUsersResponse_Row_REFUSED ImportUsersResponse_Row_Outcome = 3
+)
+
+// Enum value maps for ImportUsersResponse_Row_Outcome.
+var (
+	ImportUsersResponse_Row_Outcome_name = map[int32]string{
+		0: "OUTCOME_UNSPECIFIED",
+		1: "CREATED",
+		2: "EXISTS",
+		3: "REFUSED",
+	}
+	ImportUsersResponse_Row_Outcome_value = map[string]int32{
+		"OUTCOME_UNSPECIFIED": 0,
+		"CREATED":             1,
+		"EXISTS":              2,
+		"REFUSED":             3,
+	}
+)
+
+func (x ImportUsersResponse_Row_Outcome) Enum() *ImportUsersResponse_Row_Outcome {
+	p := new(ImportUsersResponse_Row_Outcome)
+	*p = x
+	return p
+}
+
+func (x ImportUsersResponse_Row_Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportUsersResponse_Row_Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_bizmetry_identity_v1_user_proto_enumTypes[3].Descriptor()
+}
+
+func (ImportUsersResponse_Row_Outcome) Type() protoreflect.EnumType {
+	return &file_bizmetry_identity_v1_user_proto_enumTypes[3]
+}
+
+func (x ImportUsersResponse_Row_Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ImportUsersResponse_Row_Outcome.Descriptor instead.
+func (ImportUsersResponse_Row_Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20, 0, 0}
+}
+
 // User is a person who belongs to one organization.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -90,7 +250,8 @@ type User struct {
 	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Login and contact address, shown as given; compared after trim, NFC, IDNA and case folding.
 	Email *string `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// First name: letters of any script, marks, spaces, hyphens, apostrophes.
+	// First name: letters of any script, with their marks, spaces, hyphens and
+	// apostrophes; it begins with a letter, or an apostrophe before one.
 	FirstName *string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
 	// Last name: as the first name.
 	LastName *string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
@@ -112,6 +273,13 @@ type User struct {
 	PermissionKeys []string `protobuf:"bytes,13,rep,name=permission_keys,json=permissionKeys,proto3" json:"permission_keys,omitempty"`
 	// The (initial) password; never answered. Empty on update: keep the present one.
 	Password *string `protobuf:"bytes,14,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	// Mobile number. Answers show it masked, country code and last two digits:
+	// +41•••••••67; absent: none. To give or change it, hand in phone_proof; where
+	// the number itself is given too, it must be the proven one, or the masked
+	// present one. Empty on update: the number is removed.
+	Phone *string `protobuf:"bytes,15,opt,name=phone,proto3,oneof" json:"phone,omitempty"`
+	// Whether the number was proven by a code.
+	PhoneVerified bool `protobuf:"varint,16,opt,name=phone_verified,json=phoneVerified,proto3" json:"phone_verified,omitempty"`
 	// When too many failed sign-ins block this account until; absent: not blocked.
 	LockedUntil *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=locked_until,json=lockedUntil,proto3" json:"locked_until,omitempty"`
 	// When it was made.
@@ -125,7 +293,9 @@ type User struct {
 	// When it was deleted; absent: it is not.
 	DeleteTime *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=delete_time,json=deleteTime,proto3" json:"delete_time,omitempty"`
 	// Version; checked on update when given.
-	Etag          string `protobuf:"bytes,23,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,23,opt,name=etag,proto3" json:"etag,omitempty"`
+	// What ConfirmPhoneVerification answered for the number; good for once, never answered.
+	PhoneProof    *string `protobuf:"bytes,24,opt,name=phone_proof,json=phoneProof,proto3,oneof" json:"phone_proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -258,6 +428,20 @@ func (x *User) GetPassword() string {
 	return ""
 }
 
+func (x *User) GetPhone() string {
+	if x != nil && x.Phone != nil {
+		return *x.Phone
+	}
+	return ""
+}
+
+func (x *User) GetPhoneVerified() bool {
+	if x != nil {
+		return x.PhoneVerified
+	}
+	return false
+}
+
 func (x *User) GetLockedUntil() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LockedUntil
@@ -303,6 +487,13 @@ func (x *User) GetDeleteTime() *timestamppb.Timestamp {
 func (x *User) GetEtag() string {
 	if x != nil {
 		return x.Etag
+	}
+	return ""
+}
+
+func (x *User) GetPhoneProof() string {
+	if x != nil && x.PhoneProof != nil {
+		return *x.PhoneProof
 	}
 	return ""
 }
@@ -882,6 +1073,1617 @@ func (x *DisableUserRequest) GetEtag() string {
 	return ""
 }
 
+// UndeleteUserRequest asks to bring a deleted person back.
+type UndeleteUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Id of the user.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Version the caller saw; empty: any.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndeleteUserRequest) Reset() {
+	*x = UndeleteUserRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndeleteUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndeleteUserRequest) ProtoMessage() {}
+
+func (x *UndeleteUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndeleteUserRequest.ProtoReflect.Descriptor instead.
+func (*UndeleteUserRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UndeleteUserRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *UndeleteUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UndeleteUserRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// EraseUserRequest asks to remove all personal data of a person.
+type EraseUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Id of the user.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Version the caller saw; empty: any.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseUserRequest) Reset() {
+	*x = EraseUserRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseUserRequest) ProtoMessage() {}
+
+func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
+func (*EraseUserRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *EraseUserRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *EraseUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *EraseUserRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// EraseUserResponse says that nothing is left.
+type EraseUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseUserResponse) Reset() {
+	*x = EraseUserResponse{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseUserResponse) ProtoMessage() {}
+
+func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
+func (*EraseUserResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{11}
+}
+
+// SkippedUser is a person whom a bulk call left as they are.
+type SkippedUser struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the user.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The e-mail address.
+	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	// Why.
+	Reason        SkippedUser_Reason `protobuf:"varint,3,opt,name=reason,proto3,enum=bizmetry.identity.v1.SkippedUser_Reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkippedUser) Reset() {
+	*x = SkippedUser{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkippedUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkippedUser) ProtoMessage() {}
+
+func (x *SkippedUser) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkippedUser.ProtoReflect.Descriptor instead.
+func (*SkippedUser) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SkippedUser) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SkippedUser) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *SkippedUser) GetReason() SkippedUser_Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return SkippedUser_REASON_UNSPECIFIED
+}
+
+// BulkEnableUsersRequest asks to enable everybody who matches a filter.
+type BulkEnableUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Who is meant; required, so that nobody means everybody by mistake (an empty filter means everybody).
+	Filter *ListUsersRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Only say what would happen.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// match_token of a preview: MATCH_CHANGED when other people match by now.
+	MatchToken string `protobuf:"bytes,4,opt,name=match_token,json=matchToken,proto3" json:"match_token,omitempty"`
+	// Makes a retry within 24 hours answer the first outcome (REST: Idempotency-Key too).
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BulkEnableUsersRequest) Reset() {
+	*x = BulkEnableUsersRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BulkEnableUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BulkEnableUsersRequest) ProtoMessage() {}
+
+func (x *BulkEnableUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BulkEnableUsersRequest.ProtoReflect.Descriptor instead.
+func (*BulkEnableUsersRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BulkEnableUsersRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *BulkEnableUsersRequest) GetFilter() *ListUsersRequest_Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *BulkEnableUsersRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BulkEnableUsersRequest) GetMatchToken() string {
+	if x != nil {
+		return x.MatchToken
+	}
+	return ""
+}
+
+func (x *BulkEnableUsersRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// BulkDisableUsersRequest asks to disable everybody who matches a filter.
+type BulkDisableUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Who is meant; required, so that nobody means everybody by mistake (an empty filter means everybody).
+	Filter *ListUsersRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Only say what would happen.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// match_token of a preview: MATCH_CHANGED when other people match by now.
+	MatchToken string `protobuf:"bytes,4,opt,name=match_token,json=matchToken,proto3" json:"match_token,omitempty"`
+	// Makes a retry within 24 hours answer the first outcome (REST: Idempotency-Key too).
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BulkDisableUsersRequest) Reset() {
+	*x = BulkDisableUsersRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BulkDisableUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BulkDisableUsersRequest) ProtoMessage() {}
+
+func (x *BulkDisableUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BulkDisableUsersRequest.ProtoReflect.Descriptor instead.
+func (*BulkDisableUsersRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BulkDisableUsersRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *BulkDisableUsersRequest) GetFilter() *ListUsersRequest_Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *BulkDisableUsersRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BulkDisableUsersRequest) GetMatchToken() string {
+	if x != nil {
+		return x.MatchToken
+	}
+	return ""
+}
+
+func (x *BulkDisableUsersRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// BulkUsersResponse tells what a bulk call did, or would do.
+type BulkUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many match the filter.
+	Matched int32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
+	// How many changed, or would.
+	Changed int32 `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	// How many were skipped; who is already there is neither changed nor skipped.
+	SkippedTotal int32 `protobuf:"varint,3,opt,name=skipped_total,json=skippedTotal,proto3" json:"skipped_total,omitempty"`
+	// Who was skipped and why, the first 100.
+	Skipped []*SkippedUser `protobuf:"bytes,4,rep,name=skipped,proto3" json:"skipped,omitempty"`
+	// Names the people who matched, for this caller, method, organization and filter.
+	MatchToken    string `protobuf:"bytes,5,opt,name=match_token,json=matchToken,proto3" json:"match_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BulkUsersResponse) Reset() {
+	*x = BulkUsersResponse{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BulkUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BulkUsersResponse) ProtoMessage() {}
+
+func (x *BulkUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BulkUsersResponse.ProtoReflect.Descriptor instead.
+func (*BulkUsersResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BulkUsersResponse) GetMatched() int32 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *BulkUsersResponse) GetChanged() int32 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+func (x *BulkUsersResponse) GetSkippedTotal() int32 {
+	if x != nil {
+		return x.SkippedTotal
+	}
+	return 0
+}
+
+func (x *BulkUsersResponse) GetSkipped() []*SkippedUser {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
+}
+
+func (x *BulkUsersResponse) GetMatchToken() string {
+	if x != nil {
+		return x.MatchToken
+	}
+	return ""
+}
+
+// UserFile is a file of people, as an export or import has it.
+type UserFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserFile) Reset() {
+	*x = UserFile{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserFile) ProtoMessage() {}
+
+func (x *UserFile) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserFile.ProtoReflect.Descriptor instead.
+func (*UserFile) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{16}
+}
+
+// ExportUsersRequest asks for a file of people.
+type ExportUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Who; empty: everybody.
+	Filter *ListUsersRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The format; unspecified: CSV.
+	Format        UserFile_Format `protobuf:"varint,3,opt,name=format,proto3,enum=bizmetry.identity.v1.UserFile_Format" json:"format,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportUsersRequest) Reset() {
+	*x = ExportUsersRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportUsersRequest) ProtoMessage() {}
+
+func (x *ExportUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportUsersRequest.ProtoReflect.Descriptor instead.
+func (*ExportUsersRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ExportUsersRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *ExportUsersRequest) GetFilter() *ListUsersRequest_Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ExportUsersRequest) GetFormat() UserFile_Format {
+	if x != nil {
+		return x.Format
+	}
+	return UserFile_FORMAT_UNSPECIFIED
+}
+
+// ExportUsersResponse is a piece of the file.
+type ExportUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 64 KiB; pieces end anywhere.
+	Data          []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportUsersResponse) Reset() {
+	*x = ExportUsersResponse{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportUsersResponse) ProtoMessage() {}
+
+func (x *ExportUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportUsersResponse.ProtoReflect.Descriptor instead.
+func (*ExportUsersResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ExportUsersResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// ImportUsersRequest is a piece of a file; all but data counts in the first one.
+type ImportUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The format; unspecified: CSV.
+	Format UserFile_Format `protobuf:"varint,2,opt,name=format,proto3,enum=bizmetry.identity.v1.UserFile_Format" json:"format,omitempty"`
+	// Only say what would happen, row by row.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Mail an activation link to everybody who was added.
+	SendActivation bool `protobuf:"varint,4,opt,name=send_activation,json=sendActivation,proto3" json:"send_activation,omitempty"`
+	// A piece of the file; pieces end anywhere.
+	Data          []byte `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUsersRequest) Reset() {
+	*x = ImportUsersRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportUsersRequest) ProtoMessage() {}
+
+func (x *ImportUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUsersRequest.ProtoReflect.Descriptor instead.
+func (*ImportUsersRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ImportUsersRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *ImportUsersRequest) GetFormat() UserFile_Format {
+	if x != nil {
+		return x.Format
+	}
+	return UserFile_FORMAT_UNSPECIFIED
+}
+
+func (x *ImportUsersRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ImportUsersRequest) GetSendActivation() bool {
+	if x != nil {
+		return x.SendActivation
+	}
+	return false
+}
+
+func (x *ImportUsersRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// ImportUsersResponse is the status of some rows, in their order; the last one
+// is the summary.
+type ImportUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rows that are settled: what was created is committed.
+	Rows []*ImportUsersResponse_Row `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	// At the end.
+	Summary       *ImportUsersResponse_Summary `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUsersResponse) Reset() {
+	*x = ImportUsersResponse{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportUsersResponse) ProtoMessage() {}
+
+func (x *ImportUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUsersResponse.ProtoReflect.Descriptor instead.
+func (*ImportUsersResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ImportUsersResponse) GetRows() []*ImportUsersResponse_Row {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ImportUsersResponse) GetSummary() *ImportUsersResponse_Summary {
+	if x != nil {
+		return x.Summary
+	}
+	return nil
+}
+
+// CheckEmailAvailabilityRequest asks whether an address is free.
+type CheckEmailAvailabilityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The address.
+	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	// Whose address it may be already, in an edit dialog.
+	UserId        string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckEmailAvailabilityRequest) Reset() {
+	*x = CheckEmailAvailabilityRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckEmailAvailabilityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckEmailAvailabilityRequest) ProtoMessage() {}
+
+func (x *CheckEmailAvailabilityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckEmailAvailabilityRequest.ProtoReflect.Descriptor instead.
+func (*CheckEmailAvailabilityRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CheckEmailAvailabilityRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *CheckEmailAvailabilityRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *CheckEmailAvailabilityRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// CheckEmailAvailabilityResponse answers yes or no.
+type CheckEmailAvailabilityResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the address can be given to a user.
+	Available     bool `protobuf:"varint,1,opt,name=available,proto3" json:"available,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckEmailAvailabilityResponse) Reset() {
+	*x = CheckEmailAvailabilityResponse{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckEmailAvailabilityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckEmailAvailabilityResponse) ProtoMessage() {}
+
+func (x *CheckEmailAvailabilityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckEmailAvailabilityResponse.ProtoReflect.Descriptor instead.
+func (*CheckEmailAvailabilityResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CheckEmailAvailabilityResponse) GetAvailable() bool {
+	if x != nil {
+		return x.Available
+	}
+	return false
+}
+
+// CheckPasswordRequest asks about a password.
+type CheckPasswordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The password; nothing is kept of it.
+	Password string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	// E-mail address of whose it would be: it must not be made of it.
+	Email string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	// First name of whose it would be.
+	FirstName string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3" json:"first_name,omitempty"`
+	// Last name of whose it would be.
+	LastName      string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3" json:"last_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckPasswordRequest) Reset() {
+	*x = CheckPasswordRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckPasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckPasswordRequest) ProtoMessage() {}
+
+func (x *CheckPasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckPasswordRequest.ProtoReflect.Descriptor instead.
+func (*CheckPasswordRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CheckPasswordRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *CheckPasswordRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *CheckPasswordRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *CheckPasswordRequest) GetFirstName() string {
+	if x != nil {
+		return x.FirstName
+	}
+	return ""
+}
+
+func (x *CheckPasswordRequest) GetLastName() string {
+	if x != nil {
+		return x.LastName
+	}
+	return ""
+}
+
+// CheckPasswordResponse tells how strong a password is.
+type CheckPasswordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 (guessed at once) to 4 (very hard to guess).
+	Score int32 `protobuf:"varint,1,opt,name=score,proto3" json:"score,omitempty"`
+	// Whether the policy takes it.
+	Acceptable bool `protobuf:"varint,2,opt,name=acceptable,proto3" json:"acceptable,omitempty"`
+	// Names of the rules that it does not meet; docs/errors.md lists them under WEAK_PASSWORD.
+	Unmet []string `protobuf:"bytes,3,rep,name=unmet,proto3" json:"unmet,omitempty"`
+	// What would make it better, in words.
+	Advice        []string `protobuf:"bytes,4,rep,name=advice,proto3" json:"advice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckPasswordResponse) Reset() {
+	*x = CheckPasswordResponse{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckPasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckPasswordResponse) ProtoMessage() {}
+
+func (x *CheckPasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckPasswordResponse.ProtoReflect.Descriptor instead.
+func (*CheckPasswordResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CheckPasswordResponse) GetScore() int32 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *CheckPasswordResponse) GetAcceptable() bool {
+	if x != nil {
+		return x.Acceptable
+	}
+	return false
+}
+
+func (x *CheckPasswordResponse) GetUnmet() []string {
+	if x != nil {
+		return x.Unmet
+	}
+	return nil
+}
+
+func (x *CheckPasswordResponse) GetAdvice() []string {
+	if x != nil {
+		return x.Advice
+	}
+	return nil
+}
+
+// GeneratePasswordRequest asks for a password.
+type GeneratePasswordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GeneratePasswordRequest) Reset() {
+	*x = GeneratePasswordRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GeneratePasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GeneratePasswordRequest) ProtoMessage() {}
+
+func (x *GeneratePasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GeneratePasswordRequest.ProtoReflect.Descriptor instead.
+func (*GeneratePasswordRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GeneratePasswordRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+// GeneratePasswordResponse is a password.
+type GeneratePasswordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The password, shown this once.
+	Password      string `protobuf:"bytes,1,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GeneratePasswordResponse) Reset() {
+	*x = GeneratePasswordResponse{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GeneratePasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GeneratePasswordResponse) ProtoMessage() {}
+
+func (x *GeneratePasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GeneratePasswordResponse.ProtoReflect.Descriptor instead.
+func (*GeneratePasswordResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GeneratePasswordResponse) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+// StartPhoneVerificationRequest asks to prove a number.
+type StartPhoneVerificationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The number with its country code, such as +41 79 123 45 67.
+	Phone string `protobuf:"bytes,2,opt,name=phone,proto3" json:"phone,omitempty"`
+	// Whose number it is to become; empty: that of a user who is about to be created.
+	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Makes a retry within 24 hours answer the first outcome (REST: Idempotency-Key too).
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartPhoneVerificationRequest) Reset() {
+	*x = StartPhoneVerificationRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartPhoneVerificationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartPhoneVerificationRequest) ProtoMessage() {}
+
+func (x *StartPhoneVerificationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartPhoneVerificationRequest.ProtoReflect.Descriptor instead.
+func (*StartPhoneVerificationRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *StartPhoneVerificationRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *StartPhoneVerificationRequest) GetPhone() string {
+	if x != nil {
+		return x.Phone
+	}
+	return ""
+}
+
+func (x *StartPhoneVerificationRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *StartPhoneVerificationRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// PhoneVerification is a code that was sent.
+type PhoneVerification struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the verification.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The number, masked as in User.phone.
+	Phone string `protobuf:"bytes,2,opt,name=phone,proto3" json:"phone,omitempty"`
+	// When the code is over: two minutes after it was sent.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// When a new code can be sent at the soonest.
+	ResendTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=resend_time,json=resendTime,proto3" json:"resend_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PhoneVerification) Reset() {
+	*x = PhoneVerification{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PhoneVerification) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PhoneVerification) ProtoMessage() {}
+
+func (x *PhoneVerification) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PhoneVerification.ProtoReflect.Descriptor instead.
+func (*PhoneVerification) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PhoneVerification) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PhoneVerification) GetPhone() string {
+	if x != nil {
+		return x.Phone
+	}
+	return ""
+}
+
+func (x *PhoneVerification) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *PhoneVerification) GetResendTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ResendTime
+	}
+	return nil
+}
+
+// ResendPhoneCodeRequest asks for a new code.
+type ResendPhoneCodeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Id of the verification.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Makes a retry within 24 hours answer the first outcome (REST: Idempotency-Key too).
+	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendPhoneCodeRequest) Reset() {
+	*x = ResendPhoneCodeRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendPhoneCodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendPhoneCodeRequest) ProtoMessage() {}
+
+func (x *ResendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendPhoneCodeRequest.ProtoReflect.Descriptor instead.
+func (*ResendPhoneCodeRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ResendPhoneCodeRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *ResendPhoneCodeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ResendPhoneCodeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// ConfirmPhoneVerificationRequest hands the code in.
+type ConfirmPhoneVerificationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Id of the verification.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The six digits; spaces, hyphens and full-width digits do no harm.
+	Code          string `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmPhoneVerificationRequest) Reset() {
+	*x = ConfirmPhoneVerificationRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmPhoneVerificationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmPhoneVerificationRequest) ProtoMessage() {}
+
+func (x *ConfirmPhoneVerificationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmPhoneVerificationRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmPhoneVerificationRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ConfirmPhoneVerificationRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *ConfirmPhoneVerificationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ConfirmPhoneVerificationRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+// ConfirmPhoneVerificationResponse is the proof.
+type ConfirmPhoneVerificationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For phone_proof of the user, good for once.
+	PhoneProof string `protobuf:"bytes,1,opt,name=phone_proof,json=phoneProof,proto3" json:"phone_proof,omitempty"`
+	// When the proof is over: ten minutes after the code was confirmed.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmPhoneVerificationResponse) Reset() {
+	*x = ConfirmPhoneVerificationResponse{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmPhoneVerificationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmPhoneVerificationResponse) ProtoMessage() {}
+
+func (x *ConfirmPhoneVerificationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmPhoneVerificationResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmPhoneVerificationResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ConfirmPhoneVerificationResponse) GetPhoneProof() string {
+	if x != nil {
+		return x.PhoneProof
+	}
+	return ""
+}
+
+func (x *ConfirmPhoneVerificationResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+// SendActivationRequest asks for an activation mail.
+type SendActivationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Id of the user.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Makes a retry within 24 hours answer the first outcome (REST: Idempotency-Key too).
+	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendActivationRequest) Reset() {
+	*x = SendActivationRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendActivationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendActivationRequest) ProtoMessage() {}
+
+func (x *SendActivationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendActivationRequest.ProtoReflect.Descriptor instead.
+func (*SendActivationRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *SendActivationRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *SendActivationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SendActivationRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// ActivateUserRequest follows an activation link.
+type ActivateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token out of the link.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// The password: required where the person has none yet, refused otherwise.
+	Password      string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActivateUserRequest) Reset() {
+	*x = ActivateUserRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActivateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActivateUserRequest) ProtoMessage() {}
+
+func (x *ActivateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActivateUserRequest.ProtoReflect.Descriptor instead.
+func (*ActivateUserRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ActivateUserRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *ActivateUserRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+// ActivateUserResponse says that the account can be used.
+type ActivateUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The address that is now confirmed, to sign in with.
+	Email         string `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActivateUserResponse) Reset() {
+	*x = ActivateUserResponse{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActivateUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActivateUserResponse) ProtoMessage() {}
+
+func (x *ActivateUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActivateUserResponse.ProtoReflect.Descriptor instead.
+func (*ActivateUserResponse) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ActivateUserResponse) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
 // GetMeRequest asks who the caller is.
 type GetMeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -893,7 +2695,7 @@ type GetMeRequest struct {
 
 func (x *GetMeRequest) Reset() {
 	*x = GetMeRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[9]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +2707,7 @@ func (x *GetMeRequest) String() string {
 func (*GetMeRequest) ProtoMessage() {}
 
 func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[9]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +2720,7 @@ func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeRequest.ProtoReflect.Descriptor instead.
 func (*GetMeRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{9}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetMeRequest) GetAtLeast() string {
@@ -944,7 +2746,7 @@ type GetMeResponse struct {
 
 func (x *GetMeResponse) Reset() {
 	*x = GetMeResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[10]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +2758,7 @@ func (x *GetMeResponse) String() string {
 func (*GetMeResponse) ProtoMessage() {}
 
 func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[10]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +2771,7 @@ func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeResponse.ProtoReflect.Descriptor instead.
 func (*GetMeResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{10}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetMeResponse) GetPrincipal() isGetMeResponse_Principal {
@@ -1041,7 +2843,7 @@ type ListUsersRequest_Filter struct {
 
 func (x *ListUsersRequest_Filter) Reset() {
 	*x = ListUsersRequest_Filter{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[11]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +2855,7 @@ func (x *ListUsersRequest_Filter) String() string {
 func (*ListUsersRequest_Filter) ProtoMessage() {}
 
 func (x *ListUsersRequest_Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[11]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +2925,7 @@ type ListUsersResponse_Summary struct {
 
 func (x *ListUsersResponse_Summary) Reset() {
 	*x = ListUsersResponse_Summary{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[12]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +2937,7 @@ func (x *ListUsersResponse_Summary) String() string {
 func (*ListUsersResponse_Summary) ProtoMessage() {}
 
 func (x *ListUsersResponse_Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[12]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,18 +2988,182 @@ func (x *ListUsersResponse_Summary) GetCapped() bool {
 	return false
 }
 
+// Row is the status of one row.
+type ImportUsersResponse_Row struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the row, from 1, the header line not counted.
+	Row int64 `protobuf:"varint,1,opt,name=row,proto3" json:"row,omitempty"`
+	// The e-mail address as given.
+	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	// What became of it.
+	Outcome ImportUsersResponse_Row_Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=bizmetry.identity.v1.ImportUsersResponse_Row_Outcome" json:"outcome,omitempty"`
+	// Id of the user who was added or is there.
+	Id string `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
+	// Reason of a refusal, by docs/errors.md.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The fields that break their rules, as "column: rule".
+	Violations    []string `protobuf:"bytes,6,rep,name=violations,proto3" json:"violations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUsersResponse_Row) Reset() {
+	*x = ImportUsersResponse_Row{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportUsersResponse_Row) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportUsersResponse_Row) ProtoMessage() {}
+
+func (x *ImportUsersResponse_Row) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUsersResponse_Row.ProtoReflect.Descriptor instead.
+func (*ImportUsersResponse_Row) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20, 0}
+}
+
+func (x *ImportUsersResponse_Row) GetRow() int64 {
+	if x != nil {
+		return x.Row
+	}
+	return 0
+}
+
+func (x *ImportUsersResponse_Row) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *ImportUsersResponse_Row) GetOutcome() ImportUsersResponse_Row_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return ImportUsersResponse_Row_OUTCOME_UNSPECIFIED
+}
+
+func (x *ImportUsersResponse_Row) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ImportUsersResponse_Row) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ImportUsersResponse_Row) GetViolations() []string {
+	if x != nil {
+		return x.Violations
+	}
+	return nil
+}
+
+// Summary counts the rows.
+type ImportUsersResponse_Summary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All.
+	Rows int64 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Added, or would be.
+	Created int64 `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`
+	// There already.
+	Existing int64 `protobuf:"varint,3,opt,name=existing,proto3" json:"existing,omitempty"`
+	// Refused.
+	Refused       int64 `protobuf:"varint,4,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUsersResponse_Summary) Reset() {
+	*x = ImportUsersResponse_Summary{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportUsersResponse_Summary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportUsersResponse_Summary) ProtoMessage() {}
+
+func (x *ImportUsersResponse_Summary) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUsersResponse_Summary.ProtoReflect.Descriptor instead.
+func (*ImportUsersResponse_Summary) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20, 1}
+}
+
+func (x *ImportUsersResponse_Summary) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *ImportUsersResponse_Summary) GetCreated() int64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *ImportUsersResponse_Summary) GetExisting() int64 {
+	if x != nil {
+		return x.Existing
+	}
+	return 0
+}
+
+func (x *ImportUsersResponse_Summary) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
 var File_bizmetry_identity_v1_user_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\v\n" +
+	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\f\n" +
 	"\x04User\x12H\n" +
 	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12)\n" +
 	"\x05email\x18\x03 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06\x18\xfe\x01(\x80\x04H\x00R\x05email\x88\x01\x01\x12d\n" +
 	"\n" +
-	"first_name\x18\x04 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^[\\p{L}\\p{M}]([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x01R\tfirstName\x88\x01\x01\x12b\n" +
-	"\tlast_name\x18\x05 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^[\\p{L}\\p{M}]([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x02R\blastName\x88\x01\x01\x12&\n" +
+	"first_name\x18\x04 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^['’]?\\p{L}([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x01R\tfirstName\x88\x01\x01\x12b\n" +
+	"\tlast_name\x18\x05 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^['’]?\\p{L}([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x02R\blastName\x88\x01\x01\x12&\n" +
 	"\fdisplay_name\x18\x06 \x01(\tB\x03\xe0A\x03R\vdisplayName\x12!\n" +
 	"\tconfirmed\x18\a \x01(\bH\x03R\tconfirmed\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\b \x01(\bB\x03\xe0A\x03R\aenabled\x12;\n" +
@@ -1207,7 +3173,9 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\vpermissions\x18\v \x03(\v2'.bizmetry.identity.v1.GrantedPermissionB\x03\xe0A\x03R\vpermissions\x12V\n" +
 	"\brole_ids\x18\f \x03(\tB;\xbaH8\x92\x015\x10d\x18\x01\"/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\aroleIds\x12S\n" +
 	"\x0fpermission_keys\x18\r \x03(\tB*\xbaH'\x92\x01$\x10\xc8\x01\x18\x01\"\x1dr\x1b\x18d2\x17^[a-z]+(\\.[a-z]+){1,3}$R\x0epermissionKeys\x12,\n" +
-	"\bpassword\x18\x0e \x01(\tB\v\xe0A\x04\xbaH\x05r\x03(\x80\bH\x04R\bpassword\x88\x01\x01\x12B\n" +
+	"\bpassword\x18\x0e \x01(\tB\v\xe0A\x04\xbaH\x05r\x03(\x80\bH\x04R\bpassword\x88\x01\x01\x12\"\n" +
+	"\x05phone\x18\x0f \x01(\tB\a\xbaH\x04r\x02\x18(H\x05R\x05phone\x88\x01\x01\x12*\n" +
+	"\x0ephone_verified\x18\x10 \x01(\bB\x03\xe0A\x03R\rphoneVerified\x12B\n" +
 	"\flocked_until\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vlockedUntil\x12@\n" +
 	"\vcreate_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"createTime\x12@\n" +
@@ -1218,7 +3186,9 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x11last_sign_in_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\x0elastSignInTime\x12@\n" +
 	"\vdelete_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"deleteTime\x12\x1b\n" +
-	"\x04etag\x18\x17 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"E\n" +
+	"\x04etag\x18\x17 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x121\n" +
+	"\vphone_proof\x18\x18 \x01(\tB\v\xe0A\x04\xbaH\x05r\x03\x18\xc8\x01H\x06R\n" +
+	"phoneProof\x88\x01\x01\"E\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -1231,7 +3201,9 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"_last_nameB\f\n" +
 	"\n" +
 	"_confirmedB\v\n" +
-	"\t_passwordJ\x04\b\x0f\x10\x10J\x04\b\x10\x10\x11\"\xd7\x01\n" +
+	"\t_passwordB\b\n" +
+	"\x06_phoneB\x0e\n" +
+	"\f_phone_proof\"\xd7\x01\n" +
 	"\x11CreateUserRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x129\n" +
 	"\x04user\x18\x02 \x01(\v2\x1a.bizmetry.identity.v1.UserB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x04user\x12'\n" +
@@ -1289,14 +3261,157 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x12DisableUserRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12\x1b\n" +
-	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"3\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\xd9\x01\n" +
+	"\x13UndeleteUserRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
+	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12\x1b\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\xd6\x01\n" +
+	"\x10EraseUserRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
+	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12\x1b\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\x13\n" +
+	"\x11EraseUserResponse\"\xb8\x01\n" +
+	"\vSkippedUser\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05email\x18\x02 \x01(\tR\x05email\x12@\n" +
+	"\x06reason\x18\x03 \x01(\x0e2(.bizmetry.identity.v1.SkippedUser.ReasonR\x06reason\"A\n" +
+	"\x06Reason\x12\x16\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04SELF\x10\x01\x12\x15\n" +
+	"\x11GRANT_EXCEEDS_OWN\x10\x02\"\xc3\x02\n" +
+	"\x16BulkEnableUsersRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12P\n" +
+	"\x06filter\x18\x02 \x01(\v2-.bizmetry.identity.v1.ListUsersRequest.FilterB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x06filter\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12)\n" +
+	"\vmatch_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\n" +
+	"matchToken\x12'\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xc4\x02\n" +
+	"\x17BulkDisableUsersRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12P\n" +
+	"\x06filter\x18\x02 \x01(\v2-.bizmetry.identity.v1.ListUsersRequest.FilterB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x06filter\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12)\n" +
+	"\vmatch_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\n" +
+	"matchToken\x12'\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xca\x01\n" +
+	"\x11BulkUsersResponse\x12\x18\n" +
+	"\amatched\x18\x01 \x01(\x05R\amatched\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\x05R\achanged\x12#\n" +
+	"\rskipped_total\x18\x03 \x01(\x05R\fskippedTotal\x12;\n" +
+	"\askipped\x18\x04 \x03(\v2!.bizmetry.identity.v1.SkippedUserR\askipped\x12\x1f\n" +
+	"\vmatch_token\x18\x05 \x01(\tR\n" +
+	"matchToken\"E\n" +
+	"\bUserFile\"9\n" +
+	"\x06Format\x12\x16\n" +
+	"\x12FORMAT_UNSPECIFIED\x10\x00\x12\a\n" +
+	"\x03CSV\x10\x01\x12\x0e\n" +
+	"\n" +
+	"JSON_LINES\x10\x02\"\x84\x02\n" +
+	"\x12ExportUsersRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
+	"\x06filter\x18\x02 \x01(\v2-.bizmetry.identity.v1.ListUsersRequest.FilterR\x06filter\x12G\n" +
+	"\x06format\x18\x03 \x01(\x0e2%.bizmetry.identity.v1.UserFile.FormatB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06format\")\n" +
+	"\x13ExportUsersResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xaa\x02\n" +
+	"\x12ImportUsersRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12G\n" +
+	"\x06format\x18\x02 \x01(\x0e2%.bizmetry.identity.v1.UserFile.FormatB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06format\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12'\n" +
+	"\x0fsend_activation\x18\x04 \x01(\bR\x0esendActivation\x12\x1d\n" +
+	"\x04data\x18\x05 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80 R\x04data\"\xa7\x04\n" +
+	"\x13ImportUsersResponse\x12A\n" +
+	"\x04rows\x18\x01 \x03(\v2-.bizmetry.identity.v1.ImportUsersResponse.RowR\x04rows\x12K\n" +
+	"\asummary\x18\x02 \x01(\v21.bizmetry.identity.v1.ImportUsersResponse.SummaryR\asummary\x1a\x90\x02\n" +
+	"\x03Row\x12\x10\n" +
+	"\x03row\x18\x01 \x01(\x03R\x03row\x12\x14\n" +
+	"\x05email\x18\x02 \x01(\tR\x05email\x12O\n" +
+	"\aoutcome\x18\x03 \x01(\x0e25.bizmetry.identity.v1.ImportUsersResponse.Row.OutcomeR\aoutcome\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1e\n" +
+	"\n" +
+	"violations\x18\x06 \x03(\tR\n" +
+	"violations\"H\n" +
+	"\aOutcome\x12\x17\n" +
+	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aCREATED\x10\x01\x12\n" +
+	"\n" +
+	"\x06EXISTS\x10\x02\x12\v\n" +
+	"\aREFUSED\x10\x03\x1am\n" +
+	"\aSummary\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x18\n" +
+	"\acreated\x18\x02 \x01(\x03R\acreated\x12\x1a\n" +
+	"\bexisting\x18\x03 \x01(\x03R\bexisting\x12\x18\n" +
+	"\arefused\x18\x04 \x01(\x03R\arefused\"\xf7\x01\n" +
+	"\x1dCheckEmailAvailabilityRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12&\n" +
+	"\x05email\x18\x02 \x01(\tB\x10\xe0A\x02\xbaH\n" +
+	"r\b\x10\x01\x18\xfe\x01(\x80\x04R\x05email\x12N\n" +
+	"\auser_id\x18\x03 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x06userId\">\n" +
+	"\x1eCheckEmailAvailabilityResponse\x12\x1c\n" +
+	"\tavailable\x18\x01 \x01(\bR\tavailable\"\x90\x02\n" +
+	"\x14CheckPasswordRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12*\n" +
+	"\bpassword\x18\x02 \x01(\tB\x0e\xe0A\x02\xe0A\x04\xbaH\x05r\x03(\x80 R\bpassword\x12\x1e\n" +
+	"\x05email\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x05email\x12&\n" +
+	"\n" +
+	"first_name\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\tfirstName\x12$\n" +
+	"\tlast_name\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\blastName\"{\n" +
+	"\x15CheckPasswordResponse\x12\x14\n" +
+	"\x05score\x18\x01 \x01(\x05R\x05score\x12\x1e\n" +
+	"\n" +
+	"acceptable\x18\x02 \x01(\bR\n" +
+	"acceptable\x12\x14\n" +
+	"\x05unmet\x18\x03 \x03(\tR\x05unmet\x12\x16\n" +
+	"\x06advice\x18\x04 \x03(\tR\x06advice\"y\n" +
+	"\x17GeneratePasswordRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\"6\n" +
+	"\x18GeneratePasswordResponse\x12\x1a\n" +
+	"\bpassword\x18\x01 \x01(\tR\bpassword\"\x9c\x02\n" +
+	"\x1dStartPhoneVerificationRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12\"\n" +
+	"\x05phone\x18\x02 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18(R\x05phone\x12N\n" +
+	"\auser_id\x18\x03 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x06userId\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xb3\x01\n" +
+	"\x11PhoneVerification\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05phone\x18\x02 \x01(\tR\x05phone\x12;\n" +
+	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12;\n" +
+	"\vresend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"resendTime\"\xe8\x01\n" +
+	"\x16ResendPhoneCodeRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
+	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12'\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xeb\x01\n" +
+	"\x1fConfirmPhoneVerificationRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
+	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12!\n" +
+	"\x04code\x18\x03 \x01(\tB\r\xe0A\x02\xe0A\x04\xbaH\x04r\x02\x18\x14R\x04code\"\x80\x01\n" +
+	" ConfirmPhoneVerificationResponse\x12\x1f\n" +
+	"\vphone_proof\x18\x01 \x01(\tR\n" +
+	"phoneProof\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\xe7\x01\n" +
+	"\x15SendActivationRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
+	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12'\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"f\n" +
+	"\x13ActivateUserRequest\x12&\n" +
+	"\x05token\x18\x01 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05token\x12'\n" +
+	"\bpassword\x18\x02 \x01(\tB\v\xe0A\x04\xbaH\x05r\x03(\x80\bR\bpassword\",\n" +
+	"\x14ActivateUserResponse\x12\x14\n" +
+	"\x05email\x18\x01 \x01(\tR\x05email\"3\n" +
 	"\fGetMeRequest\x12#\n" +
 	"\bat_least\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xd4\x01\n" +
 	"\rGetMeResponse\x120\n" +
 	"\x04user\x18\x01 \x01(\v2\x1a.bizmetry.identity.v1.UserH\x00R\x04user\x12O\n" +
 	"\x0fservice_account\x18\x02 \x01(\v2$.bizmetry.identity.v1.ServiceAccountH\x00R\x0eserviceAccount\x123\n" +
 	"\x15effective_permissions\x18\x03 \x03(\tR\x14effectivePermissionsB\v\n" +
-	"\tprincipal2\xbf\b\n" +
+	"\tprincipal2\xd7\x1a\n" +
 	"\vUserService\x12\x84\x01\n" +
 	"\n" +
 	"CreateUser\x12'.bizmetry.identity.v1.CreateUserRequest\x1a\x1a.bizmetry.identity.v1.User\"1\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x11:\x04user\"\t/v1/users\x12|\n" +
@@ -1308,7 +3423,24 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"DeleteUser\x12'.bizmetry.identity.v1.DeleteUserRequest\x1a\x1a.bizmetry.identity.v1.User\"0\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x10*\x0e/v1/users/{id}\x12\x8d\x01\n" +
 	"\n" +
 	"EnableUser\x12'.bizmetry.identity.v1.EnableUserRequest\x1a\x1a.bizmetry.identity.v1.User\":\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/users/{id}:enable\x12\x90\x01\n" +
-	"\vDisableUser\x12(.bizmetry.identity.v1.DisableUserRequest\x1a\x1a.bizmetry.identity.v1.User\";\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/users/{id}:disable\x12f\n" +
+	"\vDisableUser\x12(.bizmetry.identity.v1.DisableUserRequest\x1a\x1a.bizmetry.identity.v1.User\";\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/users/{id}:disable\x12\x93\x01\n" +
+	"\fUndeleteUser\x12).bizmetry.identity.v1.UndeleteUserRequest\x1a\x1a.bizmetry.identity.v1.User\"<\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/users/{id}:undelete\x12\x97\x01\n" +
+	"\tEraseUser\x12&.bizmetry.identity.v1.EraseUserRequest\x1a'.bizmetry.identity.v1.EraseUserResponse\"9\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/users/{id}:erase\x12\xa3\x01\n" +
+	"\x0fBulkEnableUsers\x12,.bizmetry.identity.v1.BulkEnableUsersRequest\x1a'.bizmetry.identity.v1.BulkUsersResponse\"9\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/users:bulkEnable\x12\xa6\x01\n" +
+	"\x10BulkDisableUsers\x12-.bizmetry.identity.v1.BulkDisableUsersRequest\x1a'.bizmetry.identity.v1.BulkUsersResponse\":\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/users:bulkDisable\x12\x97\x01\n" +
+	"\vExportUsers\x12(.bizmetry.identity.v1.ExportUsersRequest\x1a).bizmetry.identity.v1.ExportUsersResponse\"1\xaa\xbb\x18\x15\x1a\x13platform.users.read\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/users:export0\x01\x12\x9d\x01\n" +
+	"\vImportUsers\x12(.bizmetry.identity.v1.ImportUsersRequest\x1a).bizmetry.identity.v1.ImportUsersResponse\"5\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/users:import(\x010\x01\x12\xbb\x01\n" +
+	"\x16CheckEmailAvailability\x123.bizmetry.identity.v1.CheckEmailAvailabilityRequest\x1a4.bizmetry.identity.v1.CheckEmailAvailabilityResponse\"6\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/users:checkEmail\x12\x8e\x01\n" +
+	"\rCheckPassword\x12*.bizmetry.identity.v1.CheckPasswordRequest\x1a+.bizmetry.identity.v1.CheckPasswordResponse\"$\xaa\xbb\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/passwords:check\x12\x9a\x01\n" +
+	"\x10GeneratePassword\x12-.bizmetry.identity.v1.GeneratePasswordRequest\x1a..bizmetry.identity.v1.GeneratePasswordResponse\"'\xaa\xbb\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/passwords:generate\x12\xb5\x01\n" +
+	"\x16StartPhoneVerification\x123.bizmetry.identity.v1.StartPhoneVerificationRequest\x1a'.bizmetry.identity.v1.PhoneVerification\"=\xaa\xbb\x18\x18\"\x16\n" +
+	"\x14platform.users.write\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/phoneVerifications\x12\xb3\x01\n" +
+	"\x0fResendPhoneCode\x12,.bizmetry.identity.v1.ResendPhoneCodeRequest\x1a'.bizmetry.identity.v1.PhoneVerification\"I\xaa\xbb\x18\x18\"\x16\n" +
+	"\x14platform.users.write\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/phoneVerifications/{id}:resend\x12\xd5\x01\n" +
+	"\x18ConfirmPhoneVerification\x125.bizmetry.identity.v1.ConfirmPhoneVerificationRequest\x1a6.bizmetry.identity.v1.ConfirmPhoneVerificationResponse\"J\xaa\xbb\x18\x18\"\x16\n" +
+	"\x14platform.users.write\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/phoneVerifications/{id}:confirm\x12\x9d\x01\n" +
+	"\x0eSendActivation\x12+.bizmetry.identity.v1.SendActivationRequest\x1a\x1a.bizmetry.identity.v1.User\"B\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/users/{id}:sendActivation\x12\x8a\x01\n" +
+	"\fActivateUser\x12).bizmetry.identity.v1.ActivateUserRequest\x1a*.bizmetry.identity.v1.ActivateUserResponse\"#\xaa\xbb\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/users:activate\x12f\n" +
 	"\x05GetMe\x12\".bizmetry.identity.v1.GetMeRequest\x1a#.bizmetry.identity.v1.GetMeResponse\"\x14\xaa\xbb\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\b\x12\x06/v1/meBBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
 
 var (
@@ -1323,68 +3455,140 @@ func file_bizmetry_identity_v1_user_proto_rawDescGZIP() []byte {
 	return file_bizmetry_identity_v1_user_proto_rawDescData
 }
 
-var file_bizmetry_identity_v1_user_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_bizmetry_identity_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_bizmetry_identity_v1_user_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_bizmetry_identity_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_bizmetry_identity_v1_user_proto_goTypes = []any{
-	(User_State)(0),                   // 0: bizmetry.identity.v1.User.State
-	(*User)(nil),                      // 1: bizmetry.identity.v1.User
-	(*CreateUserRequest)(nil),         // 2: bizmetry.identity.v1.CreateUserRequest
-	(*GetUserRequest)(nil),            // 3: bizmetry.identity.v1.GetUserRequest
-	(*ListUsersRequest)(nil),          // 4: bizmetry.identity.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),         // 5: bizmetry.identity.v1.ListUsersResponse
-	(*UpdateUserRequest)(nil),         // 6: bizmetry.identity.v1.UpdateUserRequest
-	(*DeleteUserRequest)(nil),         // 7: bizmetry.identity.v1.DeleteUserRequest
-	(*EnableUserRequest)(nil),         // 8: bizmetry.identity.v1.EnableUserRequest
-	(*DisableUserRequest)(nil),        // 9: bizmetry.identity.v1.DisableUserRequest
-	(*GetMeRequest)(nil),              // 10: bizmetry.identity.v1.GetMeRequest
-	(*GetMeResponse)(nil),             // 11: bizmetry.identity.v1.GetMeResponse
-	(*ListUsersRequest_Filter)(nil),   // 12: bizmetry.identity.v1.ListUsersRequest.Filter
-	(*ListUsersResponse_Summary)(nil), // 13: bizmetry.identity.v1.ListUsersResponse.Summary
-	(*GrantedRole)(nil),               // 14: bizmetry.identity.v1.GrantedRole
-	(*GrantedPermission)(nil),         // 15: bizmetry.identity.v1.GrantedPermission
-	(*timestamppb.Timestamp)(nil),     // 16: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),     // 17: google.protobuf.FieldMask
-	(*ServiceAccount)(nil),            // 18: bizmetry.identity.v1.ServiceAccount
+	(User_State)(0),                          // 0: bizmetry.identity.v1.User.State
+	(SkippedUser_Reason)(0),                  // 1: bizmetry.identity.v1.SkippedUser.Reason
+	(UserFile_Format)(0),                     // 2: bizmetry.identity.v1.UserFile.Format
+	(ImportUsersResponse_Row_Outcome)(0),     // 3: bizmetry.identity.v1.ImportUsersResponse.Row.Outcome
+	(*User)(nil),                             // 4: bizmetry.identity.v1.User
+	(*CreateUserRequest)(nil),                // 5: bizmetry.identity.v1.CreateUserRequest
+	(*GetUserRequest)(nil),                   // 6: bizmetry.identity.v1.GetUserRequest
+	(*ListUsersRequest)(nil),                 // 7: bizmetry.identity.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),                // 8: bizmetry.identity.v1.ListUsersResponse
+	(*UpdateUserRequest)(nil),                // 9: bizmetry.identity.v1.UpdateUserRequest
+	(*DeleteUserRequest)(nil),                // 10: bizmetry.identity.v1.DeleteUserRequest
+	(*EnableUserRequest)(nil),                // 11: bizmetry.identity.v1.EnableUserRequest
+	(*DisableUserRequest)(nil),               // 12: bizmetry.identity.v1.DisableUserRequest
+	(*UndeleteUserRequest)(nil),              // 13: bizmetry.identity.v1.UndeleteUserRequest
+	(*EraseUserRequest)(nil),                 // 14: bizmetry.identity.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),                // 15: bizmetry.identity.v1.EraseUserResponse
+	(*SkippedUser)(nil),                      // 16: bizmetry.identity.v1.SkippedUser
+	(*BulkEnableUsersRequest)(nil),           // 17: bizmetry.identity.v1.BulkEnableUsersRequest
+	(*BulkDisableUsersRequest)(nil),          // 18: bizmetry.identity.v1.BulkDisableUsersRequest
+	(*BulkUsersResponse)(nil),                // 19: bizmetry.identity.v1.BulkUsersResponse
+	(*UserFile)(nil),                         // 20: bizmetry.identity.v1.UserFile
+	(*ExportUsersRequest)(nil),               // 21: bizmetry.identity.v1.ExportUsersRequest
+	(*ExportUsersResponse)(nil),              // 22: bizmetry.identity.v1.ExportUsersResponse
+	(*ImportUsersRequest)(nil),               // 23: bizmetry.identity.v1.ImportUsersRequest
+	(*ImportUsersResponse)(nil),              // 24: bizmetry.identity.v1.ImportUsersResponse
+	(*CheckEmailAvailabilityRequest)(nil),    // 25: bizmetry.identity.v1.CheckEmailAvailabilityRequest
+	(*CheckEmailAvailabilityResponse)(nil),   // 26: bizmetry.identity.v1.CheckEmailAvailabilityResponse
+	(*CheckPasswordRequest)(nil),             // 27: bizmetry.identity.v1.CheckPasswordRequest
+	(*CheckPasswordResponse)(nil),            // 28: bizmetry.identity.v1.CheckPasswordResponse
+	(*GeneratePasswordRequest)(nil),          // 29: bizmetry.identity.v1.GeneratePasswordRequest
+	(*GeneratePasswordResponse)(nil),         // 30: bizmetry.identity.v1.GeneratePasswordResponse
+	(*StartPhoneVerificationRequest)(nil),    // 31: bizmetry.identity.v1.StartPhoneVerificationRequest
+	(*PhoneVerification)(nil),                // 32: bizmetry.identity.v1.PhoneVerification
+	(*ResendPhoneCodeRequest)(nil),           // 33: bizmetry.identity.v1.ResendPhoneCodeRequest
+	(*ConfirmPhoneVerificationRequest)(nil),  // 34: bizmetry.identity.v1.ConfirmPhoneVerificationRequest
+	(*ConfirmPhoneVerificationResponse)(nil), // 35: bizmetry.identity.v1.ConfirmPhoneVerificationResponse
+	(*SendActivationRequest)(nil),            // 36: bizmetry.identity.v1.SendActivationRequest
+	(*ActivateUserRequest)(nil),              // 37: bizmetry.identity.v1.ActivateUserRequest
+	(*ActivateUserResponse)(nil),             // 38: bizmetry.identity.v1.ActivateUserResponse
+	(*GetMeRequest)(nil),                     // 39: bizmetry.identity.v1.GetMeRequest
+	(*GetMeResponse)(nil),                    // 40: bizmetry.identity.v1.GetMeResponse
+	(*ListUsersRequest_Filter)(nil),          // 41: bizmetry.identity.v1.ListUsersRequest.Filter
+	(*ListUsersResponse_Summary)(nil),        // 42: bizmetry.identity.v1.ListUsersResponse.Summary
+	(*ImportUsersResponse_Row)(nil),          // 43: bizmetry.identity.v1.ImportUsersResponse.Row
+	(*ImportUsersResponse_Summary)(nil),      // 44: bizmetry.identity.v1.ImportUsersResponse.Summary
+	(*GrantedRole)(nil),                      // 45: bizmetry.identity.v1.GrantedRole
+	(*GrantedPermission)(nil),                // 46: bizmetry.identity.v1.GrantedPermission
+	(*timestamppb.Timestamp)(nil),            // 47: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),            // 48: google.protobuf.FieldMask
+	(*ServiceAccount)(nil),                   // 49: bizmetry.identity.v1.ServiceAccount
 }
 var file_bizmetry_identity_v1_user_proto_depIdxs = []int32{
 	0,  // 0: bizmetry.identity.v1.User.state:type_name -> bizmetry.identity.v1.User.State
-	14, // 1: bizmetry.identity.v1.User.roles:type_name -> bizmetry.identity.v1.GrantedRole
-	15, // 2: bizmetry.identity.v1.User.permissions:type_name -> bizmetry.identity.v1.GrantedPermission
-	16, // 3: bizmetry.identity.v1.User.locked_until:type_name -> google.protobuf.Timestamp
-	16, // 4: bizmetry.identity.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	16, // 5: bizmetry.identity.v1.User.update_time:type_name -> google.protobuf.Timestamp
-	16, // 6: bizmetry.identity.v1.User.last_sign_in_time:type_name -> google.protobuf.Timestamp
-	16, // 7: bizmetry.identity.v1.User.delete_time:type_name -> google.protobuf.Timestamp
-	1,  // 8: bizmetry.identity.v1.CreateUserRequest.user:type_name -> bizmetry.identity.v1.User
-	12, // 9: bizmetry.identity.v1.ListUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
-	1,  // 10: bizmetry.identity.v1.ListUsersResponse.users:type_name -> bizmetry.identity.v1.User
-	13, // 11: bizmetry.identity.v1.ListUsersResponse.summary:type_name -> bizmetry.identity.v1.ListUsersResponse.Summary
-	1,  // 12: bizmetry.identity.v1.UpdateUserRequest.user:type_name -> bizmetry.identity.v1.User
-	17, // 13: bizmetry.identity.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 14: bizmetry.identity.v1.GetMeResponse.user:type_name -> bizmetry.identity.v1.User
-	18, // 15: bizmetry.identity.v1.GetMeResponse.service_account:type_name -> bizmetry.identity.v1.ServiceAccount
-	0,  // 16: bizmetry.identity.v1.ListUsersRequest.Filter.state:type_name -> bizmetry.identity.v1.User.State
-	2,  // 17: bizmetry.identity.v1.UserService.CreateUser:input_type -> bizmetry.identity.v1.CreateUserRequest
-	3,  // 18: bizmetry.identity.v1.UserService.GetUser:input_type -> bizmetry.identity.v1.GetUserRequest
-	4,  // 19: bizmetry.identity.v1.UserService.ListUsers:input_type -> bizmetry.identity.v1.ListUsersRequest
-	6,  // 20: bizmetry.identity.v1.UserService.UpdateUser:input_type -> bizmetry.identity.v1.UpdateUserRequest
-	7,  // 21: bizmetry.identity.v1.UserService.DeleteUser:input_type -> bizmetry.identity.v1.DeleteUserRequest
-	8,  // 22: bizmetry.identity.v1.UserService.EnableUser:input_type -> bizmetry.identity.v1.EnableUserRequest
-	9,  // 23: bizmetry.identity.v1.UserService.DisableUser:input_type -> bizmetry.identity.v1.DisableUserRequest
-	10, // 24: bizmetry.identity.v1.UserService.GetMe:input_type -> bizmetry.identity.v1.GetMeRequest
-	1,  // 25: bizmetry.identity.v1.UserService.CreateUser:output_type -> bizmetry.identity.v1.User
-	1,  // 26: bizmetry.identity.v1.UserService.GetUser:output_type -> bizmetry.identity.v1.User
-	5,  // 27: bizmetry.identity.v1.UserService.ListUsers:output_type -> bizmetry.identity.v1.ListUsersResponse
-	1,  // 28: bizmetry.identity.v1.UserService.UpdateUser:output_type -> bizmetry.identity.v1.User
-	1,  // 29: bizmetry.identity.v1.UserService.DeleteUser:output_type -> bizmetry.identity.v1.User
-	1,  // 30: bizmetry.identity.v1.UserService.EnableUser:output_type -> bizmetry.identity.v1.User
-	1,  // 31: bizmetry.identity.v1.UserService.DisableUser:output_type -> bizmetry.identity.v1.User
-	11, // 32: bizmetry.identity.v1.UserService.GetMe:output_type -> bizmetry.identity.v1.GetMeResponse
-	25, // [25:33] is the sub-list for method output_type
-	17, // [17:25] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	45, // 1: bizmetry.identity.v1.User.roles:type_name -> bizmetry.identity.v1.GrantedRole
+	46, // 2: bizmetry.identity.v1.User.permissions:type_name -> bizmetry.identity.v1.GrantedPermission
+	47, // 3: bizmetry.identity.v1.User.locked_until:type_name -> google.protobuf.Timestamp
+	47, // 4: bizmetry.identity.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	47, // 5: bizmetry.identity.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	47, // 6: bizmetry.identity.v1.User.last_sign_in_time:type_name -> google.protobuf.Timestamp
+	47, // 7: bizmetry.identity.v1.User.delete_time:type_name -> google.protobuf.Timestamp
+	4,  // 8: bizmetry.identity.v1.CreateUserRequest.user:type_name -> bizmetry.identity.v1.User
+	41, // 9: bizmetry.identity.v1.ListUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	4,  // 10: bizmetry.identity.v1.ListUsersResponse.users:type_name -> bizmetry.identity.v1.User
+	42, // 11: bizmetry.identity.v1.ListUsersResponse.summary:type_name -> bizmetry.identity.v1.ListUsersResponse.Summary
+	4,  // 12: bizmetry.identity.v1.UpdateUserRequest.user:type_name -> bizmetry.identity.v1.User
+	48, // 13: bizmetry.identity.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 14: bizmetry.identity.v1.SkippedUser.reason:type_name -> bizmetry.identity.v1.SkippedUser.Reason
+	41, // 15: bizmetry.identity.v1.BulkEnableUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	41, // 16: bizmetry.identity.v1.BulkDisableUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	16, // 17: bizmetry.identity.v1.BulkUsersResponse.skipped:type_name -> bizmetry.identity.v1.SkippedUser
+	41, // 18: bizmetry.identity.v1.ExportUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	2,  // 19: bizmetry.identity.v1.ExportUsersRequest.format:type_name -> bizmetry.identity.v1.UserFile.Format
+	2,  // 20: bizmetry.identity.v1.ImportUsersRequest.format:type_name -> bizmetry.identity.v1.UserFile.Format
+	43, // 21: bizmetry.identity.v1.ImportUsersResponse.rows:type_name -> bizmetry.identity.v1.ImportUsersResponse.Row
+	44, // 22: bizmetry.identity.v1.ImportUsersResponse.summary:type_name -> bizmetry.identity.v1.ImportUsersResponse.Summary
+	47, // 23: bizmetry.identity.v1.PhoneVerification.expire_time:type_name -> google.protobuf.Timestamp
+	47, // 24: bizmetry.identity.v1.PhoneVerification.resend_time:type_name -> google.protobuf.Timestamp
+	47, // 25: bizmetry.identity.v1.ConfirmPhoneVerificationResponse.expire_time:type_name -> google.protobuf.Timestamp
+	4,  // 26: bizmetry.identity.v1.GetMeResponse.user:type_name -> bizmetry.identity.v1.User
+	49, // 27: bizmetry.identity.v1.GetMeResponse.service_account:type_name -> bizmetry.identity.v1.ServiceAccount
+	0,  // 28: bizmetry.identity.v1.ListUsersRequest.Filter.state:type_name -> bizmetry.identity.v1.User.State
+	3,  // 29: bizmetry.identity.v1.ImportUsersResponse.Row.outcome:type_name -> bizmetry.identity.v1.ImportUsersResponse.Row.Outcome
+	5,  // 30: bizmetry.identity.v1.UserService.CreateUser:input_type -> bizmetry.identity.v1.CreateUserRequest
+	6,  // 31: bizmetry.identity.v1.UserService.GetUser:input_type -> bizmetry.identity.v1.GetUserRequest
+	7,  // 32: bizmetry.identity.v1.UserService.ListUsers:input_type -> bizmetry.identity.v1.ListUsersRequest
+	9,  // 33: bizmetry.identity.v1.UserService.UpdateUser:input_type -> bizmetry.identity.v1.UpdateUserRequest
+	10, // 34: bizmetry.identity.v1.UserService.DeleteUser:input_type -> bizmetry.identity.v1.DeleteUserRequest
+	11, // 35: bizmetry.identity.v1.UserService.EnableUser:input_type -> bizmetry.identity.v1.EnableUserRequest
+	12, // 36: bizmetry.identity.v1.UserService.DisableUser:input_type -> bizmetry.identity.v1.DisableUserRequest
+	13, // 37: bizmetry.identity.v1.UserService.UndeleteUser:input_type -> bizmetry.identity.v1.UndeleteUserRequest
+	14, // 38: bizmetry.identity.v1.UserService.EraseUser:input_type -> bizmetry.identity.v1.EraseUserRequest
+	17, // 39: bizmetry.identity.v1.UserService.BulkEnableUsers:input_type -> bizmetry.identity.v1.BulkEnableUsersRequest
+	18, // 40: bizmetry.identity.v1.UserService.BulkDisableUsers:input_type -> bizmetry.identity.v1.BulkDisableUsersRequest
+	21, // 41: bizmetry.identity.v1.UserService.ExportUsers:input_type -> bizmetry.identity.v1.ExportUsersRequest
+	23, // 42: bizmetry.identity.v1.UserService.ImportUsers:input_type -> bizmetry.identity.v1.ImportUsersRequest
+	25, // 43: bizmetry.identity.v1.UserService.CheckEmailAvailability:input_type -> bizmetry.identity.v1.CheckEmailAvailabilityRequest
+	27, // 44: bizmetry.identity.v1.UserService.CheckPassword:input_type -> bizmetry.identity.v1.CheckPasswordRequest
+	29, // 45: bizmetry.identity.v1.UserService.GeneratePassword:input_type -> bizmetry.identity.v1.GeneratePasswordRequest
+	31, // 46: bizmetry.identity.v1.UserService.StartPhoneVerification:input_type -> bizmetry.identity.v1.StartPhoneVerificationRequest
+	33, // 47: bizmetry.identity.v1.UserService.ResendPhoneCode:input_type -> bizmetry.identity.v1.ResendPhoneCodeRequest
+	34, // 48: bizmetry.identity.v1.UserService.ConfirmPhoneVerification:input_type -> bizmetry.identity.v1.ConfirmPhoneVerificationRequest
+	36, // 49: bizmetry.identity.v1.UserService.SendActivation:input_type -> bizmetry.identity.v1.SendActivationRequest
+	37, // 50: bizmetry.identity.v1.UserService.ActivateUser:input_type -> bizmetry.identity.v1.ActivateUserRequest
+	39, // 51: bizmetry.identity.v1.UserService.GetMe:input_type -> bizmetry.identity.v1.GetMeRequest
+	4,  // 52: bizmetry.identity.v1.UserService.CreateUser:output_type -> bizmetry.identity.v1.User
+	4,  // 53: bizmetry.identity.v1.UserService.GetUser:output_type -> bizmetry.identity.v1.User
+	8,  // 54: bizmetry.identity.v1.UserService.ListUsers:output_type -> bizmetry.identity.v1.ListUsersResponse
+	4,  // 55: bizmetry.identity.v1.UserService.UpdateUser:output_type -> bizmetry.identity.v1.User
+	4,  // 56: bizmetry.identity.v1.UserService.DeleteUser:output_type -> bizmetry.identity.v1.User
+	4,  // 57: bizmetry.identity.v1.UserService.EnableUser:output_type -> bizmetry.identity.v1.User
+	4,  // 58: bizmetry.identity.v1.UserService.DisableUser:output_type -> bizmetry.identity.v1.User
+	4,  // 59: bizmetry.identity.v1.UserService.UndeleteUser:output_type -> bizmetry.identity.v1.User
+	15, // 60: bizmetry.identity.v1.UserService.EraseUser:output_type -> bizmetry.identity.v1.EraseUserResponse
+	19, // 61: bizmetry.identity.v1.UserService.BulkEnableUsers:output_type -> bizmetry.identity.v1.BulkUsersResponse
+	19, // 62: bizmetry.identity.v1.UserService.BulkDisableUsers:output_type -> bizmetry.identity.v1.BulkUsersResponse
+	22, // 63: bizmetry.identity.v1.UserService.ExportUsers:output_type -> bizmetry.identity.v1.ExportUsersResponse
+	24, // 64: bizmetry.identity.v1.UserService.ImportUsers:output_type -> bizmetry.identity.v1.ImportUsersResponse
+	26, // 65: bizmetry.identity.v1.UserService.CheckEmailAvailability:output_type -> bizmetry.identity.v1.CheckEmailAvailabilityResponse
+	28, // 66: bizmetry.identity.v1.UserService.CheckPassword:output_type -> bizmetry.identity.v1.CheckPasswordResponse
+	30, // 67: bizmetry.identity.v1.UserService.GeneratePassword:output_type -> bizmetry.identity.v1.GeneratePasswordResponse
+	32, // 68: bizmetry.identity.v1.UserService.StartPhoneVerification:output_type -> bizmetry.identity.v1.PhoneVerification
+	32, // 69: bizmetry.identity.v1.UserService.ResendPhoneCode:output_type -> bizmetry.identity.v1.PhoneVerification
+	35, // 70: bizmetry.identity.v1.UserService.ConfirmPhoneVerification:output_type -> bizmetry.identity.v1.ConfirmPhoneVerificationResponse
+	4,  // 71: bizmetry.identity.v1.UserService.SendActivation:output_type -> bizmetry.identity.v1.User
+	38, // 72: bizmetry.identity.v1.UserService.ActivateUser:output_type -> bizmetry.identity.v1.ActivateUserResponse
+	40, // 73: bizmetry.identity.v1.UserService.GetMe:output_type -> bizmetry.identity.v1.GetMeResponse
+	52, // [52:74] is the sub-list for method output_type
+	30, // [30:52] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_bizmetry_identity_v1_user_proto_init() }
@@ -1396,7 +3600,7 @@ func file_bizmetry_identity_v1_user_proto_init() {
 	file_bizmetry_identity_v1_principal_proto_init()
 	file_bizmetry_identity_v1_service_account_proto_init()
 	file_bizmetry_identity_v1_user_proto_msgTypes[0].OneofWrappers = []any{}
-	file_bizmetry_identity_v1_user_proto_msgTypes[10].OneofWrappers = []any{
+	file_bizmetry_identity_v1_user_proto_msgTypes[36].OneofWrappers = []any{
 		(*GetMeResponse_User)(nil),
 		(*GetMeResponse_ServiceAccount)(nil),
 	}
@@ -1405,8 +3609,8 @@ func file_bizmetry_identity_v1_user_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bizmetry_identity_v1_user_proto_rawDesc), len(file_bizmetry_identity_v1_user_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   13,
+			NumEnums:      4,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,14 +19,28 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	UserService_CreateUser_FullMethodName  = "/bizmetry.identity.v1.UserService/CreateUser"
-	UserService_GetUser_FullMethodName     = "/bizmetry.identity.v1.UserService/GetUser"
-	UserService_ListUsers_FullMethodName   = "/bizmetry.identity.v1.UserService/ListUsers"
-	UserService_UpdateUser_FullMethodName  = "/bizmetry.identity.v1.UserService/UpdateUser"
-	UserService_DeleteUser_FullMethodName  = "/bizmetry.identity.v1.UserService/DeleteUser"
-	UserService_EnableUser_FullMethodName  = "/bizmetry.identity.v1.UserService/EnableUser"
-	UserService_DisableUser_FullMethodName = "/bizmetry.identity.v1.UserService/DisableUser"
-	UserService_GetMe_FullMethodName       = "/bizmetry.identity.v1.UserService/GetMe"
+	UserService_CreateUser_FullMethodName               = "/bizmetry.identity.v1.UserService/CreateUser"
+	UserService_GetUser_FullMethodName                  = "/bizmetry.identity.v1.UserService/GetUser"
+	UserService_ListUsers_FullMethodName                = "/bizmetry.identity.v1.UserService/ListUsers"
+	UserService_UpdateUser_FullMethodName               = "/bizmetry.identity.v1.UserService/UpdateUser"
+	UserService_DeleteUser_FullMethodName               = "/bizmetry.identity.v1.UserService/DeleteUser"
+	UserService_EnableUser_FullMethodName               = "/bizmetry.identity.v1.UserService/EnableUser"
+	UserService_DisableUser_FullMethodName              = "/bizmetry.identity.v1.UserService/DisableUser"
+	UserService_UndeleteUser_FullMethodName             = "/bizmetry.identity.v1.UserService/UndeleteUser"
+	UserService_EraseUser_FullMethodName                = "/bizmetry.identity.v1.UserService/EraseUser"
+	UserService_BulkEnableUsers_FullMethodName          = "/bizmetry.identity.v1.UserService/BulkEnableUsers"
+	UserService_BulkDisableUsers_FullMethodName         = "/bizmetry.identity.v1.UserService/BulkDisableUsers"
+	UserService_ExportUsers_FullMethodName              = "/bizmetry.identity.v1.UserService/ExportUsers"
+	UserService_ImportUsers_FullMethodName              = "/bizmetry.identity.v1.UserService/ImportUsers"
+	UserService_CheckEmailAvailability_FullMethodName   = "/bizmetry.identity.v1.UserService/CheckEmailAvailability"
+	UserService_CheckPassword_FullMethodName            = "/bizmetry.identity.v1.UserService/CheckPassword"
+	UserService_GeneratePassword_FullMethodName         = "/bizmetry.identity.v1.UserService/GeneratePassword"
+	UserService_StartPhoneVerification_FullMethodName   = "/bizmetry.identity.v1.UserService/StartPhoneVerification"
+	UserService_ResendPhoneCode_FullMethodName          = "/bizmetry.identity.v1.UserService/ResendPhoneCode"
+	UserService_ConfirmPhoneVerification_FullMethodName = "/bizmetry.identity.v1.UserService/ConfirmPhoneVerification"
+	UserService_SendActivation_FullMethodName           = "/bizmetry.identity.v1.UserService/SendActivation"
+	UserService_ActivateUser_FullMethodName             = "/bizmetry.identity.v1.UserService/ActivateUser"
+	UserService_GetMe_FullMethodName                    = "/bizmetry.identity.v1.UserService/GetMe"
 )
 
 // UserServiceClient is the client API for UserService service.
@@ -37,7 +51,8 @@ const (
 type UserServiceClient interface {
 	// CreateUser adds a person with at least one role or permission, which the
 	// caller must hold too. The user is pending until confirmed.
-	// Errors: EMAIL_TAKEN, WEAK_PASSWORD, GRANT_EXCEEDS_OWN, CONFIRM_NOT_ALLOWED, REQUEST_ID_REUSED.
+	// Errors: EMAIL_TAKEN, WEAK_PASSWORD, GRANT_EXCEEDS_OWN, CONFIRM_NOT_ALLOWED, PHONE_NOT_VERIFIED,
+	// REQUEST_ID_REUSED.
 	CreateUser(ctx context.Context, in *CreateUserRequest, opts ...grpc.CallOption) (*User, error)
 	// GetUser returns one person.
 	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*User, error)
@@ -56,6 +71,69 @@ type UserServiceClient interface {
 	// DisableUser shuts a person out at once: sessions and tokens end.
 	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
 	DisableUser(ctx context.Context, in *DisableUserRequest, opts ...grpc.CallOption) (*User, error)
+	// UndeleteUser brings a deleted person back within 30 days, disabled; what
+	// had ended stays ended. One who is not deleted is answered as they are.
+	// Errors: EMAIL_TAKEN (confirmed elsewhere since), GRANT_EXCEEDS_OWN, NOT_FOUND after the purge.
+	UndeleteUser(ctx context.Context, in *UndeleteUserRequest, opts ...grpc.CallOption) (*User, error)
+	// EraseUser removes all personal data of a person at once and for good,
+	// deleted or not; events keep the id alone. The e-mail address is free again.
+	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
+	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
+	// BulkEnableUsers enables everybody who matches the filter, together or not
+	// at all, with an event each. It skips those the caller may not control.
+	// With validate_only it says what would happen.
+	// Errors: MATCH_CHANGED, LIMIT_REACHED, REQUEST_ID_REUSED.
+	BulkEnableUsers(ctx context.Context, in *BulkEnableUsersRequest, opts ...grpc.CallOption) (*BulkUsersResponse, error)
+	// BulkDisableUsers shuts out everybody who matches the filter, together or
+	// not at all, with an event each. It skips the caller and those the caller
+	// may not control; where that would still leave no administrator, it fails.
+	// With validate_only it says what would happen.
+	// Errors: MATCH_CHANGED, LAST_ADMINISTRATOR, LIMIT_REACHED, REQUEST_ID_REUSED.
+	BulkDisableUsers(ctx context.Context, in *BulkDisableUsersRequest, opts ...grpc.CallOption) (*BulkUsersResponse, error)
+	// ExportUsers streams the people who match the filter as a file, oldest
+	// first. Over REST the answer is the file itself (text/csv or application/x-ndjson).
+	ExportUsers(ctx context.Context, in *ExportUsersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportUsersResponse], error)
+	// ImportUsers reads a file in pieces and adds its people, pending and
+	// unmailed unless asked, 1,000 rows a transaction; a status a row comes back
+	// as it goes. Repeating it changes nothing that is there already. Read the
+	// answers while sending: who does not stops the import. Over REST
+	// the body is the file itself (text/csv or application/x-ndjson), everything
+	// else stands in the query, and the answer is JSON lines: a row each, a
+	// summary or an error at the end.
+	// Errors: MALFORMED_REQUEST, INVALID_FIELDS; what is wrong with a row is in its status.
+	ImportUsers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportUsersRequest, ImportUsersResponse], error)
+	// CheckEmailAvailability tells whether an address can be given to a user. It
+	// says no more than that: taken here and taken elsewhere look the same.
+	// Errors: RATE_LIMITED.
+	CheckEmailAvailability(ctx context.Context, in *CheckEmailAvailabilityRequest, opts ...grpc.CallOption) (*CheckEmailAvailabilityResponse, error)
+	// CheckPassword tells how strong a password is, and which rules of the
+	// organization's policy it does not meet. Nothing is kept of it.
+	// Errors: RATE_LIMITED.
+	CheckPassword(ctx context.Context, in *CheckPasswordRequest, opts ...grpc.CallOption) (*CheckPasswordResponse, error)
+	// GeneratePassword makes a random password that meets every policy. It is
+	// shown this once and kept nowhere.
+	GeneratePassword(ctx context.Context, in *GeneratePasswordRequest, opts ...grpc.CallOption) (*GeneratePasswordResponse, error)
+	// StartPhoneVerification sends a code of six digits by SMS to a number that
+	// is to become a user's: people only, for themselves or with platform.users.write.
+	// Errors: RATE_LIMITED, GRANT_EXCEEDS_OWN.
+	StartPhoneVerification(ctx context.Context, in *StartPhoneVerificationRequest, opts ...grpc.CallOption) (*PhoneVerification, error)
+	// ResendPhoneCode sends a new code, 30 seconds after the last at the soonest;
+	// the former code is over.
+	// Errors: RATE_LIMITED, VERIFICATION_OVER.
+	ResendPhoneCode(ctx context.Context, in *ResendPhoneCodeRequest, opts ...grpc.CallOption) (*PhoneVerification, error)
+	// ConfirmPhoneVerification trades the code for a proof, to be handed in with
+	// the user within ten minutes, once, by the same caller. Five codes may be tried.
+	// Errors: CODE_INVALID, VERIFICATION_OVER, RATE_LIMITED.
+	ConfirmPhoneVerification(ctx context.Context, in *ConfirmPhoneVerificationRequest, opts ...grpc.CallOption) (*ConfirmPhoneVerificationResponse, error)
+	// SendActivation mails a new activation link to a person who is not
+	// confirmed; links sent before are over.
+	// Errors: ALREADY_CONFIRMED, EMAIL_TAKEN, RATE_LIMITED, GRANT_EXCEEDS_OWN.
+	SendActivation(ctx context.Context, in *SendActivationRequest, opts ...grpc.CallOption) (*User, error)
+	// ActivateUser follows an activation link: the address is proven, and the
+	// password is set where the person has none. A link is good once, for 72
+	// hours, and void after any change of address, password or state.
+	// Errors: LINK_INVALID (unknown, used and expired alike), EMAIL_TAKEN, WEAK_PASSWORD, RATE_LIMITED.
+	ActivateUser(ctx context.Context, in *ActivateUserRequest, opts ...grpc.CallOption) (*ActivateUserResponse, error)
 	// GetMe tells who the caller is: a user or a service account, and what it may do.
 	GetMe(ctx context.Context, in *GetMeRequest, opts ...grpc.CallOption) (*GetMeResponse, error)
 }
@@ -138,6 +216,158 @@ func (c *userServiceClient) DisableUser(ctx context.Context, in *DisableUserRequ
 	return out, nil
 }
 
+func (c *userServiceClient) UndeleteUser(ctx context.Context, in *UndeleteUserRequest, opts ...grpc.CallOption) (*User, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(User)
+	err := c.cc.Invoke(ctx, UserService_UndeleteUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EraseUserResponse)
+	err := c.cc.Invoke(ctx, UserService_EraseUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) BulkEnableUsers(ctx context.Context, in *BulkEnableUsersRequest, opts ...grpc.CallOption) (*BulkUsersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BulkUsersResponse)
+	err := c.cc.Invoke(ctx, UserService_BulkEnableUsers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) BulkDisableUsers(ctx context.Context, in *BulkDisableUsersRequest, opts ...grpc.CallOption) (*BulkUsersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BulkUsersResponse)
+	err := c.cc.Invoke(ctx, UserService_BulkDisableUsers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) ExportUsers(ctx context.Context, in *ExportUsersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportUsersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &UserService_ServiceDesc.Streams[0], UserService_ExportUsers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportUsersRequest, ExportUsersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type UserService_ExportUsersClient = grpc.ServerStreamingClient[ExportUsersResponse]
+
+func (c *userServiceClient) ImportUsers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportUsersRequest, ImportUsersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &UserService_ServiceDesc.Streams[1], UserService_ImportUsers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportUsersRequest, ImportUsersResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type UserService_ImportUsersClient = grpc.BidiStreamingClient[ImportUsersRequest, ImportUsersResponse]
+
+func (c *userServiceClient) CheckEmailAvailability(ctx context.Context, in *CheckEmailAvailabilityRequest, opts ...grpc.CallOption) (*CheckEmailAvailabilityResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckEmailAvailabilityResponse)
+	err := c.cc.Invoke(ctx, UserService_CheckEmailAvailability_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) CheckPassword(ctx context.Context, in *CheckPasswordRequest, opts ...grpc.CallOption) (*CheckPasswordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckPasswordResponse)
+	err := c.cc.Invoke(ctx, UserService_CheckPassword_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) GeneratePassword(ctx context.Context, in *GeneratePasswordRequest, opts ...grpc.CallOption) (*GeneratePasswordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GeneratePasswordResponse)
+	err := c.cc.Invoke(ctx, UserService_GeneratePassword_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) StartPhoneVerification(ctx context.Context, in *StartPhoneVerificationRequest, opts ...grpc.CallOption) (*PhoneVerification, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PhoneVerification)
+	err := c.cc.Invoke(ctx, UserService_StartPhoneVerification_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) ResendPhoneCode(ctx context.Context, in *ResendPhoneCodeRequest, opts ...grpc.CallOption) (*PhoneVerification, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PhoneVerification)
+	err := c.cc.Invoke(ctx, UserService_ResendPhoneCode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) ConfirmPhoneVerification(ctx context.Context, in *ConfirmPhoneVerificationRequest, opts ...grpc.CallOption) (*ConfirmPhoneVerificationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfirmPhoneVerificationResponse)
+	err := c.cc.Invoke(ctx, UserService_ConfirmPhoneVerification_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) SendActivation(ctx context.Context, in *SendActivationRequest, opts ...grpc.CallOption) (*User, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(User)
+	err := c.cc.Invoke(ctx, UserService_SendActivation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) ActivateUser(ctx context.Context, in *ActivateUserRequest, opts ...grpc.CallOption) (*ActivateUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ActivateUserResponse)
+	err := c.cc.Invoke(ctx, UserService_ActivateUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *userServiceClient) GetMe(ctx context.Context, in *GetMeRequest, opts ...grpc.CallOption) (*GetMeResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetMeResponse)
@@ -156,7 +386,8 @@ func (c *userServiceClient) GetMe(ctx context.Context, in *GetMeRequest, opts ..
 type UserServiceServer interface {
 	// CreateUser adds a person with at least one role or permission, which the
 	// caller must hold too. The user is pending until confirmed.
-	// Errors: EMAIL_TAKEN, WEAK_PASSWORD, GRANT_EXCEEDS_OWN, CONFIRM_NOT_ALLOWED, REQUEST_ID_REUSED.
+	// Errors: EMAIL_TAKEN, WEAK_PASSWORD, GRANT_EXCEEDS_OWN, CONFIRM_NOT_ALLOWED, PHONE_NOT_VERIFIED,
+	// REQUEST_ID_REUSED.
 	CreateUser(context.Context, *CreateUserRequest) (*User, error)
 	// GetUser returns one person.
 	GetUser(context.Context, *GetUserRequest) (*User, error)
@@ -175,6 +406,69 @@ type UserServiceServer interface {
 	// DisableUser shuts a person out at once: sessions and tokens end.
 	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
 	DisableUser(context.Context, *DisableUserRequest) (*User, error)
+	// UndeleteUser brings a deleted person back within 30 days, disabled; what
+	// had ended stays ended. One who is not deleted is answered as they are.
+	// Errors: EMAIL_TAKEN (confirmed elsewhere since), GRANT_EXCEEDS_OWN, NOT_FOUND after the purge.
+	UndeleteUser(context.Context, *UndeleteUserRequest) (*User, error)
+	// EraseUser removes all personal data of a person at once and for good,
+	// deleted or not; events keep the id alone. The e-mail address is free again.
+	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
+	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
+	// BulkEnableUsers enables everybody who matches the filter, together or not
+	// at all, with an event each. It skips those the caller may not control.
+	// With validate_only it says what would happen.
+	// Errors: MATCH_CHANGED, LIMIT_REACHED, REQUEST_ID_REUSED.
+	BulkEnableUsers(context.Context, *BulkEnableUsersRequest) (*BulkUsersResponse, error)
+	// BulkDisableUsers shuts out everybody who matches the filter, together or
+	// not at all, with an event each. It skips the caller and those the caller
+	// may not control; where that would still leave no administrator, it fails.
+	// With validate_only it says what would happen.
+	// Errors: MATCH_CHANGED, LAST_ADMINISTRATOR, LIMIT_REACHED, REQUEST_ID_REUSED.
+	BulkDisableUsers(context.Context, *BulkDisableUsersRequest) (*BulkUsersResponse, error)
+	// ExportUsers streams the people who match the filter as a file, oldest
+	// first. Over REST the answer is the file itself (text/csv or application/x-ndjson).
+	ExportUsers(*ExportUsersRequest, grpc.ServerStreamingServer[ExportUsersResponse]) error
+	// ImportUsers reads a file in pieces and adds its people, pending and
+	// unmailed unless asked, 1,000 rows a transaction; a status a row comes back
+	// as it goes. Repeating it changes nothing that is there already. Read the
+	// answers while sending: who does not stops the import. Over REST
+	// the body is the file itself (text/csv or application/x-ndjson), everything
+	// else stands in the query, and the answer is JSON lines: a row each, a
+	// summary or an error at the end.
+	// Errors: MALFORMED_REQUEST, INVALID_FIELDS; what is wrong with a row is in its status.
+	ImportUsers(grpc.BidiStreamingServer[ImportUsersRequest, ImportUsersResponse]) error
+	// CheckEmailAvailability tells whether an address can be given to a user. It
+	// says no more than that: taken here and taken elsewhere look the same.
+	// Errors: RATE_LIMITED.
+	CheckEmailAvailability(context.Context, *CheckEmailAvailabilityRequest) (*CheckEmailAvailabilityResponse, error)
+	// CheckPassword tells how strong a password is, and which rules of the
+	// organization's policy it does not meet. Nothing is kept of it.
+	// Errors: RATE_LIMITED.
+	CheckPassword(context.Context, *CheckPasswordRequest) (*CheckPasswordResponse, error)
+	// GeneratePassword makes a random password that meets every policy. It is
+	// shown this once and kept nowhere.
+	GeneratePassword(context.Context, *GeneratePasswordRequest) (*GeneratePasswordResponse, error)
+	// StartPhoneVerification sends a code of six digits by SMS to a number that
+	// is to become a user's: people only, for themselves or with platform.users.write.
+	// Errors: RATE_LIMITED, GRANT_EXCEEDS_OWN.
+	StartPhoneVerification(context.Context, *StartPhoneVerificationRequest) (*PhoneVerification, error)
+	// ResendPhoneCode sends a new code, 30 seconds after the last at the soonest;
+	// the former code is over.
+	// Errors: RATE_LIMITED, VERIFICATION_OVER.
+	ResendPhoneCode(context.Context, *ResendPhoneCodeRequest) (*PhoneVerification, error)
+	// ConfirmPhoneVerification trades the code for a proof, to be handed in with
+	// the user within ten minutes, once, by the same caller. Five codes may be tried.
+	// Errors: CODE_INVALID, VERIFICATION_OVER, RATE_LIMITED.
+	ConfirmPhoneVerification(context.Context, *ConfirmPhoneVerificationRequest) (*ConfirmPhoneVerificationResponse, error)
+	// SendActivation mails a new activation link to a person who is not
+	// confirmed; links sent before are over.
+	// Errors: ALREADY_CONFIRMED, EMAIL_TAKEN, RATE_LIMITED, GRANT_EXCEEDS_OWN.
+	SendActivation(context.Context, *SendActivationRequest) (*User, error)
+	// ActivateUser follows an activation link: the address is proven, and the
+	// password is set where the person has none. A link is good once, for 72
+	// hours, and void after any change of address, password or state.
+	// Errors: LINK_INVALID (unknown, used and expired alike), EMAIL_TAKEN, WEAK_PASSWORD, RATE_LIMITED.
+	ActivateUser(context.Context, *ActivateUserRequest) (*ActivateUserResponse, error)
 	// GetMe tells who the caller is: a user or a service account, and what it may do.
 	GetMe(context.Context, *GetMeRequest) (*GetMeResponse, error)
 	mustEmbedUnimplementedUserServiceServer()
@@ -207,6 +501,48 @@ func (UnimplementedUserServiceServer) EnableUser(context.Context, *EnableUserReq
 }
 func (UnimplementedUserServiceServer) DisableUser(context.Context, *DisableUserRequest) (*User, error) {
 	return nil, status.Error(codes.Unimplemented, "method DisableUser not implemented")
+}
+func (UnimplementedUserServiceServer) UndeleteUser(context.Context, *UndeleteUserRequest) (*User, error) {
+	return nil, status.Error(codes.Unimplemented, "method UndeleteUser not implemented")
+}
+func (UnimplementedUserServiceServer) EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EraseUser not implemented")
+}
+func (UnimplementedUserServiceServer) BulkEnableUsers(context.Context, *BulkEnableUsersRequest) (*BulkUsersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BulkEnableUsers not implemented")
+}
+func (UnimplementedUserServiceServer) BulkDisableUsers(context.Context, *BulkDisableUsersRequest) (*BulkUsersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BulkDisableUsers not implemented")
+}
+func (UnimplementedUserServiceServer) ExportUsers(*ExportUsersRequest, grpc.ServerStreamingServer[ExportUsersResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportUsers not implemented")
+}
+func (UnimplementedUserServiceServer) ImportUsers(grpc.BidiStreamingServer[ImportUsersRequest, ImportUsersResponse]) error {
+	return status.Error(codes.Unimplemented, "method ImportUsers not implemented")
+}
+func (UnimplementedUserServiceServer) CheckEmailAvailability(context.Context, *CheckEmailAvailabilityRequest) (*CheckEmailAvailabilityResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckEmailAvailability not implemented")
+}
+func (UnimplementedUserServiceServer) CheckPassword(context.Context, *CheckPasswordRequest) (*CheckPasswordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckPassword not implemented")
+}
+func (UnimplementedUserServiceServer) GeneratePassword(context.Context, *GeneratePasswordRequest) (*GeneratePasswordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GeneratePassword not implemented")
+}
+func (UnimplementedUserServiceServer) StartPhoneVerification(context.Context, *StartPhoneVerificationRequest) (*PhoneVerification, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartPhoneVerification not implemented")
+}
+func (UnimplementedUserServiceServer) ResendPhoneCode(context.Context, *ResendPhoneCodeRequest) (*PhoneVerification, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResendPhoneCode not implemented")
+}
+func (UnimplementedUserServiceServer) ConfirmPhoneVerification(context.Context, *ConfirmPhoneVerificationRequest) (*ConfirmPhoneVerificationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmPhoneVerification not implemented")
+}
+func (UnimplementedUserServiceServer) SendActivation(context.Context, *SendActivationRequest) (*User, error) {
+	return nil, status.Error(codes.Unimplemented, "method SendActivation not implemented")
+}
+func (UnimplementedUserServiceServer) ActivateUser(context.Context, *ActivateUserRequest) (*ActivateUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ActivateUser not implemented")
 }
 func (UnimplementedUserServiceServer) GetMe(context.Context, *GetMeRequest) (*GetMeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMe not implemented")
@@ -358,6 +694,240 @@ func _UserService_DisableUser_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _UserService_UndeleteUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UndeleteUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).UndeleteUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_UndeleteUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).UndeleteUser(ctx, req.(*UndeleteUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_EraseUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EraseUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).EraseUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_EraseUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).EraseUser(ctx, req.(*EraseUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_BulkEnableUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BulkEnableUsersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).BulkEnableUsers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_BulkEnableUsers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).BulkEnableUsers(ctx, req.(*BulkEnableUsersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_BulkDisableUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BulkDisableUsersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).BulkDisableUsers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_BulkDisableUsers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).BulkDisableUsers(ctx, req.(*BulkDisableUsersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_ExportUsers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportUsersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(UserServiceServer).ExportUsers(m, &grpc.GenericServerStream[ExportUsersRequest, ExportUsersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type UserService_ExportUsersServer = grpc.ServerStreamingServer[ExportUsersResponse]
+
+func _UserService_ImportUsers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(UserServiceServer).ImportUsers(&grpc.GenericServerStream[ImportUsersRequest, ImportUsersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type UserService_ImportUsersServer = grpc.BidiStreamingServer[ImportUsersRequest, ImportUsersResponse]
+
+func _UserService_CheckEmailAvailability_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckEmailAvailabilityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).CheckEmailAvailability(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_CheckEmailAvailability_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).CheckEmailAvailability(ctx, req.(*CheckEmailAvailabilityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_CheckPassword_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckPasswordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).CheckPassword(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_CheckPassword_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).CheckPassword(ctx, req.(*CheckPasswordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_GeneratePassword_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GeneratePasswordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).GeneratePassword(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_GeneratePassword_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).GeneratePassword(ctx, req.(*GeneratePasswordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_StartPhoneVerification_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartPhoneVerificationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).StartPhoneVerification(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_StartPhoneVerification_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).StartPhoneVerification(ctx, req.(*StartPhoneVerificationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_ResendPhoneCode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResendPhoneCodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).ResendPhoneCode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_ResendPhoneCode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).ResendPhoneCode(ctx, req.(*ResendPhoneCodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_ConfirmPhoneVerification_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmPhoneVerificationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).ConfirmPhoneVerification(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_ConfirmPhoneVerification_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).ConfirmPhoneVerification(ctx, req.(*ConfirmPhoneVerificationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_SendActivation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SendActivationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).SendActivation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_SendActivation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).SendActivation(ctx, req.(*SendActivationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_ActivateUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ActivateUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).ActivateUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_ActivateUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).ActivateUser(ctx, req.(*ActivateUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _UserService_GetMe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetMeRequest)
 	if err := dec(in); err != nil {
@@ -412,10 +982,70 @@ var UserService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _UserService_DisableUser_Handler,
 		},
 		{
+			MethodName: "UndeleteUser",
+			Handler:    _UserService_UndeleteUser_Handler,
+		},
+		{
+			MethodName: "EraseUser",
+			Handler:    _UserService_EraseUser_Handler,
+		},
+		{
+			MethodName: "BulkEnableUsers",
+			Handler:    _UserService_BulkEnableUsers_Handler,
+		},
+		{
+			MethodName: "BulkDisableUsers",
+			Handler:    _UserService_BulkDisableUsers_Handler,
+		},
+		{
+			MethodName: "CheckEmailAvailability",
+			Handler:    _UserService_CheckEmailAvailability_Handler,
+		},
+		{
+			MethodName: "CheckPassword",
+			Handler:    _UserService_CheckPassword_Handler,
+		},
+		{
+			MethodName: "GeneratePassword",
+			Handler:    _UserService_GeneratePassword_Handler,
+		},
+		{
+			MethodName: "StartPhoneVerification",
+			Handler:    _UserService_StartPhoneVerification_Handler,
+		},
+		{
+			MethodName: "ResendPhoneCode",
+			Handler:    _UserService_ResendPhoneCode_Handler,
+		},
+		{
+			MethodName: "ConfirmPhoneVerification",
+			Handler:    _UserService_ConfirmPhoneVerification_Handler,
+		},
+		{
+			MethodName: "SendActivation",
+			Handler:    _UserService_SendActivation_Handler,
+		},
+		{
+			MethodName: "ActivateUser",
+			Handler:    _UserService_ActivateUser_Handler,
+		},
+		{
 			MethodName: "GetMe",
 			Handler:    _UserService_GetMe_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ExportUsers",
+			Handler:       _UserService_ExportUsers_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ImportUsers",
+			Handler:       _UserService_ImportUsers_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "bizmetry/identity/v1/user.proto",
 }

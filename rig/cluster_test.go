@@ -1,4 +1,4 @@
-package storetest_test
+package rig_test
 
 import (
 	"bufio"
@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/store/storetest"
+	"github.com/bizmetry/identity/rig"
 )
 
 func TestCluster(t *testing.T) {
 	ctx := t.Context()
-	c, err := storetest.StartCluster(ctx)
+	c, err := rig.StartCluster(ctx, "fsync=off")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestCluster(t *testing.T) {
 // TestClusterDiesWithItsOwner kills a process that owns a cluster and watches
 // the server go. The process is this test again, told so by its environment.
 func TestClusterDiesWithItsOwner(t *testing.T) {
-	const role = "STORETEST_OWNER"
+	const role = "RIG_OWNER"
 	if os.Getenv(role) != "" {
 		own(t)
 		return
@@ -125,7 +125,7 @@ func TestClusterDiesWithItsOwner(t *testing.T) {
 
 // own starts a cluster, tells of it, and waits to be killed.
 func own(t *testing.T) {
-	c, err := storetest.StartCluster(context.Background())
+	c, err := rig.StartCluster(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func own(t *testing.T) {
 	select {}
 }
 
-func open(t *testing.T, c *storetest.Cluster, database string) *sql.DB {
+func open(t *testing.T, c *rig.Cluster, database string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("postgres", c.URL(database))
 	if err != nil {

@@ -1,4 +1,4 @@
-package storetest
+package rig
 
 import (
 	"bytes"
@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/lib/pq"
+	_ "github.com/bizmetry/identity/store" // brings the driver
 )
 
 // clusterPrefix begins the name of every cluster's folder. The folders lie in
@@ -29,22 +28,23 @@ const clusterPrefix = "/tmp/identity-pg-"
 // Cluster is a private PostgreSQL server. It listens on a Unix socket in a
 // temporary folder, so it cannot collide with another, and ends with the
 // process that started it, however that ends. Its methods may be called from
-// several goroutines, but for Kill, Restart and Stop.
+// several goroutines, but for Kill, Shutdown, Restart and Stop.
 type Cluster struct {
-	bin    string              // the folder of initdb and postgres
-	folder string              // data, log and socket
-	lock   *os.File            // held while the owner lives; see sweep
-	as     *syscall.Credential // whom the server runs as; nil is ourselves
-	admin  *sql.DB
+	bin      string              // the folder of initdb and postgres
+	folder   string              // data, log and socket
+	lock     *os.File            // held while the owner lives; see sweep
+	as       *syscall.Credential // whom the server runs as; nil is ourselves
+	settings []string
+	admin    *sql.DB
 
 	mu      sync.Mutex
-	process *os.Process
-	exited  chan struct{} // closed when process has ended and been waited for
+	process *Process
 }
 
-// StartCluster makes a new PostgreSQL server and waits until it answers. The
-// caller must Stop it. It fails where PostgreSQL is not installed.
-func StartCluster(ctx context.Context) (*Cluster, error) {
+// StartCluster makes a new PostgreSQL server, with settings ("fsync=on") beside
+// those that keep it private, and waits until it answers. The caller must Stop
+// it. It fails where PostgreSQL is not installed.
+func StartCluster(ctx context.Context, settings ...string) (*Cluster, error) {
 	bin, err := serverPrograms(ctx)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func StartCluster(ctx context.Context) (*Cluster, error) {
 		return nil, err
 	}
 	sweep()
-	c := &Cluster{bin: bin, as: as}
+	c := &Cluster{bin: bin, as: as, settings: settings}
 	if err := c.init(ctx); err != nil {
 		c.Stop()
 		return nil, fmt.Errorf("make a PostgreSQL cluster: %w", err)
@@ -66,6 +66,9 @@ func StartCluster(ctx context.Context) (*Cluster, error) {
 	return c, nil
 }
 
+// Socket is the path of the Unix socket that the server listens on.
+func (c *Cluster) Socket() string { return filepath.Join(c.folder, ".s.PGSQL.5432") }
+
 // URL is the address of a database of the cluster.
 func (c *Cluster) URL(database string) string {
 	return "postgres://postgres@/" + database + "?host=" + c.folder + "&sslmode=disable"
@@ -74,9 +77,9 @@ func (c *Cluster) URL(database string) string {
 // Create makes a database, as a copy of the template unless that is empty.
 // Nobody may be connected to the template.
 func (c *Cluster) Create(ctx context.Context, name, template string) error {
-	text := "CREATE DATABASE " + pq.QuoteIdentifier(name) //nolint:gosec // a name cannot be a parameter; it is quoted
+	text := "CREATE DATABASE " + quote(name) //nolint:gosec // a name cannot be a parameter; it is quoted
 	if template != "" {
-		text += " TEMPLATE " + pq.QuoteIdentifier(template)
+		text += " TEMPLATE " + quote(template)
 	}
 	if _, err := c.admin.ExecContext(ctx, text); err != nil {
 		return fmt.Errorf("create database %s: %w", name, err)
@@ -86,17 +89,19 @@ func (c *Cluster) Create(ctx context.Context, name, template string) error {
 
 // Drop removes a database, if it is there, and ends the connections to it.
 func (c *Cluster) Drop(ctx context.Context, name string) error {
-	text := "DROP DATABASE IF EXISTS " + pq.QuoteIdentifier(name) + " WITH (FORCE)" //nolint:gosec // as above
+	text := "DROP DATABASE IF EXISTS " + quote(name) + " WITH (FORCE)" //nolint:gosec // as above
 	if _, err := c.admin.ExecContext(ctx, text); err != nil {
 		return fmt.Errorf("drop database %s: %w", name, err)
 	}
 	return nil
 }
 
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
 // PID is the process of the server (the postmaster), 0 when none runs.
 func (c *Cluster) PID() int {
 	if p := c.running(); p != nil {
-		return p.Pid
+		return p.PID
 	}
 	return 0
 }
@@ -110,13 +115,12 @@ func (c *Cluster) Kill() {
 	}
 	// A stopped postmaster makes no new backends. Each backend leads a process
 	// group of its own, so a signal to the postmaster's would miss them.
-	_ = p.Signal(syscall.SIGSTOP)
-	victims := children(p.Pid)
+	p.Signal(syscall.SIGSTOP)
+	victims := children(p.PID)
 	for _, pid := range victims {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	_ = p.Kill()
-	<-c.exited
+	p.Kill()
 	for _, pid := range victims {
 		for range 500 {
 			if _, _, ok := procStat(pid); !ok {
@@ -127,10 +131,14 @@ func (c *Cluster) Kill() {
 	}
 }
 
+// Shutdown ends the server by a fast shutdown, as pg_ctl does: transactions
+// are rolled back, and it writes a checkpoint. Restart brings it back.
+func (c *Cluster) Shutdown() { c.end(syscall.SIGINT) }
+
 // Restart ends the server, if it runs, without a checkpoint and starts it
 // again on the same data. What was committed is there after it.
 func (c *Cluster) Restart(ctx context.Context) error {
-	c.quit()
+	c.end(syscall.SIGQUIT)
 	return c.start(ctx)
 }
 
@@ -139,7 +147,7 @@ func (c *Cluster) Stop() {
 	if c.admin != nil {
 		_ = c.admin.Close()
 	}
-	c.quit()
+	c.end(syscall.SIGQUIT)
 	if c.folder != "" {
 		_ = os.RemoveAll(c.folder)
 	}
@@ -181,40 +189,25 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := c.command(context.WithoutCancel(ctx), "postgres", "-D", c.data(), "-k", c.folder,
-		"-c", "listen_addresses=",
-		"-c", "fsync=off",
-		"-c", "full_page_writes=off",
-		"-c", "synchronous_commit=on",
-		"-c", "max_connections=200",
-		"-c", "timezone=UTC", "-c", "log_timezone=UTC")
+	defer log.Close()
+	args := []string{"-D", c.data(), "-k", c.folder, "-c", "listen_addresses=", "-c", "timezone=UTC", "-c", "log_timezone=UTC"}
+	for _, setting := range c.settings {
+		args = append(args, "-c", setting)
+	}
+	cmd := c.command(context.WithoutCancel(ctx), "postgres", args...)
 	cmd.Stdout, cmd.Stderr = log, log
-
-	started, exited := make(chan error, 1), make(chan struct{})
-	go func() {
-		// The death signal comes with the end of the thread that forked, not
-		// of the process: hold on to that thread for as long as the server runs.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(exited)
-		defer log.Close()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
+	p, err := begin(cmd)
+	if err != nil {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	c.mu.Lock()
-	c.process, c.exited = cmd.Process, exited
+	c.process = p
 	c.mu.Unlock()
-	return c.ready(ctx)
+	return c.ready(ctx, p)
 }
 
 // ready waits until the server takes connections, for at most half a minute.
-func (c *Cluster) ready(ctx context.Context) error {
+func (c *Cluster) ready(ctx context.Context, p *Process) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
@@ -223,7 +216,7 @@ func (c *Cluster) ready(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-c.exited:
+		case <-p.Exited:
 			return fmt.Errorf("PostgreSQL ended at once:\n%s", c.logTail())
 		case <-ctx.Done():
 			return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, c.logTail())
@@ -232,33 +225,28 @@ func (c *Cluster) ready(ctx context.Context) error {
 	}
 }
 
-// quit ends the server by an immediate shutdown, by force if that hangs.
-func (c *Cluster) quit() {
+// end asks the server to end, by force if that hangs.
+func (c *Cluster) end(how syscall.Signal) {
 	p := c.running()
 	if p == nil {
 		return
 	}
-	_ = p.Signal(syscall.SIGQUIT)
+	p.Signal(how)
 	select {
-	case <-c.exited:
+	case <-p.Exited:
 	case <-time.After(10 * time.Second):
 		c.Kill()
 	}
 }
 
 // running is the process of the server, nil when it has ended.
-func (c *Cluster) running() *os.Process {
+func (c *Cluster) running() *Process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.process == nil {
+	if c.process == nil || !c.process.Running() {
 		return nil
 	}
-	select {
-	case <-c.exited:
-		return nil
-	default:
-		return c.process
-	}
+	return c.process
 }
 
 func (c *Cluster) data() string    { return filepath.Join(c.folder, "data") }
@@ -305,7 +293,7 @@ func serverPrograms(ctx context.Context) (string, error) {
 			return folder, nil
 		}
 	}
-	return "", errors.New("the tests need PostgreSQL's server programs (initdb and postgres), which are neither on PATH" +
+	return "", errors.New("PostgreSQL's server programs (initdb and postgres) are needed, and are neither on PATH" +
 		" nor where pg_config says nor under /usr/lib/postgresql: on Debian install the package postgresql")
 }
 

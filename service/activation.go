@@ -1,0 +1,232 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/store"
+)
+
+// linkLife is how long an activation link is good.
+const linkLife = 72 * time.Hour
+
+// How often activation mails can be asked for.
+var (
+	activationsOfUser         = budget{"activation: user", 5, time.Hour}
+	activationsByCaller       = budget{"activation: caller", 100, time.Hour}
+	activationsOfOrganization = budget{"activation: organization", 1000, time.Hour}
+)
+
+// invite makes activation links for people who were just written, in place of
+// those they had, and mails them in the same transaction.
+func (ch *change) invite(ctx context.Context, org store.Organization, users ...store.User) error {
+	links, messages := make([]store.Link, len(users)), make([]store.Message, len(users))
+	for i, u := range users {
+		var err error
+		if links[i], messages[i], err = ch.s.invitation(org, u); err != nil {
+			return err
+		}
+	}
+	if err := ch.PutLinks(ctx, links...); err != nil {
+		return err
+	}
+	return ch.Enqueue(ctx, messages...)
+}
+
+// inviteUnlessConfirmed is invite for a person whose address may be proven already.
+func (ch *change) inviteUnlessConfirmed(ctx context.Context, org store.Organization, u store.User) error {
+	if u.Confirmed {
+		return nil
+	}
+	return ch.invite(ctx, org, u)
+}
+
+// invitation is the link of a person and the mail with it. It is void as soon
+// as the address or the epoch is another, so nothing that changes either has
+// to think of it.
+func (s *Service) invitation(org store.Organization, u store.User) (store.Link, store.Message, error) {
+	token, digest, err := secret.NewLinkToken(s.rand)
+	if err != nil {
+		return store.Link{}, store.Message{}, err
+	}
+	now := s.now()
+	l := store.Link{
+		Org: u.Org, User: u.ID, Digest: digest, EmailKey: u.EmailKey, Epoch: u.Epoch,
+		Created: store.At(now), Expires: store.At(now.Add(linkLife)),
+	}
+	values := map[string]string{
+		"name": u.DisplayName, "organization": org.DisplayName, "link": strings.TrimSuffix(s.issuer, "/") + "/activate?token=" + token, "password": "set",
+	}
+	if u.PasswordHash == "" {
+		values["password"] = "none"
+	}
+	m, err := s.message(u.Org, "mail.activation", mailbox(u), values)
+	m.Principal, m.Expires = u.ID, l.Expires
+	return l, m, err
+}
+
+// mailbox is where mail for a person goes: the address as given, with the
+// domain in the form that mail servers know.
+func mailbox(u store.User) string {
+	return u.Email[:strings.LastIndexByte(u.Email, '@')] + u.EmailKey[strings.LastIndexByte(u.EmailKey, '@'):]
+}
+
+// SendActivation mails a new link to a person who is not confirmed.
+func (s *Service) SendActivation(ctx context.Context, req *identityv1.SendActivationRequest) (*identityv1.User, error) {
+	resp := &identityv1.User{}
+	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
+		return resp, err
+	}
+	err := s.change(ctx, func(ch *change) error {
+		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
+			return err
+		}
+		u, err := ch.User(ctx, ch.org.ID, req.GetId())
+		if err != nil {
+			return err
+		}
+		if u.Confirmed {
+			return errAlreadyConfirmed
+		}
+		if err := ch.mustOutlive(ctx, ch.principal(store.KindUser, u.ID), 0); err != nil {
+			return err
+		}
+		if err := ch.claimEmail(ctx, u); err != nil { // confirmed elsewhere: the link would be good for nothing
+			return err
+		}
+		if err := ch.spendOnInvitation(ctx, u); err != nil {
+			return err
+		}
+		if err := ch.invite(ctx, ch.org, u); err != nil {
+			return err
+		}
+		ch.record("user.activation_sent", u.ID, nil)
+		if resp, err = ch.userAnswer(ctx, u); err != nil {
+			return err
+		}
+		return ch.remember(ctx, req, resp)
+	})
+	return resp, err
+}
+
+// spendOnInvitation bounds how often mail goes to a person, by a caller and in
+// an organization.
+func (ch *change) spendOnInvitation(ctx context.Context, u store.User) error {
+	for _, spent := range []struct {
+		of    budget
+		whose string
+	}{{activationsByCaller, ch.by.ID}, {activationsOfOrganization, u.Org}, {activationsOfUser, u.ID}} {
+		if err := ch.s.spendIn(ctx, ch, spent.of, spent.whose); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ActivateUser follows an activation link. Used, expired, replaced and unknown
+// ones are refused alike.
+func (s *Service) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRequest) (*identityv1.ActivateUserResponse, error) {
+	digest := secret.LinkDigest(req.GetToken())
+	u, org, err := s.followLink(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := s.firstPassword(ctx, org, u, req.GetPassword())
+	if err != nil {
+		return nil, err
+	}
+	c := callOf(ctx)
+	err = s.commit(ctx, u.Org, func(t *store.Tx) error {
+		now := store.At(s.now())
+		former, _, err := linked(ctx, t.Reads, digest, now)
+		if err == nil {
+			err = t.SpendLink(ctx, digest, now)
+		}
+		if isNotFound(err) {
+			err = errLink
+		}
+		if err != nil {
+			return err
+		}
+		u = former
+		u.Confirmed, u.Version, u.Updated = true, u.Version+1, now
+		if hash != "" {
+			u.PasswordHash, u.PasswordInitial = hash, false
+		}
+		if err := t.Enlist(ctx, store.Entry{Kind: store.ConfirmedEmail, Key: u.EmailKey, Org: u.Org, ID: u.ID}); err != nil {
+			return emailTaken(err)
+		}
+		if err := t.SaveUser(ctx, former, u); err != nil {
+			return err
+		}
+		t.Record(store.Event{
+			Org: u.Org, Time: now, Type: "user.activated", Target: u.ID, Actor: u.ID, RequestID: c.requestID, Source: c.source,
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &identityv1.ActivateUserResponse{Email: u.Email}, nil
+}
+
+// followLink returns whose link it is. It is asked before slow work, and
+// counts what is refused against the source.
+func (s *Service) followLink(ctx context.Context, digest string) (store.User, store.Organization, error) {
+	c := callOf(ctx)
+	if err := s.sources.admit(c.source); err != nil {
+		return store.User{}, store.Organization{}, err
+	}
+	u, org, err := linked(ctx, s.store.Reads, digest, store.At(s.now()))
+	if errors.Is(err, errLink) {
+		s.sources.failed(c.source)
+	}
+	return u, org, err
+}
+
+// linked is the person of an open link, if they are still as the link was made for.
+func linked(ctx context.Context, q store.Reads, digest string, now store.Micros) (store.User, store.Organization, error) {
+	l, err := q.OpenLink(ctx, digest, now)
+	if isNotFound(err) {
+		return store.User{}, store.Organization{}, errLink
+	}
+	if err != nil {
+		return store.User{}, store.Organization{}, err
+	}
+	u, err := q.User(ctx, l.Org, l.User)
+	if isNotFound(err) {
+		return u, store.Organization{}, errLink
+	}
+	if err != nil {
+		return u, store.Organization{}, err
+	}
+	org, err := q.Organization(ctx, l.Org)
+	if err == nil && (u.Confirmed || !u.Enabled || org.Suspended || u.EmailKey != l.EmailKey || u.Epoch != l.Epoch) {
+		err = errLink
+	}
+	return u, org, err
+}
+
+// firstPassword hashes the password that a person chooses who has none.
+func (s *Service) firstPassword(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
+	switch {
+	case u.PasswordHash == "" && password == "":
+		return "", invalid("password", "required", "a password must be chosen: the account has none yet")
+	case u.PasswordHash == "":
+		return s.hashPassword(ctx, org, u, password)
+	case password != "":
+		return "", invalid("password", "not_expected", "the account has a password already")
+	}
+	return "", nil
+}
+
+// LinkNeedsPassword tells the page behind a link whether it has to ask for a
+// password. It spends nothing.
+func (s *Service) LinkNeedsPassword(ctx context.Context, token string) (bool, error) {
+	u, _, err := s.followLink(ctx, secret.LinkDigest(token))
+	return u.PasswordHash == "", err
+}

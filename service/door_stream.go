@@ -1,0 +1,225 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// Limits of streams. They may go on for long, but never in silence.
+const (
+	// silence is how long a client may keep a stream waiting, for a message
+	// of its own or for room for one of ours.
+	silence = 30 * time.Second
+	// leastRate is what a client that sends has to send on the average, once
+	// the first silence is used up, in bytes a second.
+	leastRate = 2 << 10
+	// rightsEvery is how often the rights of a caller are looked at again.
+	rightsEvery = time.Second
+	// Streams at once, of a caller and of all callers of an organization, per replica.
+	streamsOfCaller       = 4
+	streamsOfOrganization = 16
+)
+
+// DoorOfStreams is Door for the streams of the contract: the same steps, the
+// first message in place of the request. Instead of a deadline a stream has
+// bounds on every silence, and its caller's rights are looked at again as it
+// goes. When the server stops, it ends at the next message.
+func (s *Service) DoorOfStreams(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, rule grpc.StreamHandler) (err error) {
+	start := time.Now()
+	c := &call{method: unknown, revisions: metadata.MD{}}
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	defer func() {
+		if r := recover(); r != nil {
+			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			err = Answer(c.cause).Err()
+		}
+		stream.SetTrailer(c.revisions)
+		s.note(ctx, c, err, time.Since(start))
+	}()
+	s.enter(ctx, c, info.FullMethod)
+	ctx = context.WithValue(ctx, callKey{}, c)
+	_ = stream.SetHeader(metadata.Pairs("request-id", c.requestID)) // fails only where there is no client to tell
+	if err = s.attendStream(ctx, c, srv, stream, rule); err != nil {
+		c.cause = err
+		return Answer(err).Err()
+	}
+	return nil
+}
+
+// attendStream refuses strangers and those with too many streams before it
+// reads anything, and runs the rule.
+func (s *Service) attendStream(ctx context.Context, c *call, srv any, stream grpc.ServerStream, rule grpc.StreamHandler) error {
+	if c.method == unknown {
+		return errUnknownMethod
+	}
+	if !c.method.anonymous() {
+		if err := s.authenticate(ctx, c); err != nil {
+			return err
+		}
+		leave, err := s.streams.enter(c.caller)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
+	return rule(srv, &guarded{ServerStream: stream, ctx: ctx, s: s, c: c, looked: time.Now(), patience: silence})
+}
+
+// guarded is a stream of the contract as its rule sees it.
+type guarded struct {
+	grpc.ServerStream
+	ctx      context.Context
+	s        *Service
+	c        *call
+	begun    bool          // the first message was admitted
+	looked   time.Time     // at the caller's rights
+	patience time.Duration // that is left with a client that sends
+}
+
+// Context implements grpc.ServerStream.
+func (g *guarded) Context() context.Context { return g.ctx }
+
+// RecvMsg implements grpc.ServerStream: every message is checked, the first
+// one is what the caller's rights are held against. Errors are sentinels.
+func (g *guarded) RecvMsg(m any) error {
+	start := time.Now()
+	err := g.await(min(g.patience, silence), func() error { return g.ServerStream.RecvMsg(m) })
+	if errors.Is(err, io.EOF) && !g.begun {
+		err = errMalformed // nothing was asked
+	}
+	if err != nil {
+		return err
+	}
+	msg := m.(proto.Message)
+	sent := time.Duration(proto.Size(msg)) * time.Second / leastRate
+	g.patience = min(g.patience-time.Since(start)+sent, 2*silence)
+	if !g.begun {
+		g.begun = true
+		return g.s.admit(g.ctx, g.c, msg)
+	}
+	if err := g.s.check(g.c.method, msg); err != nil {
+		return err
+	}
+	return g.rightsStill()
+}
+
+// SendMsg implements grpc.ServerStream. Nothing is sent to a caller who lost
+// the right to it.
+func (g *guarded) SendMsg(m any) error {
+	if err := g.rightsStill(); err != nil {
+		return err
+	}
+	return g.await(silence, func() error { return g.ServerStream.SendMsg(m) })
+}
+
+// await does what may block at the client's pleasure, and gives up after a
+// time or when the server stops. With that the stream ends, and what blocks.
+func (g *guarded) await(most time.Duration, do func() error) error {
+	if err := g.stopping(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return g.cause(err)
+	case <-g.s.stopping:
+		return errStopping
+	case <-timer.C:
+		return fmt.Errorf("%w: the client was silent", context.DeadlineExceeded)
+	}
+}
+
+func (g *guarded) stopping() error {
+	select {
+	case <-g.s.stopping:
+		return errStopping
+	default:
+		return nil
+	}
+}
+
+// cause makes sentinels of what gRPC says of a stream that ended.
+func (g *guarded) cause(err error) error {
+	switch {
+	case err == nil, errors.Is(err, io.EOF):
+		return err
+	case g.ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", g.ctx.Err(), err)
+	}
+	switch status.Code(err) {
+	case codes.Canceled, codes.Unavailable:
+		return fmt.Errorf("%w: %w", context.Canceled, err)
+	case codes.DeadlineExceeded:
+		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+	case codes.ResourceExhausted:
+		return fmt.Errorf("%w: %w", errTooLarge, err)
+	case codes.Internal, codes.InvalidArgument: // frames, compression
+		return fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	return err
+}
+
+// rightsStill looks at the caller's rights again, once a second: who was
+// disabled or lost the permission gets and does nothing more. That the access
+// token runs out meanwhile ends nothing; what it stands for is looked at.
+func (g *guarded) rightsStill() error {
+	if g.c.caller == nil || time.Since(g.looked) < rightsEvery {
+		return nil
+	}
+	g.looked = time.Now()
+	now, err := g.s.recallCaller(g.ctx, g.c.caller.claims)
+	if err != nil {
+		return err
+	}
+	if !g.c.method.allows(now, false) {
+		return g.s.denied(g.c)
+	}
+	if g.c.org != now.Org && !g.c.method.across(now) && !now.has(actInOrganizations) {
+		return errNotFound
+	}
+	return nil
+}
+
+// streams counts streams, so that nobody holds more than a share of them.
+type streams struct {
+	mu   sync.Mutex
+	open map[ref]int // of a principal; of an organization where the id is ""
+}
+
+func newStreams() *streams { return &streams{open: map[ref]int{}} }
+
+// enter takes a place and returns the function that gives it back.
+func (s *streams) enter(by *caller) (leave func(), err error) {
+	own, all := ref{by.Org, by.ID}, ref{by.Org, ""}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[own] >= streamsOfCaller || s.open[all] >= streamsOfOrganization {
+		return nil, retryIn(errTooManyStreams, time.Second)
+	}
+	s.open[own]++
+	s.open[all]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, key := range []ref{own, all} {
+			if s.open[key]--; s.open[key] == 0 {
+				delete(s.open, key)
+			}
+		}
+	}, nil
+}

@@ -1,0 +1,40 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+)
+
+// quiet is the stream of a client that neither sends nor reads.
+type quiet struct {
+	grpc.ServerStream
+	ended chan struct{}
+}
+
+func (q quiet) RecvMsg(any) error { <-q.ended; return context.Canceled }
+func (q quiet) SendMsg(any) error { <-q.ended; return context.Canceled }
+
+// A client that is silent is given up, and so is one that sends too slowly.
+func TestGuarded_Silence(t *testing.T) {
+	ended := make(chan struct{})
+	defer close(ended)
+	s := &Service{stopping: make(chan struct{})}
+	g := &guarded{ServerStream: quiet{ended: ended}, ctx: t.Context(), s: s, c: &call{}, looked: time.Now(), patience: time.Millisecond}
+	if err := g.RecvMsg(&identityv1.ImportUsersRequest{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("receiving: %v", err)
+	}
+	if err := g.await(time.Millisecond, func() error { return g.ServerStream.SendMsg(nil) }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("sending: %v", err)
+	}
+	close(s.stopping)
+	g.patience = silence
+	if err := g.RecvMsg(&identityv1.ImportUsersRequest{}); !errors.Is(err, errStopping) {
+		t.Errorf("stopping: %v", err)
+	}
+}

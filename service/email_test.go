@@ -1,0 +1,139 @@
+package service_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/servicetest"
+	"github.com/bizmetry/identity/store"
+	"github.com/bizmetry/identity/store/storetest"
+)
+
+// Taken here and taken elsewhere are one answer, which costs the same
+// statements as that an address is free.
+func TestAvailability_D4(t *testing.T) {
+	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
+		org, other := w.NewOrg(), w.NewOrg()
+		as := w.As(org.Admin.Token)
+		add := func(org string, confirmed bool) *identityv1.User {
+			u := w.Draft()
+			u.Confirmed = &confirmed
+			made, err := w.Users.CreateUser(w.As(w.Root), &identityv1.CreateUserRequest{OrganizationId: org, User: u})
+			noError(t, err)
+			return made
+		}
+		here, pending, gone := add(org.GetId(), true), add(org.GetId(), false), add(org.GetId(), true)
+		elsewhere, maybe, goneThere := add(other.GetId(), true), add(other.GetId(), false), add(other.GetId(), true)
+		for _, u := range []*identityv1.User{gone, goneThere} {
+			_, err := w.Users.DeleteUser(w.As(w.Root), &identityv1.DeleteUserRequest{OrganizationId: u.GetOrganizationId(), Id: u.GetId()})
+			noError(t, err)
+		}
+		rows := []struct {
+			rule, email, whose string
+			want               bool
+		}{
+			{"nobody's", "free@people.test", "", true},
+			{"confirmed here", here.GetEmail(), "", false},
+			{"in other letters", " " + strings.ToUpper(here.GetEmail()), "", false},
+			{"pending here", pending.GetEmail(), "", false},
+			{"deleted here", gone.GetEmail(), "", false},
+			{"confirmed elsewhere", elsewhere.GetEmail(), "", false},
+			{"pending elsewhere", maybe.GetEmail(), "", true},
+			{"deleted elsewhere", goneThere.GetEmail(), "", true},
+			{"one's own", here.GetEmail(), here.GetId(), true},
+			{"one's own, pending", pending.GetEmail(), pending.GetId(), true},
+			{"a colleague's", here.GetEmail(), pending.GetId(), false},
+			{"a stranger's", elsewhere.GetEmail(), pending.GetId(), false},
+		}
+		for _, row := range rows {
+			got, err := w.Users.CheckEmailAvailability(as, &identityv1.CheckEmailAvailabilityRequest{Email: row.email, UserId: row.whose})
+			if err != nil || got.GetAvailable() != row.want {
+				t.Errorf("%s: %v, %v", row.rule, got, err)
+			}
+			// What it promises, creating keeps.
+			if row.whose == "" {
+				u := w.Draft()
+				u.Email, u.Confirmed = ptr(row.email), nil
+				_, err := w.Users.CreateUser(as, &identityv1.CreateUserRequest{User: u})
+				if want := map[bool]string{false: "EMAIL_TAKEN"}[row.want]; servicetest.Reason(err) != want {
+					t.Errorf("%s: creating: %v", row.rule, err)
+				}
+			}
+		}
+		for rule, email := range map[string]string{"no address": "ann", "two at signs": "a@b@c.co", "empty": ""} {
+			_, err := w.Users.CheckEmailAvailability(as, &identityv1.CheckEmailAvailabilityRequest{Email: email})
+			if servicetest.Reason(err) != "INVALID_FIELDS" {
+				t.Errorf("%s: %v", rule, err)
+			}
+		}
+		for rule, id := range map[string]string{"foreign": elsewhere.GetId(), "missing": randomID(), "deleted": gone.GetId()} {
+			_, err := w.Users.CheckEmailAvailability(as, &identityv1.CheckEmailAvailabilityRequest{Email: elsewhere.GetEmail(), UserId: id})
+			if servicetest.Reason(err) != "NOT_FOUND" {
+				t.Errorf("%s: %v", rule, err)
+			}
+		}
+		_, err := w.Users.CheckEmailAvailability(w.As(w.NewPerson(org.GetId()).Token), &identityv1.CheckEmailAvailabilityRequest{Email: "free@people.test"})
+		servicetest.Refused(t, err, codes.PermissionDenied, identityv1.Error_PERMISSION_DENIED)
+		_, err = w.Users.CheckEmailAvailability(t.Context(), &identityv1.CheckEmailAvailabilityRequest{Email: "free@people.test"})
+		servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_TOKEN_INVALID)
+	})
+}
+
+// Nobody goes through a list: the budget is the caller's and the
+// organization's, whatever the answers are.
+func TestAvailability_D4_Budget(t *testing.T) {
+	w := servicetest.SQLite(t)
+	org := w.NewOrg()
+	ask := func(ctx context.Context) error {
+		_, err := w.Users.CheckEmailAvailability(ctx, &identityv1.CheckEmailAvailabilityRequest{Email: "free@people.test"})
+		return err
+	}
+	as := w.As(org.Admin.Token)
+	for range 300 {
+		noError(t, ask(as))
+	}
+	servicetest.Refused(t, ask(as), codes.ResourceExhausted, identityv1.Error_RATE_LIMITED)
+	noError(t, ask(w.As(w.NewPerson(org.GetId(), servicetest.BusinessAdmin).Token)))
+	noError(t, ask(w.As(w.NewOrg().Admin.Token)))
+	w.Clock.Add(10 * time.Minute)
+	noError(t, ask(as))
+}
+
+// PW-14: the statements are the same, whatever the answer.
+func TestAvailability_PW14_EqualWork(t *testing.T) {
+	url := storetest.Postgres(t)
+	w := servicetest.New(t, url)
+	org := w.NewOrg()
+	here, elsewhere := w.CreateUser(org.GetId()), w.CreateUser(w.NewOrg().GetId())
+	tap, tapped := newWiretap(t, url)
+	behind, err := service.New(t.Context(), service.Config{ // does nothing but what it is called for
+		Store: storetest.OpenWith(t, store.Config{URL: tapped, Unprepared: true}), // so that the texts are on the wire
+		Ring:  w.Ring, Issuer: servicetest.Issuer, Passwords: w.Passwords, Now: w.Clock.Now,
+	})
+	noError(t, err)
+	users := identityv1.NewUserServiceClient(servicetest.Serve(t, behind))
+	ask := func(email string) []string {
+		tap.take()
+		_, err := users.CheckEmailAvailability(w.As(org.Admin.Token), &identityv1.CheckEmailAvailabilityRequest{Email: email})
+		noError(t, err)
+		return slices.DeleteFunc(tap.take(), ofBackground)
+	}
+	ask("first@people.test") // reads who calls
+	want := ask("free@people.test")
+	if len(want) < 3 {
+		t.Fatalf("%q", want)
+	}
+	for _, email := range []string{here.GetEmail(), elsewhere.GetEmail()} {
+		if diff := cmp.Diff(want, ask(email)); diff != "" {
+			t.Errorf("%s:\n%s", email, diff)
+		}
+	}
+}

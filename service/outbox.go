@@ -1,0 +1,65 @@
+package service
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/bizmetry/identity/service/notify"
+	"github.com/bizmetry/identity/store"
+)
+
+// messageLife is how long a message means something where nothing else is said.
+const messageLife = 7 * 24 * time.Hour
+
+// letter is what of a message only its recipient may know.
+type letter struct {
+	To     string            `json:"to"`
+	Values map[string]string `json:"values"` // what its text shows
+}
+
+// message makes the row of a message, to be enqueued in the transaction of
+// what it tells of. Kinds "mail.…" go by mail, "sms.…" by SMS; each has a
+// template in notify. Where it means nothing any more sooner than after a
+// week, the caller sets Expires.
+func (s *Service) message(org, kind, to string, values map[string]string) (store.Message, error) {
+	now := s.now()
+	m := store.Message{
+		Org: org, ID: s.newID(), Kind: kind, Recipient: masked(to),
+		Created: store.At(now), Due: store.At(now), Expires: store.At(now.Add(messageLife)),
+	}
+	if _, err := notify.Write(m.ID, kind, to, values); err != nil { // now, while somebody sees it
+		return m, err
+	}
+	text, err := json.Marshal(letter{to, values})
+	if err != nil {
+		return m, err
+	}
+	m.Sealed = s.ring.Seal("outbox", text, m.Org, m.ID, m.Kind)
+	return m, nil
+}
+
+// written is a message as it goes out.
+func (s *Service) written(m store.Message) (notify.Message, error) {
+	text, err := s.ring.Open("outbox", m.Sealed, m.Org, m.ID, m.Kind)
+	if err != nil {
+		return notify.Message{}, fmt.Errorf("message %s: %w", m.ID, err)
+	}
+	var l letter
+	if err := json.Unmarshal(text, &l); err != nil {
+		return notify.Message{}, fmt.Errorf("message %s: %w", m.ID, err)
+	}
+	return notify.Write(m.ID, m.Kind, l.To, l.Values)
+}
+
+// masked leaves of an address the first letter and the domain, and of a
+// number its last two digits.
+func masked(to string) string {
+	if at := strings.LastIndexByte(to, '@'); at >= 0 {
+		_, size := utf8.DecodeRuneInString(to)
+		return to[:min(size, at)] + "…" + to[at:]
+	}
+	return "…" + to[max(0, len(to)-2):]
+}

@@ -1,0 +1,109 @@
+package service
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/store"
+)
+
+// product is a word that no password may be made of.
+const product = "BizMetry"
+
+// hashPassword holds a new password of a person against the policy of their
+// organization, and hashes it. It is slow: call it before the lock is taken.
+// errWeakPassword lists the unmet rules.
+func (s *Service) hashPassword(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
+	if err := acceptPassword(org, u, password); err != nil {
+		return "", err
+	}
+	return s.passwords.Hash(ctx, password)
+}
+
+// acceptPassword is the part of hashPassword before the hash.
+func acceptPassword(org store.Organization, u store.User, password string) error {
+	return weak(secret.UnmetRules(org.PasswordPolicy, password, passwordContext(org, u)...))
+}
+
+// weak refuses a password for rules that it does not meet.
+func weak(unmet []string) error {
+	if len(unmet) == 0 {
+		return nil
+	}
+	return refuse(errWeakPassword, "unmet", strings.Join(unmet, ","))
+}
+
+// passwordContext is what a person's password must not be made of.
+func passwordContext(org store.Organization, u store.User) []string {
+	local, _, _ := strings.Cut(u.Email, "@")
+	return []string{product, org.DisplayName, u.FirstName, u.LastName, local}
+}
+
+// passwordChecks bounds what a caller's typing costs: a person who types is
+// far below it.
+var passwordChecks = budget{name: "password check", limit: 300, window: 5 * time.Minute}
+
+// CheckPassword tells how strong a password is. Nothing is kept of it.
+func (s *Service) CheckPassword(ctx context.Context, req *identityv1.CheckPasswordRequest) (*identityv1.CheckPasswordResponse, error) {
+	c := callOf(ctx)
+	if err := s.spend(ctx, passwordChecks, c.caller.ID); err != nil {
+		return nil, err
+	}
+	org, err := s.memory.organization(ctx, c.org)
+	if err != nil {
+		return nil, err
+	}
+	context := passwordContext(org.org, store.User{Email: req.GetEmail(), FirstName: req.GetFirstName(), LastName: req.GetLastName()})
+	resp := &identityv1.CheckPasswordResponse{Unmet: secret.UnmetRules(org.org.PasswordPolicy, req.GetPassword(), context...)}
+	resp.Acceptable = len(resp.GetUnmet()) == 0
+	score, patterns := secret.Strength(req.GetPassword(), context)
+	resp.Score = int32(score) //nolint:gosec // 0 to 4
+	resp.Advice = adviceOn(resp.GetUnmet(), score, patterns)
+	return resp, nil
+}
+
+// advice says in words what an unmet rule or a found pattern asks for.
+var advice = map[string]string{
+	"too_short":  "Use more characters.",
+	"too_long":   "Use at most 256 characters and 1,024 bytes.",
+	"no_upper":   "Add an upper-case letter.",
+	"no_digit":   "Add a digit.",
+	"no_special": "Add one of # @ _ ! $.",
+	"common":     "Many people use this password: choose another.",
+	"context":    "Leave out your name, your address, your organization and the name of this product.",
+	"dictionary": "Avoid single common words and names; several that have nothing to do with each other are better.",
+	"spatial":    "Avoid rows of keys on the keyboard.",
+	"repeat":     "Avoid repeated characters.",
+	"sequence":   "Avoid sequences such as abc or 6543.",
+	"date":       "Avoid dates and years.",
+}
+
+// wellHidden is the score from which on patterns need no advice.
+const wellHidden = 3
+
+func adviceOn(unmet []string, score int, patterns []string) (words []string) {
+	for _, rule := range unmet {
+		words = append(words, advice[rule])
+	}
+	if score >= wellHidden {
+		return words
+	}
+	for _, pattern := range patterns {
+		words = append(words, advice[pattern])
+	}
+	return words
+}
+
+// GeneratePassword makes a password that meets every policy. It is answered
+// and kept nowhere.
+func (s *Service) GeneratePassword(ctx context.Context, _ *identityv1.GeneratePasswordRequest) (*identityv1.GeneratePasswordResponse, error) {
+	org, err := s.memory.organization(ctx, callOf(ctx).org)
+	if err != nil {
+		return nil, err
+	}
+	password, err := secret.Generate(s.rand, passwordContext(org.org, store.User{})...)
+	return &identityv1.GeneratePasswordResponse{Password: password}, err
+}

@@ -1,0 +1,130 @@
+package secret
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ccojocar/zxcvbn-go/frequency"
+	"golang.org/x/text/unicode/norm"
+)
+
+// commonPasswords are some 7,000 that everybody tries first, in lower case.
+var commonPasswords = sync.OnceValue(func() map[string]bool {
+	list := frequency.Lists["Passwords"].List
+	set := make(map[string]bool, len(list))
+	for _, word := range list {
+		set[word], set[once(word)] = true, true
+	}
+	return set
+})
+
+// isCommon tells whether a password as a whole is a common one: in any case,
+// with figures for letters, several times in a row, and with digits and signs
+// around it. A long text that only contains one is not.
+func isCommon(password string) bool {
+	text := plain(password)
+	for _, start := range []string{text, strings.TrimLeftFunc(text, isSign), strings.TrimLeftFunc(text, isNoLetter)} {
+		for end := start; len(text)-len(end) <= max(len(end), mostAround); {
+			if anyCommon(end, unfigured.Replace(end), unfiguredL.Replace(end)) {
+				return true
+			}
+			last, size := utf8.DecodeLastRuneInString(end)
+			if size == 0 || !isNoLetter(last) || len(start)-len(end) > mostBehind {
+				break
+			}
+			end = end[:len(end)-size]
+		}
+	}
+	return false
+}
+
+// How many bytes around a common password leave it one: no more than it has
+// itself, or so few; and so many at most of those behind it are looked at.
+const (
+	mostAround = 6
+	mostBehind = 16
+)
+
+func anyCommon(forms ...string) bool {
+	for _, form := range forms {
+		if common := commonPasswords(); common[form] || common[once(form)] {
+			return true
+		}
+	}
+	return false
+}
+
+func isNoLetter(r rune) bool { return !unicode.IsLetter(r) }
+func isSign(r rune) bool     { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+
+// unfigured writes letters where figures stand for them. A 1 is either of two.
+var (
+	unfigured  = strings.NewReplacer("0", "o", "1", "i", "!", "i", "3", "e", "4", "a", "@", "a", "5", "s", "$", "s", "7", "t", "+", "t", "8", "b")
+	unfiguredL = strings.NewReplacer("0", "o", "1", "l", "!", "l", "3", "e", "4", "a", "@", "a", "5", "s", "$", "s", "7", "l", "+", "t", "8", "b")
+)
+
+// once is what a text repeats; the text itself where it repeats nothing.
+func once(text string) string {
+	if period := strings.Index((text + text)[min(1, len(text)):], text) + 1; period > 1 && period < len(text) {
+		return text[:period]
+	}
+	return text
+}
+
+// plain is the form in which texts are compared: lower case, without accents.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Mn, r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, norm.NFKD.String(text))
+}
+
+const (
+	leastWord  = 3 // letters of a word that is looked for
+	leastOther = 8 // letters that make a password of its own out of one that contains such words
+)
+
+// isOfContext tells whether a password is made of words out of its context:
+// it contains some of them, and few other letters.
+func isOfContext(password string, context []string) bool {
+	words := wordsOf(context)
+	for _, form := range []string{plain(password), unfigured.Replace(plain(password))} {
+		rest := form
+		for _, word := range words {
+			rest = strings.ReplaceAll(rest, word, " ")
+		}
+		if rest != form && lettersIn(rest) < leastOther {
+			return true
+		}
+	}
+	return false
+}
+
+// wordsOf splits texts into the words that are long enough to be looked for,
+// the longest first; each text as a whole is one too.
+func wordsOf(context []string) (words []string) {
+	for _, text := range context {
+		parts := strings.FieldsFunc(plain(text), isSign)
+		for _, word := range append(parts, strings.Join(parts, "")) {
+			if utf8.RuneCountInString(word) >= leastWord && lettersIn(word) > 0 {
+				words = append(words, word)
+			}
+		}
+	}
+	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(words)
+}
+
+func lettersIn(text string) (n int) {
+	for _, r := range text {
+		if unicode.IsLetter(r) {
+			n++
+		}
+	}
+	return n
+}

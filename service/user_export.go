@@ -1,0 +1,85 @@
+package service
+
+import (
+	"bufio"
+	"context"
+
+	"google.golang.org/grpc"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/table"
+	"github.com/bizmetry/identity/store"
+)
+
+// pieceSize is the most that a message of an export holds.
+const pieceSize = 64 << 10
+
+// ExportUsers streams people as a file, a page after the other, so that its
+// size does not matter.
+func (s *Service) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.ServerStreamingServer[identityv1.ExportUsersResponse]) error {
+	ctx := stream.Context()
+	filter, none, err := s.userFilter(ctx, callOf(ctx).org, req.GetFilter())
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(pieces{stream}, pieceSize)
+	w, err := table.NewWriter(out, formatOf(req.GetFormat()), exportColumns)
+	if err != nil {
+		return err
+	}
+	page := &store.Page{Order: "create_time", Limit: maxPage}
+	for !none && page != nil {
+		if page, err = s.exportPage(ctx, w, filter, *page); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// exportPage writes a page and returns the next one; nil: it was the last.
+func (s *Service) exportPage(ctx context.Context, w *table.Writer, filter store.UserFilter, page store.Page) (next *store.Page, err error) {
+	ctx, cancel := context.WithTimeout(ctx, maxDeadline)
+	defer cancel()
+	org := callOf(ctx).org
+	users, err := s.store.Users(ctx, org, filter, page)
+	if err != nil || len(users) == 0 {
+		return nil, err
+	}
+	cat, err := readCatalogue(ctx, s.store.Reads, org)
+	if err != nil {
+		return nil, err
+	}
+	answers, err := s.userAnswers(ctx, s.store.Reads, cat, org, users...)
+	if err != nil {
+		return nil, err
+	}
+	names := cat.roleNames(org, callOf(ctx).caller.Platform)
+	for _, u := range answers {
+		if err := w.Write(userCells(u, names)); err != nil {
+			return nil, err
+		}
+	}
+	if len(users) < page.Limit {
+		return nil, nil
+	}
+	last := users[len(users)-1].Cursor(page.Order)
+	page.After = &last
+	return &page, nil
+}
+
+// pieces sends what is written in messages of bounded size.
+type pieces struct {
+	stream grpc.ServerStreamingServer[identityv1.ExportUsersResponse]
+}
+
+// Write implements io.Writer.
+func (p pieces) Write(text []byte) (n int, err error) {
+	for n < len(text) {
+		part := text[n:min(len(text), n+pieceSize)]
+		if err := p.stream.Send(&identityv1.ExportUsersResponse{Data: part}); err != nil {
+			return n, err
+		}
+		n += len(part)
+	}
+	return n, nil
+}

@@ -1,0 +1,191 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"io"
+	"strconv"
+
+	"google.golang.org/grpc"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/table"
+)
+
+// Limits of an import.
+const (
+	// importBatch is how many rows are settled in a transaction.
+	importBatch = 1000
+	// importRowsAtMost is how many rows a file may have.
+	importRowsAtMost = 10_000_000
+	// rehearsedAtMost is how many addresses a dry run remembers, to find those
+	// that a file has twice; what comes later is compared with the database only.
+	rehearsedAtMost = 1_000_000
+)
+
+// ImportUsers reads a file of people and adds them, a batch a transaction.
+// What was answered as created is committed.
+func (s *Service) ImportUsers(stream grpc.BidiStreamingServer[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	im := &importing{
+		s: s, stream: stream, validateOnly: first.GetValidateOnly(), sendActivation: first.GetSendActivation(),
+		operation: s.newID(), sum: &identityv1.ImportUsersResponse_Summary{}, rehearsed: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
+	}
+	file, err := table.NewReader(&upload{stream: stream, rest: first.GetData()}, formatOf(first.GetFormat()), importColumns)
+	for err == nil {
+		var rows []*importRow
+		rows, err = im.read(file)
+		if err != nil && !errors.Is(err, io.EOF) && !isFileError(err) && !im.full {
+			return err
+		}
+		if failed := im.settle(stream.Context(), rows); failed != nil {
+			return failed
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		return fileRefused(err)
+	}
+	return stream.Send(&identityv1.ImportUsersResponse{Summary: im.sum})
+}
+
+func isFileError(err error) bool {
+	var file *table.FileError
+	return errors.As(err, &file)
+}
+
+// fileRefused says where and why a file cannot be read any further.
+func fileRefused(err error) error {
+	var file *table.FileError
+	if errors.As(err, &file) {
+		return refuse(errMalformed, "row", strconv.FormatInt(file.Row, 10), "cause", file.Text)
+	}
+	return err
+}
+
+// upload reads a file out of the messages of a stream.
+type upload struct {
+	stream grpc.BidiStreamingServer[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]
+	rest   []byte
+}
+
+// Read implements io.Reader.
+func (u *upload) Read(p []byte) (int, error) {
+	for len(u.rest) == 0 {
+		req, err := u.stream.Recv()
+		if err != nil {
+			return 0, err
+		}
+		u.rest = req.GetData()
+	}
+	n := copy(p, u.rest)
+	u.rest = u.rest[n:]
+	return n, nil
+}
+
+// importing is an import under way.
+type importing struct {
+	s                            *Service
+	stream                       grpc.BidiStreamingServer[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]
+	validateOnly, sendActivation bool
+	full                         bool   // the file has more rows than it may
+	operation                    string // id that all its events have
+	sum                          *identityv1.ImportUsersResponse_Summary
+	rehearsed                    map[uint64]struct{} // addresses that a dry run would have created
+	seed                         maphash.Seed
+}
+
+// read reads a batch. The error is why it is the last one.
+func (im *importing) read(file *table.Reader) (rows []*importRow, err error) {
+	for len(rows) < importBatch {
+		cells, err := file.Read()
+		var bad *table.RowError
+		if err != nil && !errors.As(err, &bad) {
+			return rows, err
+		}
+		if im.full = file.Row() > importRowsAtMost; im.full {
+			return rows, refuse(errTooLarge, "rows", strconv.Itoa(importRowsAtMost))
+		}
+		row := newImportRow(file.Row(), cells)
+		if bad != nil {
+			row.refuse(identityv1.Error_INVALID_FIELDS.String(), bad.Violations...)
+		} else if err := im.s.readImportRow(row, cells); err != nil {
+			row.refuseFor(err)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// settle decides what becomes of a batch, does it, and answers. Everything
+// that can be wrong with a row is found before the first one is written, so
+// that no row costs the others their transaction.
+func (im *importing) settle(ctx context.Context, rows []*importRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if undecided := open(rows); len(undecided) > 0 {
+		ctx, cancel := context.WithTimeout(ctx, batchTime)
+		defer cancel()
+		if err := im.s.change(ctx, func(ch *change) error { return im.change(ctx, ch, undecided) }); err != nil {
+			return err
+		}
+	}
+	resp := &identityv1.ImportUsersResponse{Rows: make([]*identityv1.ImportUsersResponse_Row, len(rows))}
+	for i, row := range rows {
+		resp.Rows[i] = row.status
+		im.sum.Rows++
+		switch row.status.GetOutcome() {
+		case identityv1.ImportUsersResponse_Row_CREATED:
+			im.sum.Created++
+		case identityv1.ImportUsersResponse_Row_EXISTS:
+			im.sum.Existing++
+		default:
+			im.sum.Refused++
+		}
+	}
+	return im.stream.Send(resp)
+}
+
+// batchTime bounds the transaction of a batch.
+const batchTime = maxDeadline
+
+func (im *importing) change(ctx context.Context, ch *change, rows []*importRow) error {
+	ch.operation = im.operation
+	if err := ch.findHolders(ctx, rows); err != nil {
+		return err
+	}
+	ch.judge(open(rows))
+	rows = open(rows)
+	pairTwins(rows)
+	if im.validateOnly {
+		im.rehearse(rows) // no event is recorded, so nothing is kept
+	} else if err := ch.addImported(ctx, rows, im.sendActivation); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		row.followTwin()
+	}
+	return nil
+}
+
+// rehearse marks what would be created, unless the same file did before.
+func (im *importing) rehearse(rows []*importRow) {
+	for _, row := range rows {
+		if row.twin != nil {
+			continue
+		}
+		print := maphash.String(im.seed, row.user.EmailKey)
+		if _, before := im.rehearsed[print]; before {
+			row.settled(identityv1.ImportUsersResponse_Row_EXISTS, "")
+			continue
+		}
+		if len(im.rehearsed) < rehearsedAtMost {
+			im.rehearsed[print] = struct{}{}
+		}
+		row.settled(identityv1.ImportUsersResponse_Row_CREATED, "")
+	}
+}

@@ -1,0 +1,262 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/table"
+	"github.com/bizmetry/identity/store"
+)
+
+// importRow is a row of an import on its way.
+type importRow struct {
+	status *identityv1.ImportUsersResponse_Row
+	user   store.User
+	roles  []string // as the file names them
+	add    assignment
+	twin   *importRow // an earlier row of the batch with the same address
+}
+
+// open are the rows that nothing is decided about yet.
+func open(rows []*importRow) (undecided []*importRow) {
+	for _, row := range rows {
+		if row.status.GetOutcome() == identityv1.ImportUsersResponse_Row_OUTCOME_UNSPECIFIED {
+			undecided = append(undecided, row)
+		}
+	}
+	return undecided
+}
+
+func newImportRow(number int64, cells []table.Cell) *importRow {
+	email := cut(strings.ToValidUTF8(cells[columnEmail].Text(), "?"), maxEmail)
+	return &importRow{status: &identityv1.ImportUsersResponse_Row{Row: number, Email: email}}
+}
+
+func (row *importRow) settled(outcome identityv1.ImportUsersResponse_Row_Outcome, id string) {
+	row.status.Outcome, row.status.Id = outcome, id
+}
+
+func (row *importRow) refuse(reason string, violations ...string) {
+	row.settled(identityv1.ImportUsersResponse_Row_REFUSED, "")
+	row.status.Reason, row.status.Violations = reason, violations
+}
+
+// columnOf names the columns whose fields have other names.
+var columnOf = strings.NewReplacer("user.", "", "permission_keys", "permissions", "role_ids", "roles")
+
+// refuseFor refuses a row by the table of errors, like a call.
+func (row *importRow) refuseFor(err error) {
+	reason, violations := identityv1.Error_INTERNAL.String(), []string(nil)
+	for _, d := range Answer(err).Details() {
+		switch d := d.(type) {
+		case *errdetails.ErrorInfo:
+			reason = d.GetReason()
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				violations = append(violations, columnOf.Replace(v.GetField())+": "+v.GetReason())
+			}
+		}
+	}
+	row.refuse(reason, violations...)
+}
+
+// followTwin gives a row that repeats an address the outcome that follows from
+// that of the first.
+func (row *importRow) followTwin() {
+	if row.twin == nil {
+		return
+	}
+	if first := row.twin.status; first.GetOutcome() == identityv1.ImportUsersResponse_Row_REFUSED {
+		row.refuse(first.GetReason(), first.GetViolations()...)
+	} else {
+		row.settled(identityv1.ImportUsersResponse_Row_EXISTS, first.GetId())
+	}
+}
+
+// readImportRow reads a row by the rules of CreateUser. Of the columns of an
+// export, those that the server sets are passed over.
+func (s *Service) readImportRow(row *importRow, cells []table.Cell) error {
+	in := &identityv1.User{PermissionKeys: cells[columnPermissions]}
+	for column, field := range map[int]**string{columnEmail: &in.Email, columnFirstName: &in.FirstName, columnLastName: &in.LastName} {
+		if cell := cells[column]; len(cell) > 0 {
+			*field = &cell[0]
+		}
+	}
+	confirmed := cells[columnConfirmed].Text() == "true"
+	in.Confirmed = &confirmed
+	create := s.methods[identityv1.UserService_CreateUser_FullMethodName]
+	if err := s.check(create, &identityv1.CreateUserRequest{User: in}); err != nil {
+		return err
+	}
+	if len(cells[columnRoles]) > maxRolesOfUser {
+		return invalid("roles", "repeated.max_items", "must have fewer items")
+	}
+	if len(cells[columnRoles])+len(cells[columnPermissions]) == 0 {
+		return invalid("roles", "at_least_one", "at least one role or permission must be assigned")
+	}
+	address, ok := parseEmail(in.GetEmail())
+	if !ok {
+		return invalid("email", "email", "must be an e-mail address")
+	}
+	hash := cells[columnPasswordHash].Text()
+	if hash != "" && s.passwords.CheckHash(hash) != nil {
+		return invalid("password_hash", "hash", "must be of a known format, of bounded cost")
+	}
+	now := store.At(s.now())
+	row.roles, row.add.keys = cells[columnRoles], cells[columnPermissions]
+	row.user = store.User{
+		ID: s.newID(), Email: address.text, EmailKey: address.key, PasswordHash: hash,
+		Confirmed: confirmed, Enabled: cells[columnEnabled].Text() != "false",
+		Epoch: now, Version: 1, Created: now, Updated: now,
+	}
+	setName(&row.user, in.GetFirstName(), in.GetLastName())
+	return nil
+}
+
+// maxRolesOfUser is that of the contract.
+const maxRolesOfUser = 100
+
+// judge refuses the rows that ask for what the caller may not give (RG-02):
+// each is held against the caller's rights like a CreateUser.
+func (ch *change) judge(rows []*importRow) {
+	names := ch.cat.roleNames(ch.org.ID, ch.by.Platform)
+	verdicts := map[string]error{} // many rows ask for the same
+	for _, row := range rows {
+		row.add.roles = names.readAll(row.roles)
+		key := strings.Join(row.add.roles, ",") + " " + strings.Join(row.add.keys, ",")
+		verdict, known := verdicts[key]
+		if !known {
+			verdict = ch.mustGrant(row.add)
+			verdicts[key] = verdict
+		}
+		switch {
+		case errors.Is(verdict, errNotFound):
+			row.refuse(identityv1.Error_NOT_FOUND.String(), "roles: unknown")
+		case verdict != nil:
+			row.refuseFor(verdict)
+		case row.user.Confirmed && !ch.mayConfirm():
+			row.refuseFor(errConfirmNotAllowed)
+		}
+	}
+}
+
+// findHolders settles the rows whose addresses somebody has: a person of the
+// organization, a deleted one there, or a confirmed one elsewhere.
+func (ch *change) findHolders(ctx context.Context, rows []*importRow) error {
+	keys := make([]string, len(rows))
+	for i, row := range rows {
+		keys[i] = row.user.EmailKey
+	}
+	holders, err := ch.AddressHolders(ctx, ch.org.ID, keys)
+	if err != nil {
+		return err
+	}
+	confirmed, err := ch.FindAll(ctx, store.ConfirmedEmail, keys)
+	if err != nil {
+		return err
+	}
+	here, taken := map[string]string{}, map[string]bool{}
+	for _, e := range confirmed {
+		taken[e.Key] = true
+	}
+	for _, h := range holders {
+		if h.ID == "" {
+			taken[h.Key] = true
+		} else {
+			here[h.Key] = h.ID
+		}
+	}
+	for _, row := range rows {
+		if id := here[row.user.EmailKey]; id != "" {
+			row.settled(identityv1.ImportUsersResponse_Row_EXISTS, id)
+		} else if taken[row.user.EmailKey] {
+			row.refuseFor(errEmailTaken)
+		}
+	}
+	return nil
+}
+
+// pairTwins finds the rows that repeat the address of an earlier one.
+func pairTwins(rows []*importRow) {
+	first := make(map[string]*importRow, len(rows))
+	for _, row := range rows {
+		if row.twin = first[row.user.EmailKey]; row.twin == nil {
+			first[row.user.EmailKey] = row
+		}
+	}
+}
+
+// addImported writes the rows that are left, with a statement for many, and an
+// event for each, and a mail where that is wanted.
+func (ch *change) addImported(ctx context.Context, rows []*importRow, invite bool) error {
+	if err := ch.claimEmails(ctx, rows); err != nil {
+		return err
+	}
+	var users, invited []store.User
+	var grants []store.Grant
+	for _, row := range open(rows) {
+		if row.twin != nil {
+			continue
+		}
+		u := row.user
+		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
+		users = append(users, u)
+		if invite && u.Enabled && !u.Confirmed {
+			invited = append(invited, u)
+		}
+		g := store.Grant{Org: u.Org, Principal: u.ID, Created: ch.now, CreatedBy: ch.by.ID}
+		for _, g.Role = range row.add.roles {
+			grants = append(grants, g)
+		}
+		g.Role = ""
+		for _, g.Permit = range row.add.keys {
+			grants = append(grants, g)
+		}
+		ch.record("user.created", u.ID, row.add.data())
+		row.settled(identityv1.ImportUsersResponse_Row_CREATED, u.ID)
+	}
+	if err := ch.AddUsers(ctx, users); err != nil {
+		return err
+	}
+	if err := ch.AddGrants(ctx, grants); err != nil {
+		return err
+	}
+	return ch.invite(ctx, ch.org, invited...)
+}
+
+// claimEmails takes the addresses of confirmed rows in the whole service. One
+// that another organization took this very moment is refused.
+func (ch *change) claimEmails(ctx context.Context, rows []*importRow) error {
+	var entries []store.Entry
+	var keys []string
+	for _, row := range rows {
+		if row.user.Confirmed && row.twin == nil {
+			keys = append(keys, row.user.EmailKey)
+			entries = append(entries, store.Entry{Kind: store.ConfirmedEmail, Key: row.user.EmailKey, Org: ch.org.ID, ID: row.user.ID})
+		}
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := ch.EnlistFree(ctx, entries); err != nil {
+		return err
+	}
+	present, err := ch.FindAll(ctx, store.ConfirmedEmail, keys)
+	if err != nil {
+		return err
+	}
+	owner := make(map[string]string, len(present))
+	for _, e := range present {
+		owner[e.Key] = e.ID
+	}
+	for _, row := range rows {
+		if row.user.Confirmed && row.twin == nil && owner[row.user.EmailKey] != row.user.ID {
+			row.refuseFor(errEmailTaken)
+		}
+	}
+	return nil
+}

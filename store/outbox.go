@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"strings"
+)
+
+// Message is a mail or SMS that is to be sent: kind "mail.activation" goes by
+// the channel "mail". Sealed holds recipient and content; it is erased when
+// the message was sent or has become pointless. Recipient is masked, for
+// operators.
+type Message struct {
+	Org       string `db:"organization_id"`
+	ID        string `db:"id"`
+	Kind      string `db:"kind"`
+	Channel   string `db:"channel"`
+	Recipient string `db:"recipient"`
+	Sealed    []byte `db:"sealed"`
+	Created   Micros `db:"create_time"`
+	Due       Micros `db:"due_time"`
+	Expires   Micros `db:"expire_time"` // after that it is not sent any more; 0: never
+	Leased    Micros `db:"leased_until"`
+	Attempts  int64  `db:"attempts"`
+	Sent      Micros `db:"sent_time"`
+	Dead      Micros `db:"dead_time"`
+	LastError string `db:"last_error"`
+	// Principal is whom it goes to; "" where they are no user yet.
+	Principal string `db:"principal_id"`
+}
+
+const messageColumns = `organization_id, id, kind, channel, recipient, sealed, create_time, due_time, expire_time, leased_until,
+	attempts, sent_time, dead_time, last_error, principal_id`
+
+// messagesAtOnce keeps an INSERT below the parameter limits of both databases.
+const messagesAtOnce = 500
+
+// Enqueue adds messages, in the transaction of what they tell of: they are
+// sent if it is committed, and not otherwise.
+func (w writes) Enqueue(ctx context.Context, messages ...Message) error {
+	for i := range messages {
+		messages[i].Channel, _, _ = strings.Cut(messages[i].Kind, ".")
+	}
+	for len(messages) > 0 {
+		n := min(len(messages), messagesAtOnce)
+		err := insertAll(ctx, w, `
+			INSERT INTO outbox (`+messageColumns+`)
+			VALUES (:organization_id, :id, :kind, :channel, :recipient, :sealed, :create_time, :due_time, :expire_time, :leased_until,
+				:attempts, :sent_time, :dead_time, :last_error, :principal_id)`, messages[:n])
+		if err != nil {
+			return err
+		}
+		*w.enqueued = true
+		messages = messages[n:]
+	}
+	return nil
+}
+
+// Enqueued gets a sign after a commit of this process that added messages.
+func (s *Store) Enqueued() <-chan struct{} { return s.enqueued }
+
+// Due tells whether a channel has messages to send.
+func (r Reads) Due(ctx context.Context, channel string, now Micros) (due bool, err error) {
+	err = r.one(ctx, &due, `
+		SELECT EXISTS (SELECT 1 FROM outbox
+			WHERE channel = ? AND sent_time = 0 AND dead_time = 0 AND due_time <= ? AND leased_until <= ?)`, channel, now, now)
+	return due, err
+}
+
+// Claim leases up to limit messages that are due: nobody else gets them until
+// then. The guard stands twice: of two claims that chose the same rows, the
+// second sees under its lock that they are taken.
+func (t *ShortTx) Claim(ctx context.Context, channel string, now, until Micros, limit int) (ms []Message, err error) {
+	err = t.all(ctx, &ms, `
+		UPDATE outbox SET leased_until = ?, attempts = attempts + 1
+		WHERE sent_time = 0 AND dead_time = 0 AND leased_until <= ? AND (organization_id, id) IN (
+			SELECT organization_id, id FROM outbox
+			WHERE channel = ? AND sent_time = 0 AND dead_time = 0 AND due_time <= ? AND leased_until <= ?
+			ORDER BY due_time LIMIT ?)
+		RETURNING `+messageColumns, until, now, channel, now, now, limit)
+	return ms, err
+}
+
+// Sent notes that a message is out, and erases what it held.
+func (t *ShortTx) Sent(ctx context.Context, m Message, now Micros) error {
+	_, err := t.exec(ctx, `
+		UPDATE outbox SET sent_time = ?, sealed = NULL, last_error = '' WHERE organization_id = ? AND id = ? AND sent_time = 0`,
+		now, m.Org, m.ID)
+	return err
+}
+
+// Postpone gives a claimed message back, to be tried again when it is due,
+// unless somebody else claimed it meanwhile.
+func (t *ShortTx) Postpone(ctx context.Context, m Message, due Micros, attempts int64, lastError string) error {
+	_, err := t.exec(ctx, `
+		UPDATE outbox SET due_time = ?, attempts = ?, last_error = ?, leased_until = 0
+		WHERE organization_id = ? AND id = ? AND sent_time = 0 AND dead_time = 0 AND attempts = ?`,
+		due, attempts, lastError, m.Org, m.ID, m.Attempts)
+	return err
+}
+
+// Bury gives a claimed message up. What it held stays, for operators to try
+// again, unless it is pointless.
+func (t *ShortTx) Bury(ctx context.Context, m Message, now Micros, lastError string, pointless bool) error {
+	_, err := t.exec(ctx, `
+		UPDATE outbox SET dead_time = ?, last_error = ?, sealed = CASE WHEN ? THEN NULL ELSE sealed END
+		WHERE organization_id = ? AND id = ? AND sent_time = 0 AND dead_time = 0 AND attempts = ?`,
+		now, lastError, pointless, m.Org, m.ID, m.Attempts)
+	return err
+}
+
+// Undelivered returns up to limit messages that are not sent, dead ones first,
+// then the oldest.
+func (r Reads) Undelivered(ctx context.Context, limit int) (ms []Message, err error) {
+	err = r.all(ctx, &ms, `
+		SELECT `+messageColumns+` FROM outbox WHERE sent_time = 0
+		ORDER BY CASE WHEN dead_time > 0 THEN 0 ELSE 1 END, create_time, id LIMIT ?`, limit)
+	return ms, err
+}
+
+const revive = `
+	UPDATE outbox SET dead_time = 0, attempts = 0, leased_until = 0, due_time = ?
+	WHERE dead_time > 0 AND sealed IS NOT NULL AND (expire_time = 0 OR expire_time > ?)`
+
+// Revive makes dead messages due again that still mean something: the one of
+// an id, or all ("").
+func (t *ShortTx) Revive(ctx context.Context, id string, now Micros) (rows int64, err error) {
+	if id == "" {
+		return t.exec(ctx, revive, now, now)
+	}
+	return t.exec(ctx, revive+` AND id = ?`, now, now, id)
+}
+
+// Backlog is how much waits in the outbox.
+type Backlog struct {
+	Waiting int64  `db:"waiting"`
+	Oldest  Micros `db:"oldest"` // when the first of them was made; 0: none
+	Dead    int64  `db:"dead"`
+}
+
+// Backlog counts what is not sent of a channel.
+func (r Reads) Backlog(ctx context.Context, channel string) (b Backlog, err error) {
+	err = r.one(ctx, &b, `
+		SELECT COUNT(*) AS waiting, COALESCE(MIN(create_time), 0) AS oldest,
+			(SELECT COUNT(*) FROM outbox WHERE channel = ? AND dead_time > 0) AS dead
+		FROM outbox WHERE channel = ? AND sent_time = 0 AND dead_time = 0`, channel, channel)
+	return b, err
+}

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"strings"
+)
+
+// rowsAtOnce keeps an INSERT of people or grants below the parameter limits
+// of both databases.
+const rowsAtOnce = 500
+
+// AddressHolder is who has an e-mail address. An empty ID stands for a deleted
+// person, for whom the address is reserved.
+type AddressHolder struct{ Key, ID string }
+
+// AddressHolders returns who of an organization has which of the addresses. It
+// looks each of them up by itself: for a list of a thousand PostgreSQL also
+// thinks of the index for searching parts of addresses, which takes seconds.
+func (r Reads) AddressHolders(ctx context.Context, org string, keys []string) (holders []AddressHolder, err error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	args, keys := []any{org}, filledUp(keys)
+	for _, key := range keys {
+		args = append(args, key)
+	}
+	var found []struct {
+		Key string  `db:"column1"`
+		ID  *string `db:"id"`
+	}
+	err = r.all(ctx, &found, `
+		SELECT column1, (
+			SELECT CASE WHEN delete_time = 0 THEN CAST(id AS TEXT) ELSE '' END FROM users
+			WHERE organization_id = ? AND email_key = column1) AS id
+		FROM (VALUES (?)`+strings.Repeat(`, (?)`, len(keys)-1)+`) AS wanted`, args...)
+	for _, f := range found {
+		if f.ID != nil {
+			holders = append(holders, AddressHolder{f.Key, *f.ID})
+		}
+	}
+	return holders, err
+}
+
+// FindAll looks several entries of a kind up.
+func (r Reads) FindAll(ctx context.Context, kind string, keys []string) (entries []Entry, err error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	err = r.in(ctx, &entries, `SELECT kind, key, organization_id, id FROM directory WHERE kind = ? AND key IN (?)`, kind, keys)
+	return entries, err
+}
+
+// EnlistFree adds those of the entries whose keys are free, in the order of
+// their keys; FindAll tells which.
+func (w writes) EnlistFree(ctx context.Context, entries []Entry) error {
+	sortEntries(entries)
+	return inParts(entries, func(part []Entry) error {
+		return insertAll(ctx, w, `INSERT INTO directory (kind, key, organization_id, id)
+			VALUES (:kind, :key, :organization_id, :id) ON CONFLICT (kind, key) DO NOTHING`, part)
+	})
+}
+
+// AddUsers adds people of one organization whose addresses are free.
+func (t *Tx) AddUsers(ctx context.Context, users []User) error {
+	for _, u := range users {
+		t.countUser(u, 1)
+	}
+	return inParts(users, func(part []User) error { return insertAll(ctx, t.writes, insertUsers, part) })
+}
+
+// AddGrants assigns to people who are new.
+func (t *Tx) AddGrants(ctx context.Context, grants []Grant) error {
+	return inParts(grants, func(part []Grant) error {
+		return insertAll(ctx, t.writes, `
+			INSERT INTO grants (`+grantColumns+`)
+			VALUES (:organization_id, :principal_id, :role_id, :permission_key, :expire_time, :create_time, :created_by)`, part)
+	})
+}
+
+// inParts does something with rowsAtOnce rows at a time.
+func inParts[R any](rows []R, do func([]R) error) error {
+	for len(rows) > 0 {
+		n := min(len(rows), rowsAtOnce)
+		if err := do(rows[:n]); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}

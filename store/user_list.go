@@ -1,0 +1,210 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// UserState narrows a list by state.
+type UserState int
+
+// The states; AnyState matches all.
+const (
+	AnyState UserState = iota
+	Active
+	Pending
+	Disabled
+)
+
+// UserFilter narrows a list of people; what is zero matches all. Name and
+// Email are folded.
+type UserFilter struct {
+	Name, Email, EmailKey, RoleID string
+	State                         UserState
+	Now                           Micros // decides which grants of RoleID count
+}
+
+// Unfiltered tells whether everybody matches.
+func (f UserFilter) Unfiltered() bool {
+	return f.Name == "" && f.Email == "" && f.EmailKey == "" && f.RoleID == "" && f.State == AnyState
+}
+
+// wordLength is where text is long enough to be searched anywhere; what is
+// shorter matches the beginning of a word.
+const wordLength = 3
+
+// everybody is all people of an organization who are not deleted.
+const everybody = `users.organization_id = ? AND delete_time = 0`
+
+// narrow adds the conditions of the filter but the role.
+func (f UserFilter) narrow(w *where) {
+	w.name(f.Name)
+	if len([]rune(f.Email)) >= wordLength {
+		w.and(true, `email_key LIKE ? ESCAPE '\'`, contains(f.Email))
+	} else {
+		w.and(f.Email != "", `email_key LIKE ? ESCAPE '\'`, begins(f.Email))
+	}
+	w.and(f.EmailKey != "", `email_key = ?`, f.EmailKey)
+	w.and(f.State == Active, `enabled AND confirmed`)
+	w.and(f.State == Pending, `enabled AND NOT confirmed`)
+	w.and(f.State == Disabled, `NOT enabled`)
+}
+
+// where is the filter for statements that find those who match by an index of
+// what is asked for.
+func (f UserFilter) where(org string) *where {
+	w := newWhere(everybody, org)
+	w.and(f.RoleID != "", `id IN (SELECT principal_id FROM grants
+		WHERE organization_id = ? AND role_id = ? AND (expire_time = 0 OR expire_time > ?))`, org, f.RoleID, f.Now)
+	f.narrow(w)
+	return w
+}
+
+// passing is the filter for rows called users, which pass one after the other.
+func (f UserFilter) passing() *where {
+	w := newWhere(`TRUE`)
+	f.narrow(w)
+	// Not EXISTS, of which PostgreSQL could make a join with all holders of the role.
+	w.and(f.RoleID != "", `(SELECT COUNT(*) FROM grants g
+		WHERE g.organization_id = users.organization_id AND g.principal_id = users.id
+		AND g.role_id = ? AND (g.expire_time = 0 OR g.expire_time > ?)) > 0`, f.RoleID, f.Now)
+	return w
+}
+
+// name adds the condition for a folded part of a name.
+func (w *where) name(text string) {
+	if len([]rune(text)) >= wordLength {
+		w.and(true, `name_key LIKE ? ESCAPE '\'`, contains(text))
+		return
+	}
+	w.and(text != "", `(name_key LIKE ? ESCAPE '\' OR name_key LIKE ? ESCAPE '\')`, begins(text), "% "+begins(text))
+}
+
+// userOrders are the columns that people can be ordered by.
+var userOrders = map[string]string{"email": "email_key", "display_name": "name_key", "create_time": "create_time"}
+
+// Cursor is the place of a person in an order.
+func (u User) Cursor(order string) Cursor {
+	switch order {
+	case "display_name":
+		return Cursor{u.NameKey, u.ID}
+	case "create_time":
+		return Cursor{int64(u.Created), u.ID}
+	}
+	return Cursor{u.EmailKey, u.ID}
+}
+
+// listColumns are what lists show of people; the rest is left zero.
+const listColumns = `id, email, email_key, first_name, last_name, display_name, name_key, confirmed, enabled, version,
+	phone_masked, phone_verified, create_time, update_time, created_by, last_sign_in_time`
+
+func listFields(u *User) []any {
+	return []any{
+		&u.ID, &u.Email, &u.EmailKey, &u.FirstName, &u.LastName, &u.DisplayName, &u.NameKey, &u.Confirmed, &u.Enabled, &u.Version,
+		&u.PhoneMasked, &u.PhoneVerified, &u.Created, &u.Updated, &u.CreatedBy, &u.LastSignIn,
+	}
+}
+
+// A list with a filter is read in one of two ways. Who is rare is found by an
+// index of what is asked for, and sorted. Who is frequent is met soon on a walk
+// along the order, which is given up after some rows. What is frequent a sample
+// tells, and a count; the plans of both ways do not depend on statistics.
+const (
+	sampled  = 1_000           // rows of the sample, the oldest
+	frequent = sampled / 10    // of them, from where counting walks too
+	sortable = 5_000           // matches up to which sorting beats walking
+	walked   = ` LIMIT 20000`  // rows of a walk, for a page
+	strolled = ` LIMIT 200000` // and for a count
+	searches = 5 * time.Second // is how long a statement with a filter may take
+)
+
+// Users returns a page of people as lists show them: without passwords and
+// epochs. It suits lists that are read to their end, or whose filter many match.
+func (r Reads) Users(ctx context.Context, org string, f UserFilter, p Page) ([]User, error) {
+	if !f.Unfiltered() {
+		if us, err := r.walk(ctx, org, f, p); err != nil || len(us) == p.Limit {
+			return us, err
+		}
+	}
+	return r.matching(ctx, org, f, p)
+}
+
+// matching is Users by an index of what is asked for.
+func (r Reads) matching(ctx context.Context, org string, f UserFilter, p Page) ([]User, error) {
+	ctx, cancel := context.WithTimeout(ctx, searches)
+	defer cancel()
+	w := f.where(org)
+	order := p.keyset(w, userOrders[p.Order])
+	us, err := list(ctx, r, listFields, `SELECT `+listColumns+` FROM users`+w.String()+order+limited, append(w.args, p.Limit, p.Skip)...)
+	return of(org, us), err
+}
+
+// walk is Users along the order, and may find fewer than there are.
+func (r Reads) walk(ctx context.Context, org string, f UserFilter, p Page) ([]User, error) {
+	ctx, cancel := context.WithTimeout(ctx, searches)
+	defer cancel()
+	path, w := newWhere(everybody, org), f.passing()
+	order := p.keyset(path, userOrders[p.Order])
+	us, err := list(ctx, r, listFields, `SELECT `+listColumns+` FROM (SELECT organization_id, `+listColumns+` FROM users`+path.String()+order+walked+`) AS users`+
+		w.String()+order+limited, append(append(path.args, w.args...), p.Limit, p.Skip)...)
+	return of(org, us), err
+}
+
+func of(org string, us []User) []User {
+	for i := range us {
+		us[i].Org = org
+	}
+	return us
+}
+
+// ListUsers returns a page of the people who match, and counts them by state,
+// up to a cap in all where there is a filter.
+func (r Reads) ListUsers(ctx context.Context, org string, f UserFilter, p Page, limit int) (us []User, b Badges, err error) {
+	if f.Unfiltered() {
+		if us, err = r.Users(ctx, org, f, p); err == nil {
+			b, err = r.Badges(ctx, org)
+		}
+		return us, b, err
+	}
+	search, cancel := context.WithTimeout(ctx, searches)
+	defer cancel()
+	if b, err = r.CountUsers(search, org, f, limit); err != nil {
+		return nil, b, err
+	}
+	if total := b.UsersActive + b.UsersPending + b.UsersDisabled; total > sortable {
+		us, err = r.Users(search, org, f, p)
+	} else {
+		us, err = r.matching(search, org, f, p)
+	}
+	return us, b, err
+}
+
+// countByState counts rows that have enabled and confirmed.
+const countByState = `SELECT COUNT(*) FILTER (WHERE enabled AND confirmed) AS users_active,
+		COUNT(*) FILTER (WHERE enabled AND NOT confirmed) AS users_pending,
+		COUNT(*) FILTER (WHERE NOT enabled) AS users_disabled`
+
+// CountUsers counts the people who match by state, up to a cap in all.
+func (r Reads) CountUsers(ctx context.Context, org string, f UserFilter, limit int) (b Badges, err error) {
+	ctx, cancel := context.WithTimeout(ctx, searches)
+	defer cancel()
+	rows := f.passing()
+	const path = `(SELECT organization_id, id, email_key, name_key, enabled, confirmed FROM users
+		WHERE ` + everybody + ` ORDER BY create_time, id`
+	walk := append([]any{org}, rows.args...)
+	var sample int
+	err = r.one(ctx, &sample, `SELECT COUNT(*) FROM `+path+` LIMIT 1000) AS users`+rows.String(), walk...)
+	if err != nil {
+		return b, err
+	}
+	if sample >= frequent {
+		err = r.one(ctx, &b, countByState+` FROM (SELECT enabled, confirmed FROM `+path+strolled+`) AS users`+rows.String()+` LIMIT ?) AS matched`,
+			append(walk, limit)...)
+		if err != nil || b.UsersActive+b.UsersPending+b.UsersDisabled >= int64(limit) {
+			return b, err
+		}
+	}
+	w := f.where(org)
+	err = r.one(ctx, &b, countByState+` FROM (SELECT enabled, confirmed FROM users`+w.String()+` LIMIT ?) AS matched`, append(w.args, limit)...)
+	return b, err
+}
