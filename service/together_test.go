@@ -17,6 +17,14 @@ import (
 // refused calls, and what became of messages.
 func (w *world) rows() string {
 	w.T.Helper()
+	for range 200 { // what is on its way goes first: content of several lines is erased with it
+		waiting := 0
+		noError(w.T, w.db.QueryRowContext(w.T.Context(), `SELECT COUNT(*) FROM outbox WHERE sent_time = 0 AND dead_time = 0`).Scan(&waiting))
+		if waiting == 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 	var kept []string
 	for line := range strings.Lines(dump(w.T, w.url, w.db)) {
 		if !strings.HasPrefix(line, "activity ") && !strings.HasPrefix(line, "outbox ") {
