@@ -131,7 +131,13 @@ func (b *bench) fill(ctx context.Context) error {
 		return err
 	}
 	ctx = rig.Bearing(context.WithoutCancel(ctx), b.admin.Token)
-	page, err := identityv1.NewUserServiceClient(conn).ListUsers(ctx, &identityv1.ListUsersRequest{Skip: int32(len(b.users) * 3 / 5)}) //nolint:gosec // at most 100,000 users
-	b.deep = page.GetNextPageToken()
-	return err
+	users, skipAtMost := identityv1.NewUserServiceClient(conn), 100_000
+	for left := min(len(b.users)*3/5, million/2); left > 0; left -= skipAtMost {
+		page, err := users.ListUsers(ctx, &identityv1.ListUsersRequest{PageToken: b.deep, Skip: int32(min(left, skipAtMost))}) //nolint:gosec // at most 100,000
+		if err != nil {
+			return err
+		}
+		b.deep = page.GetNextPageToken()
+	}
+	return nil
 }

@@ -28,7 +28,7 @@ var allowedParts = map[string][]string{
 	"ChangeAll":            {"w.String()", "switches[]"},
 	"where":                {"b.who()", "condition"}, // constants of Bulk
 	"not":                  {"other.conditions"},
-	"EraseUsers":           {"statement"},   // an entry of erasures
+	"EraseUsers":           {"s.statement"}, // as for Sweep
 	"Sweep":                {"s.statement"}, // an entry of a list of constants
 	"Grants":               {"query"},       // inLists of a constant
 	"inLists":              {"query"},
