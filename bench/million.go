@@ -1,286 +1,359 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"google.golang.org/grpc"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/rig"
 )
 
-// What the large mode adds.
+// search is a filter that is measured, beside the bare statement for its page.
+type search struct {
+	name   string
+	filter *identityv1.ListUsersRequest_Filter
+	bare   string // the condition
+}
+
+var searches = []search{
+	{"name of few", &identityv1.ListUsersRequest_Filter{Name: "korhel mel"}, `name_key LIKE '%korhel mel%'`},
+	{"name of thousands", &identityv1.ListUsersRequest_Filter{Name: "nesnes"}, `name_key LIKE '%nesnes%'`},
+	{"name of a fifth", &identityv1.ListUsersRequest_Filter{Name: "son"}, `name_key LIKE '%son%'`},
+	{"name of nobody", &identityv1.ListUsersRequest_Filter{Name: "quartz"}, `name_key LIKE '%quartz%'`},
+	{"name by two letters", &identityv1.ListUsersRequest_Filter{Name: "ko"}, `(name_key LIKE 'ko%' OR name_key LIKE '% ko%')`},
+	{"e-mail of one", &identityv1.ListUsersRequest_Filter{Email: "777777@"}, `email_key LIKE '%777777@%'`},
+	{"e-mail of a seventh", &identityv1.ListUsersRequest_Filter{Email: "partner.example"}, `email_key LIKE '%partner.example%'`},
+	{"e-mail of all", &identityv1.ListUsersRequest_Filter{Email: ".example"}, `email_key LIKE '%.example%'`},
+	{"pending", &identityv1.ListUsersRequest_Filter{State: identityv1.User_PENDING}, `enabled AND NOT confirmed`},
+	{"disabled", &identityv1.ListUsersRequest_Filter{State: identityv1.User_DISABLED}, `NOT enabled`},
+}
+
+// Names of the jobs of a million.
 const (
-	million      = 1_000_000
-	neighbours   = 1_000 // smaller organizations
-	theirPeople  = 10
-	searches     = 40 // of each kind
-	importedRows = 100_000
+	jobFirstREST  = jobListREST
+	jobDeepREST   = "list 50 users, deep, REST"
+	jobBadges     = "list 1 user, badges"
+	floorBadges   = "SQL, badges of the clock row"
+	searchPrefix  = "search: "
+	searchMostMs  = 10.0
+	badgesMostMs  = 0.2
+	bulkMost      = 4.0
+	pageMost      = 0.85
+	pageRESTMost  = 1.3
+	pageOfMillion = 10_000
 )
 
-// seedNeighbours fills smaller organizations beside the large one.
-func (b *bench) seedNeighbours(ctx context.Context) error {
-	tx, err := b.postgres.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	for _, statement := range []string{
-		`CREATE TEMPORARY TABLE neighbours ON COMMIT DROP AS SELECT gen_random_uuid() AS id, n FROM generate_series(1, $1) AS n`,
-		`INSERT INTO organizations (id, display_name, epoch, create_time, update_time) SELECT id, 'Neighbour ' || n, 1, 1, 1 FROM neighbours LIMIT $1`,
-		`INSERT INTO organization_clock (organization_id, users_active) SELECT id, 10 FROM neighbours LIMIT $1`,
-		`INSERT INTO users (organization_id, id, email, email_key, first_name, last_name, display_name, name_key, confirmed, enabled, epoch, create_time, update_time)
-			SELECT id, gen_random_uuid(), 'ann.' || p || '@n' || n || '.example', 'ann.' || p || '@n' || n || '.example', 'Ann', 'Berg', 'Ann Berg', 'ann berg', TRUE, TRUE, 1, p, p
-			FROM (SELECT * FROM neighbours LIMIT $1) AS o, generate_series(1, 10) AS p`,
-	} {
-		if _, err := tx.ExecContext(ctx, statement, neighbours); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
-}
-
-// feat is something large that is done once, or some times, and timed.
-type feat struct {
-	name   string
-	most   float64 // of the figure; 0: no goal
-	figure float64
-	unit   string
-	beside string // the bare SQL, or what else there is to say
-}
-
-// doFeats does what only a large organization shows, and prints it.
-func (b *bench) doFeats(ctx context.Context, out io.Writer) error {
+// measureMillion measures what a million people cost, and prints it.
+func (b *bench) measureMillion(ctx context.Context, out io.Writer) error {
 	conn, err := rig.Dial(b.server.GRPC)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	users := identityv1.NewUserServiceClient(conn)
-	ctx = rig.Bearing(ctx, b.admin.Token)
-	var feats []feat
-	for _, step := range []func(context.Context, identityv1.UserServiceClient) ([]feat, error){
-		b.searchFeats, b.badgeFeats, b.bulkFeat, b.exportFeat, b.importFeat,
-	} {
-		done, err := step(ctx, users)
-		if feats = append(feats, done...); err != nil {
+	version, err := b.postgres.version(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s: %d cores (%s), Go %s, PostgreSQL %s with fsync and 512 MB of buffers over a Unix socket, %d users in one organization, %d in each of %d others.\n\n",
+		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor(), strings.TrimPrefix(runtime.Version(), "go"), version,
+		millionUsers, smallUsers, smallOrgs)
+	if err := b.millionJobs(ctx, conn); err != nil {
+		return err
+	}
+	if b.profile != "" {
+		return b.profileAll(ctx)
+	}
+	if err := b.measureAll(ctx); err != nil {
+		return err
+	}
+	var wholes []whole
+	for _, one := range []func(context.Context, *grpc.ClientConn) (whole, error){b.exportAll, b.importSome, b.disableMany, b.enableMany} {
+		w, err := one(ctx, conn)
+		if err != nil {
 			return err
 		}
-		progress("%s", feats[len(feats)-1].name)
+		wholes = append(wholes, w)
 	}
-	fmt.Fprintf(out, "\n%d users in one organization, %d organizations of %d beside it.\n\n| what | at most | measured | | beside |\n|---|--:|--:|---|---|\n", b.options.users, neighbours, theirPeople)
-	for _, f := range feats {
-		most, verdict := "", ""
-		if f.most > 0 {
-			most, verdict = fmt.Sprintf("%.3g %s", f.most, f.unit), "met"
-			if f.figure > f.most {
-				verdict = "**missed**"
-			}
-		}
-		fmt.Fprintf(out, "| %s | %s | %.3g %s | %s | %s |\n", f.name, most, f.figure, f.unit, verdict, f.beside)
-	}
+	b.printMillion(out, wholes)
 	return nil
 }
 
-// middling times a call some times, in milliseconds.
-func middling(times int, call func(n int) error) (float64, error) {
-	took := make([]float64, times)
-	for n := range took {
-		start := time.Now()
-		if err := call(n); err != nil {
+// millionJobs replaces the jobs by those of a million people.
+func (b *bench) millionJobs(ctx context.Context, conn *grpc.ClientConn) error {
+	r := rpc{identityv1.NewRoleServiceClient(conn), identityv1.NewUserServiceClient(conn)}
+	var err error
+	if b.deep, err = b.turnTo(ctx, r, pageOfMillion); err != nil {
+		return err
+	}
+	first := b.server.REST + "/v1/users"
+	some := [3]int{24, 48, 64}
+	b.jobs = []*job{
+		{name: jobList, calls: callsOfPage, floor: []string{floorPage, floorRows}, call: b.list(r, "")},
+		{name: jobDeep, calls: callsOfPage, floor: []string{floorPage, floorRows}, call: b.list(r, b.deep)},
+		{name: jobFirstREST, calls: callsOfPage, floor: []string{jobList}, call: b.get(first, func(int) string { return "" })},
+		{name: jobDeepREST, calls: callsOfPage, floor: []string{jobDeep}, call: b.get(first+"?pageToken=", func(int) string { return b.deep })},
+		{name: jobBadges, calls: callsOfRow, floor: []string{floorBadges}, call: b.find(r, &identityv1.ListUsersRequest{PageSize: 1, WithSummary: true})},
+		{name: jobGet, calls: callsOfRow, floor: []string{floorUser, floorRow}, call: b.getUser(r, func(n int) string { return b.users[n%len(b.users)].id })},
+	}
+	for _, s := range searches {
+		bare := "SQL, " + s.name
+		b.jobs = append(b.jobs, &job{
+			name: searchPrefix + s.name, calls: some, floor: []string{bare},
+			call: b.find(r, &identityv1.ListUsersRequest{Filter: s.filter, WithSummary: true}),
+		})
+		b.floors = append(b.floors, b.bare(bare, some, `SELECT `+personColumns+` FROM users
+			WHERE organization_id = $1 AND delete_time = 0 AND `+s.bare+` ORDER BY email_key, id LIMIT 51`))
+	}
+	for _, j := range b.jobs {
+		j.pid = b.server.PID
+	}
+	b.floors = append(b.floors,
+		b.bare(floorBadges, callsOfRow, `SELECT users_active, users_pending, users_disabled FROM organization_clock WHERE organization_id = $1`))
+	return nil
+}
+
+// bare is a statement as it would be written without any thought, by the planner's choice.
+func (b *bench) bare(name string, calls [3]int, text string) *job {
+	return &job{name: name, calls: calls, pid: os.Getpid(), call: func(ctx context.Context, _ int) error {
+		rows, err := b.postgres.db.QueryContext(ctx, text, b.org)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+		}
+		return rows.Err()
+	}}
+}
+
+// turnTo goes through the list to a page, a thousand people at a time, and
+// returns its token.
+func (b *bench) turnTo(ctx context.Context, r rpc, page int) (string, error) {
+	progress("go to page %d", page)
+	token := ""
+	for range page * 50 / 1000 {
+		resp, err := r.user.ListUsers(rig.Bearing(ctx, b.admin.Token), &identityv1.ListUsersRequest{PageSize: 1000, PageToken: token})
+		if err != nil {
+			return "", err
+		}
+		token = resp.GetNextPageToken()
+	}
+	return token, nil
+}
+
+// find lists people; that there are some is not asked for.
+func (b *bench) find(r rpc, req *identityv1.ListUsersRequest) func(context.Context, int) error {
+	return func(ctx context.Context, _ int) error {
+		_, err := r.user.ListUsers(rig.Bearing(ctx, b.admin.Token), req)
+		return err
+	}
+}
+
+// whole is one thing done to very many people.
+type whole struct {
+	name     string
+	rows     int
+	took     time.Duration
+	server   time.Duration
+	database time.Duration
+	peak     int64 // memory of the service
+	note     string
+}
+
+// account does something once, and says what it cost.
+func (b *bench) account(ctx context.Context, name string, do func(context.Context) (rows int, err error)) (whole, error) {
+	progress("%s", name)
+	w := whole{name: name}
+	var err error
+	if b.admin.Token, err = b.renewed(ctx); err != nil {
+		return w, err
+	}
+	watching, stop := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for watching.Err() == nil {
+			if now, err := resident(b.server.PID); err == nil {
+				w.peak = max(w.peak, now)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	server, database, start := spent(b.server.PID), spentByAll(b.postgres.PID()), time.Now()
+	w.rows, err = do(ctx)
+	w.took = time.Since(start)
+	w.server, w.database = spent(b.server.PID)-server, spentByAll(b.postgres.PID())-database
+	stop()
+	<-watched
+	return w, err
+}
+
+// renewed is a fresh token of the administration.
+func (b *bench) renewed(ctx context.Context) (string, error) {
+	conn, err := rig.Dial(b.server.GRPC)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	return b.admin.NewToken(ctx, identityv1.NewServiceAccountServiceClient(conn))
+}
+
+func (b *bench) exportAll(ctx context.Context, conn *grpc.ClientConn) (whole, error) {
+	return b.account(ctx, "export of all", func(ctx context.Context) (rows int, err error) {
+		stream, err := identityv1.NewUserServiceClient(conn).ExportUsers(rig.Bearing(ctx, b.admin.Token), &identityv1.ExportUsersRequest{})
+		if err != nil {
 			return 0, err
 		}
-		took[n] = time.Since(start).Seconds() * 1000
-	}
-	slices.Sort(took)
-	return took[times/2], nil
-}
-
-func (b *bench) searchFeats(ctx context.Context, users identityv1.UserServiceClient) (feats []feat, err error) {
-	type filter = identityv1.ListUsersRequest_Filter
-	for _, search := range []struct {
-		name string
-		of   func(n int) *filter
-		bare string
-	}{
-		{"rare e-mail part", func(n int) *filter { return &filter{Email: fmt.Sprintf(".%06d@", n*7919)} }, `email_key LIKE '%.000017@%'`},
-		{"frequent e-mail part", func(int) *filter { return &filter{Email: "customer.example"} }, `email_key LIKE '%customer.example%'`},
-		{"name part, one in thirteen", func(n int) *filter { return &filter{Name: strings.ToLower(lastNames[n%len(lastNames)])} }, `name_key LIKE '%moreau%'`},
-		{"name that is rare with an e-mail part", func(n int) *filter {
-			return &filter{Name: "ann abel", Email: fmt.Sprintf("%05d@", n*131)}
-		}, `name_key LIKE '%ann abel%' AND email_key LIKE '%00143@%'`},
-		{"name that nobody has", func(int) *filter { return &filter{Name: "nobodyatall"} }, `name_key LIKE '%nobodyatall%'`},
-		{"beginning of a word", func(int) *filter { return &filter{Name: "mo"} }, `name_key LIKE 'mo%'`},
-	} {
-		took, err := middling(searches, func(n int) error {
-			_, err := users.ListUsers(ctx, &identityv1.ListUsersRequest{Filter: search.of(n)})
-			return err
-		})
-		if err != nil {
-			return feats, err
-		}
-		bare, err := middling(5, func(int) error {
-			rows, err := b.postgres.db.QueryContext(ctx, `SELECT id FROM users WHERE organization_id = $1 AND delete_time = 0 AND `+search.bare+` ORDER BY email_key, id LIMIT 50`, b.org) //nolint:gosec // constants of ours
+		for {
+			piece, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return rows - 1, nil // the first line names the columns
+			}
 			if err != nil {
-				return err
+				return rows, err
 			}
-			defer rows.Close()
-			for rows.Next() {
-			}
-			return rows.Err()
-		})
-		if err != nil {
-			return feats, err
+			rows += bytes.Count(piece.GetData(), []byte("\n"))
 		}
-		feats = append(feats, feat{"search, page of 50 and total, p50: " + search.name, 10, took, "ms", fmt.Sprintf("page alone by bare SQL %.1f ms", bare)})
-	}
-	return feats, nil
+	})
 }
 
-func (b *bench) badgeFeats(ctx context.Context, users identityv1.UserServiceClient) ([]feat, error) {
-	page, err := middling(searches, func(int) error {
-		_, err := users.ListUsers(ctx, &identityv1.ListUsersRequest{PageSize: 1})
-		return err
+const imported = 100_000
+
+func (b *bench) importSome(ctx context.Context, conn *grpc.ClientConn) (whole, error) {
+	return b.account(ctx, fmt.Sprintf("import of %d", imported), func(ctx context.Context) (int, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := identityv1.NewUserServiceClient(conn).ImportUsers(rig.Bearing(ctx, b.admin.Token))
+		if err != nil {
+			return 0, err
+		}
+		sent := make(chan error, 1)
+		go func() { sent <- sendFile(stream) }()
+		var sum *identityv1.ImportUsersResponse_Summary
+		for {
+			resp, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return 0, err
+			}
+			if resp.GetSummary() != nil {
+				sum = resp.GetSummary()
+			}
+		}
+		err = <-sent
+		if err == nil && sum.GetCreated() != imported {
+			err = fmt.Errorf("%w: %v", errAnswer, sum)
+		}
+		return int(sum.GetCreated()), err
 	})
-	if err != nil {
-		return nil, err
-	}
-	badges, err := middling(searches, func(int) error {
-		_, err := users.ListUsers(ctx, &identityv1.ListUsersRequest{PageSize: 1, WithSummary: true})
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	bare, err := middling(searches, func(int) error {
-		var n int64
-		return b.postgres.db.QueryRowContext(ctx, `SELECT users_active FROM organization_clock WHERE organization_id = $1`, b.org).Scan(&n)
-	})
-	return []feat{{"badges of everybody, p50, beyond the page itself", 0.2, max(badges-page, 0), "ms", fmt.Sprintf("bare SQL, not prepared %.2f ms", bare)}}, err
 }
 
-// bulkFeat disables everybody of some names while pages are read.
-func (b *bench) bulkFeat(ctx context.Context, users identityv1.UserServiceClient) ([]feat, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
+func sendFile(stream grpc.BidiStreamingClient[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]) error {
+	send := bufio.NewWriterSize(uploader{stream}, 64<<10)
+	fmt.Fprintln(send, "email,first_name,last_name,roles")
+	for n := range imported {
+		first, last := firstNames[n%len(firstNames)], lastNames[n%len(lastNames)]
+		fmt.Fprintf(send, "imported.%06d@customer.example,%s,%s,Developer\n", n, first, last)
+	}
+	return errors.Join(send.Flush(), stream.CloseSend())
+}
+
+// uploader sends what is written as pieces of a file.
+type uploader struct {
+	stream grpc.BidiStreamingClient[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]
+}
+
+func (u uploader) Write(p []byte) (int, error) {
+	return len(p), u.stream.Send(&identityv1.ImportUsersRequest{Data: bytes.Clone(p)})
+}
+
+func (b *bench) disableMany(ctx context.Context, conn *grpc.ClientConn) (whole, error) {
+	filter := &identityv1.ListUsersRequest_Filter{RoleId: rig.Integration}
+	return b.besideReads(ctx, conn, "bulk disable", func(ctx context.Context, c identityv1.UserServiceClient) (*identityv1.BulkUsersResponse, error) {
+		resp, err := c.BulkDisableUsers(rig.Bearing(ctx, b.admin.Token), &identityv1.BulkDisableUsersRequest{Filter: filter})
+		return resp, err
+	})
+}
+
+func (b *bench) enableMany(ctx context.Context, conn *grpc.ClientConn) (whole, error) {
+	filter := &identityv1.ListUsersRequest_Filter{RoleId: rig.Integration}
+	return b.besideReads(ctx, conn, "bulk enable", func(ctx context.Context, c identityv1.UserServiceClient) (*identityv1.BulkUsersResponse, error) {
+		resp, err := c.BulkEnableUsers(rig.Bearing(ctx, b.admin.Token), &identityv1.BulkEnableUsersRequest{Filter: filter})
+		return resp, err
+	})
+}
+
+// besideReads changes many people while four clients go on reading pages, each ten times a second.
+func (b *bench) besideReads(ctx context.Context, conn *grpc.ClientConn, name string, change func(context.Context, identityv1.UserServiceClient) (*identityv1.BulkUsersResponse, error)) (whole, error) {
+	r := rpc{identityv1.NewRoleServiceClient(conn), identityv1.NewUserServiceClient(conn)}
 	reading, stop := context.WithCancel(ctx)
-	slowest := make(chan time.Duration)
+	defer stop()
+	ended := make(chan measurement, 1)
+	var begun atomic.Bool
+	read := b.list(r, "")
 	go func() {
-		var most time.Duration
-		for reading.Err() == nil {
-			start := time.Now()
-			_, err := users.ListUsers(ctx, &identityv1.ListUsersRequest{})
-			if most = max(most, time.Since(start)); err != nil {
-				most = time.Hour
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		slowest <- most
+		ended <- load(reading, &job{call: func(ctx context.Context, n int) error {
+			time.Sleep(100 * time.Millisecond)
+			begun.Store(true)
+			return read(ctx, n)
+		}}, 4, 1_000_000, 0)
 	}()
-	start := time.Now()
-	done, err := users.BulkDisableUsers(ctx, &identityv1.BulkDisableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{Email: disabledPart}})
-	took := time.Since(start).Seconds()
+	for !begun.Load() {
+		time.Sleep(10 * time.Millisecond)
+	}
+	w, err := b.account(ctx, name, func(ctx context.Context) (int, error) {
+		resp, err := change(ctx, r.user)
+		return int(resp.GetChanged()), err
+	})
 	stop()
-	most := <-slowest
-	if err != nil {
-		return nil, err
-	}
-	if most == time.Hour {
-		return nil, errors.New("reading failed meanwhile")
-	}
-	return []feat{{fmt.Sprintf("bulk disable of %d with an event each, pages read meanwhile", done.GetChanged()), 4, took, "s", fmt.Sprintf("slowest page meanwhile %d ms", most.Milliseconds())}}, nil
+	m := merge([]measurement{<-ended})
+	w.note = fmt.Sprintf("pages read meanwhile: p50 %.0f ms, p99 %.0f ms, %d failed",
+		quantile(m.took, 0.5).Seconds()*1000-100, quantile(m.took, 0.99).Seconds()*1000-100, m.failed)
+	return w, err
 }
 
-// disabledPart is in the addresses of one user in ten.
-const disabledPart = "7@customer"
-
-func (b *bench) exportFeat(ctx context.Context, users identityv1.UserServiceClient) ([]feat, error) {
-	before := b.memory()
-	start := time.Now()
-	stream, err := users.ExportUsers(ctx, &identityv1.ExportUsersRequest{})
-	if err != nil {
-		return nil, err
-	}
-	rows := 0
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		rows += strings.Count(string(part.GetData()), "\n")
-	}
-	took := time.Since(start).Seconds()
-	return []feat{{fmt.Sprintf("export of %d rows as CSV", rows-1), 0, took, "s", fmt.Sprintf("%.0f rows a second; memory %.0f MiB before, %.0f after", float64(rows)/took, before, b.memory())}}, nil
-}
-
-func (b *bench) importFeat(ctx context.Context, users identityv1.UserServiceClient) ([]feat, error) {
-	before := b.memory()
-	start := time.Now()
-	stream, err := users.ImportUsers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	sent := make(chan error, 1)
-	go func() { sent <- sendRows(stream) }()
-	var summary *identityv1.ImportUsersResponse_Summary
-	for {
-		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if part.GetSummary() != nil {
-			summary = part.GetSummary()
+func (b *bench) printMillion(out io.Writer, wholes []whole) {
+	fmt.Fprint(out, "| goal | at most | measured | |\n|---|---|---|---|\n")
+	for name, most := range map[string]float64{jobList: pageMost, jobDeep: pageMost, jobFirstREST: pageRESTMost, jobDeepREST: pageRESTMost} {
+		if m := merge(b.rounds[cell{name, levels[2]}]); m.calls > 0 {
+			server, database := m.perThousand()
+			goal(out, name+", 64 clients: CPU-s per 1,000", most, server+database, "%.2f")
 		}
 	}
-	took := time.Since(start).Seconds()
-	if err := <-sent; err != nil {
-		return nil, err
-	}
-	return []feat{{fmt.Sprintf("import of %d rows, %d created", summary.GetRows(), summary.GetCreated()), 0, took, "s", fmt.Sprintf("%.0f rows a second; memory %.0f MiB before, %.0f after", float64(summary.GetRows())/took, before, b.memory())}}, nil
-}
-
-func sendRows(stream grpc.BidiStreamingClient[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]) error {
-	text := strings.Builder{}
-	text.WriteString("email,first_name,last_name,roles\n")
-	for n := range importedRows {
-		fmt.Fprintf(&text, "imported.%s@customer.example,%s,%s,%s\n", uuid.NewString(), firstNames[n%len(firstNames)], lastNames[n%len(lastNames)], rig.Developer)
-		if text.Len() > 60<<10 || n == importedRows-1 {
-			if err := stream.Send(&identityv1.ImportUsersRequest{Data: []byte(text.String())}); err != nil {
-				return err
-			}
-			text.Reset()
+	for _, j := range b.jobs {
+		if m := merge(b.rounds[cell{j.name, levels[0]}]); strings.HasPrefix(j.name, searchPrefix) && m.calls > 0 {
+			goal(out, j.name+", p50 ms", searchMostMs, quantile(m.took, 0.5).Seconds()*1000, "%.1f")
 		}
 	}
-	return stream.CloseSend()
-}
-
-// memory is what the service holds, in MiB; 0 where it cannot be told.
-func (b *bench) memory() float64 {
-	n, err := resident(b.server.PID)
-	if err != nil {
-		return 0
+	if m := merge(b.rounds[cell{floorBadges, levels[0]}]); m.calls > 0 {
+		goal(out, "unfiltered badges in the database, p50 ms", badgesMostMs, quantile(m.took, 0.5).Seconds()*1000, "%.2f")
 	}
-	return mebibytes(n)
-}
-
-// printFeats is doFeats for the large mode only.
-func (b *bench) printFeats(ctx context.Context) error {
-	if b.options.users < million {
-		return nil
+	for _, w := range wholes {
+		if w.name == "bulk disable" {
+			goal(out, fmt.Sprintf("bulk disable of %d, with reads going on, s", w.rows), bulkMost, w.took.Seconds(), "%.1f")
+		}
 	}
-	return b.doFeats(ctx, os.Stdout)
+	fmt.Fprintln(out)
+	b.printJobs(out, map[string]float64{})
+	fmt.Fprint(out, "| at once | rows | s | rows a second | server CPU s | database CPU s | memory of the service, MiB | |\n|---|--:|--:|--:|--:|--:|--:|---|\n")
+	for _, w := range wholes {
+		fmt.Fprintf(out, "| %s | %d | %.1f | %.0f | %.1f | %.1f | %.0f | %s |\n", w.name, w.rows, w.took.Seconds(), float64(w.rows)/w.took.Seconds(),
+			w.server.Seconds(), w.database.Seconds(), mebibytes(w.peak), w.note)
+	}
+	fmt.Fprintln(out)
+	b.printFloors(out)
+	b.printFailures(out)
 }

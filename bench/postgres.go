@@ -16,8 +16,8 @@ type postgres struct {
 	db *sql.DB
 }
 
-func startPostgres(ctx context.Context) (*postgres, error) {
-	cluster, err := rig.StartCluster(ctx, "fsync=on", "synchronous_commit=on", "shared_preload_libraries=pg_stat_statements")
+func startPostgres(ctx context.Context, settings ...string) (*postgres, error) {
+	cluster, err := rig.StartCluster(ctx, append(settings, "fsync=on", "synchronous_commit=on", "shared_preload_libraries=pg_stat_statements")...)
 	if err != nil {
 		return nil, err
 	}

@@ -55,11 +55,6 @@ func (b *bench) seed(ctx context.Context) error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	if b.options.users >= million {
-		if err := b.seedNeighbours(ctx); err != nil {
-			return err
-		}
-	}
 	return b.postgres.exec(ctx, `VACUUM (ANALYZE)`, `CHECKPOINT`)
 }
 
