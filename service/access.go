@@ -1,9 +1,11 @@
 package service
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
+	"buf.build/go/protovalidate"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/proto"
@@ -78,11 +80,18 @@ func readMethod(d protoreflect.MethodDescriptor) (*method, error) {
 	return m, nil
 }
 
-func requestDescriptors(methods map[string]*method) (ds []protoreflect.MessageDescriptor) {
-	for _, m := range methods {
-		ds = append(ds, m.request)
+// compileRules has the rules of every request compiled, which takes longer than
+// all else of a start: calls that come before wait for those of their own only.
+func (s *Service) compileRules() {
+	for _, m := range s.methods {
+		kind, err := protoregistry.GlobalTypes.FindMessageByName(m.request.FullName())
+		if err == nil {
+			err = s.validator.Validate(kind.New().Interface())
+		}
+		if broken := new(protovalidate.ValidationError); err != nil && !errors.As(err, &broken) {
+			s.log.Error("the rules of a request cannot be checked", "method", m.name, "error", err.Error())
+		}
 	}
-	return ds
 }
 
 // anonymous tells whether the method takes callers without a token.

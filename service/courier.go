@@ -14,6 +14,10 @@ import (
 // How messages are sent.
 const (
 	lookEvery = time.Second // besides being told of what this process enqueued
+	// gather and settleAfter collect the messages, and the outcomes, of a moment
+	// into one transaction.
+	gather      = 50 * time.Millisecond
+	settleAfter = 10 * time.Millisecond
 	// sendersAtOnce bounds the sends under way, of each channel.
 	sendersAtOnce = 8
 	// sendTime ends a send; the lease outlasts it, so that nobody else begins meanwhile.
@@ -80,11 +84,13 @@ func (c *courier) run(ctx context.Context) {
 			}
 			return
 		case o := <-c.done:
+			time.Sleep(settleAfter)
 			c.settle(ctx, o)
 		case <-count.C:
 			c.s.tried(ctx, "count the outbox", c.count)
 			continue
 		case <-c.s.store.Enqueued():
+			time.Sleep(gather)
 		case <-look.C:
 		}
 		for _, l := range c.lanes {

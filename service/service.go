@@ -105,7 +105,6 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, err
 	}
 	if s.validator, err = protovalidate.New(
-		protovalidate.WithMessageDescriptors(requestDescriptors(s.methods)...),
 		protovalidate.WithNowFunc(func() *timestamppb.Timestamp { return timestamppb.New(s.now()) }),
 	); err != nil {
 		return nil, err
@@ -171,6 +170,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var others sync.WaitGroup
 	others.Go(func() { s.followFeed(ctx) })
 	others.Go(func() { s.courier.run(ctx) })
+	others.Go(s.compileRules)
 	defer others.Wait()
 	for {
 		select {

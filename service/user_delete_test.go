@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -262,24 +263,30 @@ type canary struct {
 var canaryTexts = []string{"kanarienvogel", "quittenbaum"}
 
 // newCanary makes a person who leaves traces everywhere.
-func newCanary(t *testing.T, w *servicetest.World, org servicetest.Org, email, request string) canary {
+func newCanary(t *testing.T, w *world, org servicetest.Org, email, request, number string) canary {
 	t.Helper()
 	root := w.As(w.Root)
 	u := &identityv1.User{
 		Email: &email, FirstName: ptr("Kanarienvogel"), LastName: ptr("Quittenbaum"), Password: ptr(servicetest.InitialPassword),
 		RoleIds: []string{servicetest.Manager}, PermissionKeys: []string{"agents.read"},
+		Phone: &number, PhoneProof: ptr(w.prove(w.Root, org.GetId(), "", number)),
 	}
 	made, err := w.Users.CreateUser(root, &identityv1.CreateUserRequest{OrganizationId: org.GetId(), User: u, RequestId: request})
 	noError(t, err)
 	_, err = w.Users.SendActivation(root, &identityv1.SendActivationRequest{OrganizationId: org.GetId(), Id: made.GetId(), RequestId: request + " again"})
 	noError(t, err)
-	noError(t, patch(root, w, org.GetId(), &identityv1.User{Id: made.GetId(), Confirmed: ptr(true)}, "confirmed"))
+	noError(t, patch(root, w.World, org.GetId(), &identityv1.User{Id: made.GetId(), Confirmed: ptr(true)}, "confirmed"))
 	_, err = w.Sessions.SignIn(t.Context(), &identityv1.SignInRequest{Email: email, Password: "Wrong#password9"})
 	servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_CREDENTIALS_INVALID)
 	tokens := w.Tokens(email, servicetest.RootPassword)
 	_, err = w.Users.CreateUser(w.As(tokens.GetAccessToken()), &identityv1.CreateUserRequest{User: w.Draft(), RequestId: request})
 	_ = err // may or may not be allowed; it leaves traces
-	noError(t, patch(root, w, org.GetId(), &identityv1.User{Id: made.GetId(), LastName: ptr("Quittenbaum-Neu")}, "last_name"))
+	noError(t, patch(root, w.World, org.GetId(), &identityv1.User{Id: made.GetId(), LastName: ptr("Quittenbaum-Neu")}, "last_name"))
+	w.Clock.Add(time.Minute) // a number gets a code every half one
+	_, err = w.Users.StartPhoneVerification(root, &identityv1.StartPhoneVerificationRequest{
+		OrganizationId: org.GetId(), UserId: made.GetId(), Phone: number, RequestId: request + " phone",
+	})
+	noError(t, err)
 	helper := w.NewPerson(org.GetId(), servicetest.BusinessAdmin)
 	_, err = w.Users.BulkDisableUsers(w.As(helper.Token), &identityv1.BulkDisableUsersRequest{Filter: &filter{Name: "quittenbaum"}, RequestId: request})
 	noError(t, err)
@@ -305,9 +312,8 @@ func traces(t *testing.T, url string, w *servicetest.World, texts ...string) (ro
 // RG-59: after an erasure and after a purge the person is in no row of any
 // table any more; events keep the id.
 func TestErase_RG59_Traces(t *testing.T) {
-	eachURL(t, func(t *testing.T, url string) {
-		w := servicetest.New(t, url)
-		l := &life{w, w.NewOrg()}
+	eachWorld(t, func(t *testing.T, w *world) {
+		l := &life{w.World, w.NewOrg()}
 		ways := map[string]func(c canary){
 			"erased": func(c canary) { noError(t, l.erase(w.Root, c.GetId(), "")) },
 			"deleted, and erased": func(c canary) {
@@ -324,21 +330,25 @@ func TestErase_RG59_Traces(t *testing.T) {
 				l.Admin.Token = w.SignIn(l.Admin.GetEmail(), servicetest.RootPassword)
 			},
 		}
+		n := 4711000
 		for rule, end := range ways {
+			n += 37
+			number := fmt.Sprintf("+4179%d", n)
 			email := strings.NewReplacer(" ", "", ",", "").Replace(rule) + "@kanarienvogel.test"
-			c := newCanary(t, w, l.Org, email, rule)
-			if n := len(traces(t, url, w, append(canaryTexts, c.GetEmail())...)); n < 4 {
-				t.Fatalf("%s: only %d traces: the test looks in the wrong place", rule, n)
+			c := newCanary(t, w, l.Org, email, rule, number)
+			texts := append([]string{c.GetEmail(), c.GetPhone(), strings.TrimPrefix(number, "+41")}, canaryTexts...)
+			if found := len(traces(t, w.url, w.World, texts...)); found < 8 || len(traces(t, w.url, w.World, c.GetPhone())) < 3 {
+				t.Fatalf("%s: only %d traces: the test looks in the wrong place", rule, found)
 			}
 			end(c)
-			for _, row := range traces(t, url, w, append(canaryTexts, c.GetEmail(), c.session)...) {
+			for _, row := range traces(t, w.url, w.World, append(texts, c.session)...) {
 				if !strings.HasPrefix(row, "events ") || !strings.Contains(row, c.session) {
 					t.Errorf("%s: left: %.300s", rule, row)
 				}
 			}
 			events := 0
-			for _, row := range traces(t, url, w, c.GetId()) {
-				for _, table := range []string{"sessions", "directory", "links", "outbox", "activity"} {
+			for _, row := range traces(t, w.url, w.World, c.GetId()) {
+				for _, table := range []string{"sessions", "directory", "links", "outbox", "activity", "phone_verifications"} {
 					if strings.HasPrefix(row, table+" ") {
 						t.Errorf("%s: the id is left in %.300s", rule, row)
 					}

@@ -33,7 +33,7 @@ func (s *Service) ImportUsers(stream grpc.BidiStreamingServer[identityv1.ImportU
 	}
 	im := &importing{
 		s: s, stream: stream, validateOnly: first.GetValidateOnly(), sendActivation: first.GetSendActivation(),
-		operation: s.newID(), sum: &identityv1.ImportUsersResponse_Summary{}, rehearsed: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
+		operation: s.newID(), analyzeAt: analyzeFirst, sum: &identityv1.ImportUsersResponse_Summary{}, rehearsed: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
 	}
 	file, err := table.NewReader(&upload{stream: stream, rest: first.GetData()}, formatOf(first.GetFormat()), importColumns)
 	for err == nil {
@@ -93,6 +93,7 @@ type importing struct {
 	validateOnly, sendActivation bool
 	full                         bool   // the file has more rows than it may
 	operation                    string // id that all its events have
+	analyzeAt                    int64  // people added, after which the database looks at its tables again
 	sum                          *identityv1.ImportUsersResponse_Summary
 	rehearsed                    map[uint64]struct{} // addresses that a dry run would have created
 	seed                         maphash.Seed
@@ -120,6 +121,10 @@ func (im *importing) read(file *table.Reader) (rows []*importRow, err error) {
 	return rows, nil
 }
 
+// analyzeFirst is how many people an import adds before the database's plans
+// are for another table; each time there are twice as many, they are again.
+const analyzeFirst = 10_000
+
 // settle decides what becomes of a batch, does it, and answers. Everything
 // that can be wrong with a row is found before the first one is written, so
 // that no row costs the others their transaction.
@@ -146,6 +151,10 @@ func (im *importing) settle(ctx context.Context, rows []*importRow) error {
 		default:
 			im.sum.Refused++
 		}
+	}
+	if !im.validateOnly && im.sum.GetCreated() >= im.analyzeAt {
+		im.analyzeAt = 2 * im.sum.GetCreated()
+		im.s.tried(ctx, "analyze", im.s.store.Analyze)
 	}
 	return im.stream.Send(resp)
 }

@@ -164,7 +164,7 @@ func (ch *change) findHolders(ctx context.Context, rows []*importRow) error {
 		taken[e.Key] = true
 	}
 	for _, h := range holders {
-		if h.Deleted != 0 {
+		if h.ID == "" {
 			taken[h.Key] = true
 		} else {
 			here[h.Key] = h.ID

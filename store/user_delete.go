@@ -24,47 +24,42 @@ func (r Reads) OrganizationsOfDeleted(ctx context.Context, until Micros) (orgs [
 	return orgs, err
 }
 
-// erasures delete what is kept of people, given the organization and their
-// ids. A table that keeps something of a person has a line here; events keep
-// the id alone. The first waits for sign-ins under way, and lets no more begin.
-var erasures = []string{
-	`UPDATE users SET version = version + 1 WHERE organization_id = ? AND id IN (?)`,
-	`DELETE FROM directory WHERE kind = 'session' AND key IN
-		(SELECT CAST(id AS TEXT) FROM sessions WHERE organization_id = ? AND user_id IN (?))`,
-	`DELETE FROM sessions WHERE organization_id = ? AND user_id IN (?)`,
-	`DELETE FROM grants WHERE organization_id = ? AND principal_id IN (?)`,
-	`DELETE FROM links WHERE organization_id = ? AND user_id IN (?)`,
-	`DELETE FROM phone_verifications WHERE organization_id = ? AND user_id IN (?)`,
-	`DELETE FROM outbox WHERE organization_id = ? AND principal_id IN (?)`,
-	`DELETE FROM activity WHERE organization_id = ? AND principal_id IN (?)`,
-	`DELETE FROM request_ids WHERE organization_id = ? AND principal_id IN (?)`,
-	`DELETE FROM users WHERE organization_id = ? AND id IN (?)`,
-}
-
 // EraseUsers removes people of one organization, at most some hundred, with
-// all that is kept of them. throttles are the keys that their addresses have.
+// all that is kept of them; throttles are the keys that their addresses have.
+// A table that keeps something of a person has a line here; events keep the id
+// alone. First sign-ins under way are waited for; then the order is that of
+// Sweep, so that neither waits for the other crosswise.
 func (t *Tx) EraseUsers(ctx context.Context, throttles []string, users ...User) error {
 	if len(users) == 0 {
 		return nil
 	}
-	org, ids, keys := users[0].Org, make([]string, len(users)), make([]string, len(users))
+	org, ids, emails := users[0].Org, make([]string, len(users)), make([]string, len(users))
 	for i, u := range users {
-		ids[i], keys[i] = u.ID, u.EmailKey
+		ids[i], emails[i] = u.ID, u.EmailKey
 		t.countUser(u, -1)
 	}
-	for _, statement := range erasures {
-		if _, err := t.execIn(ctx, statement, org, ids); err != nil {
+	for _, s := range []struct {
+		statement string
+		args      []any
+	}{
+		{`UPDATE users SET version = version + 1 WHERE organization_id = ? AND id IN (?)`, []any{org, ids}},
+		{`DELETE FROM request_ids WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},
+		{`DELETE FROM request_ids WHERE about IN (?)`, []any{ids}}, // lies with its caller, who may be of another organization
+		{`DELETE FROM phone_verifications WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
+		{`DELETE FROM throttles WHERE key IN (?)`, []any{throttles}},
+		{`DELETE FROM directory WHERE kind = 'session' AND key IN
+			(SELECT CAST(id AS TEXT) FROM sessions WHERE organization_id = ? AND user_id IN (?))`, []any{org, ids}},
+		{`DELETE FROM directory WHERE kind = 'email' AND key IN (?) AND organization_id = ? AND id IN (?)`, []any{emails, org, ids}},
+		{`DELETE FROM sessions WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
+		{`DELETE FROM outbox WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},
+		{`DELETE FROM links WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
+		{`DELETE FROM activity WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},
+		{`DELETE FROM grants WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},
+		{`DELETE FROM users WHERE organization_id = ? AND id IN (?)`, []any{org, ids}},
+	} {
+		if _, err := t.execIn(ctx, s.statement, s.args...); err != nil {
 			return err
 		}
 	}
-	// A remembered outcome lies with its caller, who may be of another organization.
-	if _, err := t.execIn(ctx, `DELETE FROM request_ids WHERE about IN (?)`, ids); err != nil {
-		return err
-	}
-	if _, err := t.execIn(ctx, `DELETE FROM directory WHERE kind = ? AND key IN (?) AND organization_id = ? AND id IN (?)`,
-		ConfirmedEmail, keys, org, ids); err != nil {
-		return err
-	}
-	_, err := t.execIn(ctx, `DELETE FROM throttles WHERE key IN (?)`, throttles)
-	return err
+	return nil
 }

@@ -185,7 +185,7 @@ func (c *serveCmd) listen(ctx context.Context, o output, svc *service.Service, r
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return svc.Run(ctx) })
-	g.Go(func() error { return rpc.Serve(ports[0]) })
+	g.Go(func() error { return served(rpc.Serve(ports[0])) })
 	g.Go(func() error { return served(public.Serve(ports[1])) })
 	g.Go(func() error { return served(admin.Serve(ports[2])) })
 	g.Go(func() error {
@@ -217,7 +217,7 @@ func finish(rpc *grpc.Server, servers ...*http.Server) {
 
 // served tells a server that was asked to stop from one that failed.
 func served(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) {
 		return nil
 	}
 	return err
