@@ -163,19 +163,11 @@ func copyPeople(ctx context.Context, tx *sql.Tx, of []store.User) error {
 // the names some are borne by many and most by few.
 func member(c crowd, n int) store.User {
 	n += c.first
-<<<<<<< HEAD
-	h := uint64(n)*0x9E3779B97F4A7C15 ^ 0x5DEECE66D //nolint:gosec // counts are positive
-=======
 	h := uint64(n)*0x9E3779B97F4A7C15 ^ 0x5DEECE66D //nolint:gosec // n is small
->>>>>>> users
 	h ^= h >> 29
 	first, last := syllables((h%60)*(h/61%60)%4096, 2), syllables((h/3601%512)*(h/1_843_713%512)%262_144, 3)
 	u := person(c.org, n, store.Micros(1_700_000_000_000_000+n))
-<<<<<<< HEAD
-	u.ID = fmt.Sprintf("018bcfe5-%04x-7%03x-8%03x-%012x", n>>16, n&0xfff, h%0xfff, uint64(n)<<16|h>>48) //nolint:gosec // as above
-=======
 	u.ID = fmt.Sprintf("018bcfe5-%04x-7%03x-8%03x-%012x", n>>16, n&0xfff, h%0xfff, uint64(n)<<16|h>>48) //nolint:gosec // n is small
->>>>>>> users
 	u.FirstName, u.LastName, u.DisplayName, u.NameKey = first, last, first+" "+last, strings.ToLower(first+" "+last)
 	u.Email = fmt.Sprintf("%s.%s.%06d@%s.example", strings.ToLower(first), strings.ToLower(last), n, []string{"customer", "partner"}[h%7/6])
 	u.EmailKey, u.Confirmed, u.Enabled = u.Email, h%25 != 0, h/25%50 != 0
