@@ -28,9 +28,10 @@ var allowedParts = map[string][]string{
 	"ChangeAll":            {"w.String()", "switches[]"},
 	"where":                {"b.who()", "condition"}, // constants of Bulk
 	"not":                  {"other.conditions"},
-	"EraseUsers":           {"s.statement"}, // as for Sweep
-	"Sweep":                {"s.statement"}, // an entry of a list of constants
-	"Grants":               {"query"},       // inLists of a constant
+	"EraseUsers":           {"s.statement"},      // as for Sweep
+	"AddressHolders":       {"strings.Repeat()"}, // of a constant
+	"Sweep":                {"s.statement"},      // an entry of a list of constants
+	"Grants":               {"query"},            // inLists of a constant
 	"inLists":              {"query"},
 	"Revive":               {"revive"}, // a constant
 	"tunePostgres":         {"statement"},
