@@ -165,7 +165,7 @@ func member(c crowd, n int) store.User {
 	n += c.first
 	h := uint64(n)*0x9E3779B97F4A7C15 ^ 0x5DEECE66D //nolint:gosec // n is small
 	h ^= h >> 29
-	first, last := syllables((h%60)*(h/61%60)%400, 2), syllables((h/3601%200)*(h/720_001%200)%8000, 3)
+	first, last := syllables((h%60)*(h/61%60)%4096, 2), syllables((h/3601%512)*(h/1_843_713%512)%262_144, 3)
 	u := person(c.org, n, store.Micros(1_700_000_000_000_000+n))
 	u.ID = fmt.Sprintf("018bcfe5-%04x-7%03x-8%03x-%012x", n>>16, n&0xfff, h%0xfff, uint64(n)<<16|h>>48) //nolint:gosec // n is small
 	u.FirstName, u.LastName, u.DisplayName, u.NameKey = first, last, first+" "+last, strings.ToLower(first+" "+last)
@@ -174,7 +174,9 @@ func member(c crowd, n int) store.User {
 	return u
 }
 
-var parts = [...]string{"ba", "ri", "son", "ta", "mel", "kor", "li", "van", "do", "re", "chu", "nes", "gar", "wi", "po", "sta", "hel", "mun", "ja", "fer"}
+// parts of names: with them a trigram is about as common as in names of people.
+var parts = strings.Fields(`al an ar ba ber bo bra chen cor da del dim do el en er fa fin fra ga ger go han hel hu in is ja jo kar kim ko la len li lo
+	mar mel mi mor na nel no ol or pa per pi qua ra ren ri ro sa sel shi so sta tan ter to ul va vi wen yo za`)
 
 // syllables spells a number as a name.
 func syllables(n uint64, length int) string {

@@ -6,7 +6,7 @@
 // not as it must be. It needs Linux and PostgreSQL's server programs, and is
 // started in the folder of the module:
 //
-//	go run ./faults             # everything, about half an hour
+//	go run ./faults             # everything, some twenty minutes
 //	go run ./faults -short      # a selection, about a minute
 //	go run ./faults -seed 7 -only 'administrators'
 //	go run ./faults -planted    # bugs are planted: each must be found

@@ -229,7 +229,7 @@ func (s *Service) ListUsers(ctx context.Context, req *identityv1.ListUsersReques
 	}
 	resp := &identityv1.ListUsersResponse{}
 	users, resp.NextPageToken = nextPage(ctx, s, req, users, func(u store.User) store.Cursor { return u.Cursor(page.Order) })
-	countUsers(resp, badges, filter.Unfiltered(), req.GetWithSummary())
+	countUsers(resp, badges, filter.Counted(), req.GetWithSummary())
 	resp.Users, err = s.userAnswers(ctx, s.store.Reads, nil, org, users...)
 	return resp, err
 }
@@ -259,8 +259,8 @@ func (s *Service) userFilter(ctx context.Context, org string, in *identityv1.Lis
 	return f, false, nil
 }
 
-// countUsers fills in how many match: exactly where nothing is filtered, up to
-// a cap otherwise.
+// countUsers fills in how many match: exactly where the badges know, up to a
+// cap otherwise.
 func countUsers(resp *identityv1.ListUsersResponse, b store.Badges, exactly, summary bool) {
 	total := b.UsersActive + b.UsersPending + b.UsersDisabled
 	if exactly {

@@ -29,13 +29,14 @@ var allowedParts = map[string][]string{
 	"where":                {"b.who()", "condition"}, // constants of Bulk
 	"not":                  {"other.conditions"},
 	"EraseUsers":           {"s.statement"},      // as for Sweep
-	"Sweep":                {"s.statement"},      // an entry of a list of constants
 	"AddressHolders":       {"strings.Repeat()"}, // of a constant
+	"Sweep":                {"s.statement"},      // an entry of a list of constants
 	"Grants":               {"query"},            // inLists of a constant
 	"inLists":              {"query"},
 	"Revive":               {"revive"}, // a constant
 	"tunePostgres":         {"statement"},
 	"searchPostgres":       {"statement"},
+	"freeRows":             {"statement"},
 	// The helpers themselves.
 	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "list": {"query", "args"}, "query": {"query", "args"},
 	"exec": {"query", "args"}, "must": {"query"}, "oneIn": {"query"}, "each": {"query"}, "execIn": {"query"},

@@ -85,17 +85,24 @@ func (s *Store) provider() (*goose.Provider, error) {
 		goose.WithGoMigrations(
 			goose.NewGoMigration(3, &goose.GoFunc{RunTx: tunePostgres}, nil),
 			goose.NewGoMigration(12, &goose.GoFunc{RunTx: searchPostgres}, nil),
-			goose.NewGoMigration(13, &goose.GoFunc{RunTx: freeEvents}, nil),
+			goose.NewGoMigration(13, &goose.GoFunc{RunTx: freeRows}, nil),
 		))
 }
 
-// freeEvents has events refer to their organization no more. PostgreSQL looks
-// that up for every single row, which costs a bulk change a third of its
-// events; the clock row refers to it already, and whoever writes events holds
-// that one's lock.
-func freeEvents(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, `ALTER TABLE events DROP CONSTRAINT IF EXISTS events_organization_id_fkey`)
-	return err
+// freeRows has events and grants refer to their organization no more.
+// PostgreSQL looks that up for every single row, which costs a bulk change a
+// third of its events; the clock row refers to it already, and whoever writes
+// them holds that one's lock.
+func freeRows(ctx context.Context, tx *sql.Tx) error {
+	for _, statement := range []string{
+		`ALTER TABLE events DROP CONSTRAINT IF EXISTS events_organization_id_fkey`,
+		`ALTER TABLE grants DROP CONSTRAINT IF EXISTS grants_organization_id_fkey`,
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // searchPostgres adds the index for parts of names and addresses, which leads

@@ -142,8 +142,11 @@ func dialPostgres(ctx context.Context, dsn string, patient bool) (*sqlx.DB, erro
 
 // plans has PostgreSQL plan a statement once and for all values, so that
 // nothing depends on how fresh statistics are or whom the first calls asked
-// for; and expects pages in memory or on a disk without a head.
-var plans = map[string]string{"plan_cache_mode": "force_generic_plan", "random_page_cost": "1.1"}
+// for; follow keys from row to row, never read all of a table beside; and
+// expect pages in memory or on a disk without a head.
+var plans = map[string]string{
+	"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "enable_mergejoin": "off", "random_page_cost": "1.1",
+}
 
 // postgresDSN refuses connections that would not be verified and adds limits.
 func postgresDSN(text string, patient bool) (string, error) {

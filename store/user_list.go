@@ -29,6 +29,9 @@ func (f UserFilter) Unfiltered() bool {
 	return f.Name == "" && f.Email == "" && f.EmailKey == "" && f.RoleID == "" && f.State == AnyState
 }
 
+// Counted tells whether the badges know exactly how many match.
+func (f UserFilter) Counted() bool { return f == UserFilter{State: f.State, Now: f.Now} }
+
 // wordLength is where text is long enough to be searched anywhere; what is
 // shorter matches the beginning of a word.
 const wordLength = 3
@@ -157,8 +160,8 @@ func of(org string, us []User) []User {
 	return us
 }
 
-// ListUsers returns a page of the people who match, and counts them by state,
-// up to a cap in all where there is a filter.
+// ListUsers returns a page of the people who match, and counts them by state:
+// exactly where at most the state is asked for, up to a cap in all otherwise.
 func (r Reads) ListUsers(ctx context.Context, org string, f UserFilter, p Page, limit int) (us []User, b Badges, err error) {
 	if f.Unfiltered() {
 		if us, err = r.Users(ctx, org, f, p); err == nil {
@@ -171,12 +174,27 @@ func (r Reads) ListUsers(ctx context.Context, org string, f UserFilter, p Page, 
 	if b, err = r.CountUsers(search, org, f, limit); err != nil {
 		return nil, b, err
 	}
-	if total := b.UsersActive + b.UsersPending + b.UsersDisabled; total > sortable {
+	switch total := b.UsersActive + b.UsersPending + b.UsersDisabled; {
+	case total == 0:
+	case total > sortable:
 		us, err = r.Users(search, org, f, p)
-	} else {
+	default:
 		us, err = r.matching(search, org, f, p)
 	}
 	return us, b, err
+}
+
+// only is what is left of the counts of people in one state.
+func (b Badges) only(s UserState) Badges {
+	switch s {
+	case Active:
+		return Badges{UsersActive: b.UsersActive}
+	case Pending:
+		return Badges{UsersPending: b.UsersPending}
+	case Disabled:
+		return Badges{UsersDisabled: b.UsersDisabled}
+	}
+	return b
 }
 
 // countByState counts rows that have enabled and confirmed.
@@ -184,8 +202,13 @@ const countByState = `SELECT COUNT(*) FILTER (WHERE enabled AND confirmed) AS us
 		COUNT(*) FILTER (WHERE enabled AND NOT confirmed) AS users_pending,
 		COUNT(*) FILTER (WHERE NOT enabled) AS users_disabled`
 
-// CountUsers counts the people who match by state, up to a cap in all.
+// CountUsers counts the people who match by state, up to a cap in all, unless
+// the badges know how many there are.
 func (r Reads) CountUsers(ctx context.Context, org string, f UserFilter, limit int) (b Badges, err error) {
+	if f.Counted() {
+		b, err = r.Badges(ctx, org)
+		return b.only(f.State), err
+	}
 	ctx, cancel := context.WithTimeout(ctx, searches)
 	defer cancel()
 	rows := f.passing()
