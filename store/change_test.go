@@ -251,6 +251,7 @@ func TestChange_Queue(t *testing.T) {
 			if errors.Is(err, store.ErrBusy) {
 				break
 			}
+			time.Sleep(3 * time.Millisecond) // leaves the place to the last of them
 		}
 		if !errors.Is(err, store.ErrBusy) {
 			t.Errorf("one more than may wait: %v", err)
