@@ -20,7 +20,9 @@ var allowedParts = map[string][]string{
 	"ServiceAccounts":      {"w.String()", "order", "accountOrders[]"},
 	"Events":               {"w.String()"},
 	"CountEvents":          {"w.String()"},
-	"CountUsers":           {"w.String()", "rows.String()", "path"}, // path is a constant
+	"frequent":             {"people", "rows.String()"}, // people is a constant
+	"stroll":               {"rows.all()"},
+	"find":                 {"matched", "behind.String()", "order"}, // matched is made of found's parts and userOrders
 	"CountServiceAccounts": {"w.String()"},
 	"keyset":               {"after"},               // made of column, an entry of userOrders or accountOrders
 	"hasAdministrator":     {"query", "w.String()"}, // query is sqlx.In of a constant
