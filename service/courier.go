@@ -115,12 +115,13 @@ func (c *courier) claim(ctx, sending context.Context, l *lane) error {
 	if room == 0 {
 		return nil
 	}
-	if due, err := c.s.store.Due(ctx, l.channel, store.At(now)); err != nil || !due {
+	due, err := c.s.store.Due(ctx, l.channel, store.At(now), room)
+	if err != nil || len(due) == 0 {
 		return err
 	}
 	var claimed []store.Message
-	err := c.s.store.Short(ctx, func(t *store.ShortTx) (err error) {
-		claimed, err = t.Claim(ctx, l.channel, store.At(now), store.At(now.Add(leaseTime)), room)
+	err = c.s.store.Short(ctx, func(t *store.ShortTx) (err error) {
+		claimed, err = t.Claim(ctx, due, store.At(now), store.At(now.Add(leaseTime)))
 		return err
 	})
 	if err != nil {
@@ -169,9 +170,23 @@ func (c *courier) settle(ctx context.Context, o outcome) {
 				"attempts", o.message.Attempts, "error", o.err.Error())
 		}
 	}
+	var sent []store.Message
+	var failed []outcome
+	for _, o := range over {
+		if o.err == nil {
+			sent = append(sent, o.message)
+		} else {
+			failed = append(failed, o)
+		}
+	}
 	c.s.tried(context.WithoutCancel(ctx), "settle messages", func(ctx context.Context) error {
 		return c.s.store.Short(ctx, func(t *store.ShortTx) error {
-			for _, o := range over {
+			if len(sent) > 0 {
+				if err := t.Sent(ctx, sent, store.At(c.s.now())); err != nil {
+					return err
+				}
+			}
+			for _, o := range failed {
 				if err := o.write(ctx, t, c.s.now()); err != nil {
 					return err
 				}
@@ -196,11 +211,10 @@ func (o outcome) final() bool {
 	return o.message.Attempts >= maxAttempts || errors.Is(o.err, errExpired) || errors.Is(o.err, notify.ErrRejected)
 }
 
+// write notes a failure.
 func (o outcome) write(ctx context.Context, t *store.ShortTx, now time.Time) error {
 	m := o.message
 	switch {
-	case o.err == nil:
-		return t.Sent(ctx, m, store.At(now))
 	case o.final():
 		return t.Bury(ctx, m, store.At(now), cut(o.err.Error(), 300), errors.Is(o.err, errExpired))
 	case errors.Is(o.err, context.Canceled): // the service stopped: this was no try

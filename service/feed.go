@@ -177,6 +177,9 @@ func (s *Service) commit(ctx context.Context, org string, fn func(*store.Tx) err
 		seen = t.Seq(org)
 		return fn(t)
 	}, others...)
+	if store.Taken(err) == "users__email_key" {
+		return errEmailTaken // told when the row was written, which may be at the end
+	}
 	if err != nil {
 		return err
 	}

@@ -213,9 +213,13 @@ func TestOutbox_TenWorkers(t *testing.T) {
 				if i%6 != 0 {
 					return
 				}
+				now := m.Clock.Now()
+				due, err := m.Store.Due(t.Context(), "mail", store.At(now), 2)
+				if err != nil || len(due) == 0 {
+					return
+				}
 				_ = m.Store.Short(t.Context(), func(tx *store.ShortTx) error { // a worker that claims, and dies
-					now := m.Clock.Now()
-					got, err := tx.Claim(t.Context(), "mail", store.At(now), store.At(now.Add(2*time.Minute)), 2)
+					got, err := tx.Claim(t.Context(), due, store.At(now), store.At(now.Add(2*time.Minute)))
 					mu.Lock()
 					crashed += len(got)
 					mu.Unlock()

@@ -34,25 +34,28 @@ var allowedParts = map[string][]string{
 	"AddressHolders":       {"strings.Repeat()"}, // of a constant
 	"Sweep":                {"s.statement"},      // an entry of a list of constants
 	"Grants":               {"query"},            // inLists of a constant
+	"Claim":                {"these"},            // rowsOf repeats a constant
+	"Sent":                 {"these"},
 	"inLists":              {"query"},
 	"Revive":               {"revive"}, // a constant
 	"tunePostgres":         {"statement"},
 	"searchPostgres":       {"statement"},
 	"freeRows":             {"statement"},
+	"freePeople":           {"statement"},
 	// The helpers themselves.
 	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "list": {"query", "args"}, "query": {"query", "args"},
 	"exec": {"query", "args"}, "must": {"query"}, "oneIn": {"query"}, "each": {"query"}, "execIn": {"query"},
-	"insert": {"query", "row"}, "insertAll": {"query"}, "and": {"condition"}, "newWhere": {"condition"},
+	"insert": {"query", "row"}, "insertAll": {"query"}, "later": {"query"}, "add": {"query"}, "run": {"query", "args"}, "sendWith": {"parts[].query", "query.String()"}, "last": {"query"}, "and": {"condition"}, "newWhere": {"condition"},
 }
 
 // queries are the functions that take a query, and which argument it is.
 var queries = map[string]int{
 	"one": 2, "all": 2, "in": 2, "oneIn": 2, "list": 3, "inLists": 0, "query": 1, "each": 2, "exec": 1, "execIn": 1, "must": 1, "insert": 1,
-	"In": 0, "newWhere": 0, "and": 1, "keyset": 1,
+	"last": 1, "add": 1, "run": 1, "Named": 0, "In": 0, "newWhere": 0, "and": 1, "keyset": 1,
 	"GetContext": 2, "SelectContext": 2, "QueryxContext": 1, "ExecContext": 1, "NamedExecContext": 1,
 }
 
-// transactions are the ways to write that only store.go and migrate.go may take.
+// transactions are the ways to write that only store.go, write.go and migrate.go may take.
 var transactions = regexp.MustCompile(`^(Must)?(Begin|Exec|NamedExec|Prepare|PrepareNamed)(x|Tx|Txx|Context|xContext)?$`)
 
 var writesRows = regexp.MustCompile(`(?i)\b(INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|REPLACE\s+INTO|TRUNCATE|CREATE|ALTER|DROP)\b`)
@@ -206,14 +209,14 @@ func inTransaction(f *ast.FuncLit) bool {
 	})
 }
 
-// transactions fails for transactions and statements that go past store.go.
+// transactions fails for transactions and statements that go past store.go and write.go.
 func (l lint) transactions(fn *ast.FuncDecl, file string) {
-	if file == "store.go" || file == "statements.go" || file == "migrate.go" {
+	if slices.Contains([]string{"store.go", "write.go", "statements.go", "migrate.go"}, file) {
 		return
 	}
 	ast.Inspect(fn.Body, func(n ast.Node) bool {
 		if call, ok := n.(*ast.CallExpr); ok && transactions.MatchString(called(call)) {
-			l.t.Errorf("%s: %s: only store.go begins transactions and runs statements", l.files.Position(call.Pos()), called(call))
+			l.t.Errorf("%s: %s: only store.go and write.go begin transactions and run statements", l.files.Position(call.Pos()), called(call))
 		}
 		return true
 	})

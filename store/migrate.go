@@ -86,6 +86,7 @@ func (s *Store) provider() (*goose.Provider, error) {
 			goose.NewGoMigration(3, &goose.GoFunc{RunTx: tunePostgres}, nil),
 			goose.NewGoMigration(12, &goose.GoFunc{RunTx: searchPostgres}, nil),
 			goose.NewGoMigration(13, &goose.GoFunc{RunTx: freeRows}, nil),
+			goose.NewGoMigration(14, &goose.GoFunc{RunTx: freePeople}, nil),
 		))
 }
 
@@ -97,6 +98,20 @@ func freeRows(ctx context.Context, tx *sql.Tx) error {
 	for _, statement := range []string{
 		`ALTER TABLE events DROP CONSTRAINT IF EXISTS events_organization_id_fkey`,
 		`ALTER TABLE grants DROP CONSTRAINT IF EXISTS grants_organization_id_fkey`,
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freePeople does the same for people and their links, for whom nobody deletes
+// an organization either.
+func freePeople(ctx context.Context, tx *sql.Tx) error {
+	for _, statement := range []string{
+		`ALTER TABLE users DROP CONSTRAINT IF EXISTS users_organization_id_fkey`,
+		`ALTER TABLE links DROP CONSTRAINT IF EXISTS links_organization_id_fkey`,
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return err

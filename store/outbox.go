@@ -42,7 +42,7 @@ func (w writes) Enqueue(ctx context.Context, messages ...Message) error {
 	}
 	for len(messages) > 0 {
 		n := min(len(messages), messagesAtOnce)
-		err := insertAll(ctx, w, `
+		err := later(ctx, w, `
 			INSERT INTO outbox (`+messageColumns+`)
 			VALUES (:organization_id, :id, :kind, :channel, :recipient, :sealed, :create_time, :due_time, :expire_time, :leased_until,
 				:attempts, :sent_time, :dead_time, :last_error, :principal_id)`, messages[:n])
@@ -58,34 +58,51 @@ func (w writes) Enqueue(ctx context.Context, messages ...Message) error {
 // Enqueued gets a sign after a commit of this process that added messages.
 func (s *Store) Enqueued() <-chan struct{} { return s.enqueued }
 
-// Due tells whether a channel has messages to send.
-func (r Reads) Due(ctx context.Context, channel string, now Micros) (due bool, err error) {
-	err = r.one(ctx, &due, `
-		SELECT EXISTS (SELECT 1 FROM outbox
-			WHERE channel = ? AND sent_time = 0 AND dead_time = 0 AND due_time <= ? AND leased_until <= ?)`, channel, now, now)
-	return due, err
-}
-
-// Claim leases up to limit messages that are due: nobody else gets them until
-// then. The guard stands twice: of two claims that chose the same rows, the
-// second sees under its lock that they are taken.
-func (t *ShortTx) Claim(ctx context.Context, channel string, now, until Micros, limit int) (ms []Message, err error) {
-	err = t.all(ctx, &ms, `
-		UPDATE outbox SET leased_until = ?, attempts = attempts + 1
-		WHERE sent_time = 0 AND dead_time = 0 AND leased_until <= ? AND (organization_id, id) IN (
-			SELECT organization_id, id FROM outbox
-			WHERE channel = ? AND sent_time = 0 AND dead_time = 0 AND due_time <= ? AND leased_until <= ?
-			ORDER BY due_time LIMIT ?)
-		RETURNING `+messageColumns, until, now, channel, now, now, limit)
+// Due returns up to limit messages that a channel has to send, the oldest
+// first: whose they are and which.
+func (r Reads) Due(ctx context.Context, channel string, now Micros, limit int) (ms []Message, err error) {
+	err = r.all(ctx, &ms, `
+		SELECT organization_id, id FROM outbox
+		WHERE channel = ? AND sent_time = 0 AND dead_time = 0 AND due_time <= ? AND leased_until <= ?
+		ORDER BY due_time LIMIT ?`, channel, now, now, limit)
 	return ms, err
 }
 
-// Sent notes that a message is out, and erases what it held.
-func (t *ShortTx) Sent(ctx context.Context, m Message, now Micros) error {
+// Claim leases those of the messages, of which there must be one, that are
+// still to be sent: nobody else gets them until then. Of two claims the second
+// sees under the lock of a row that it is taken.
+func (t *ShortTx) Claim(ctx context.Context, messages []Message, now, until Micros) (ms []Message, err error) {
+	these, args := rowsOf(messages)
+	// The sum keeps PostgreSQL from walking all that waits, by its index, for these few.
+	err = t.all(ctx, &ms, `
+		UPDATE outbox SET leased_until = ?, attempts = attempts + 1
+		WHERE (`+these+`) AND sent_time + dead_time = 0 AND leased_until <= ?
+		RETURNING `+messageColumns, append(append([]any{until}, args...), now)...)
+	return ms, err
+}
+
+// Sent notes that messages, of which there must be one, are out, and erases
+// what they held.
+func (t *ShortTx) Sent(ctx context.Context, messages []Message, now Micros) error {
+	these, args := rowsOf(messages)
 	_, err := t.exec(ctx, `
-		UPDATE outbox SET sent_time = ?, sealed = NULL, last_error = '' WHERE organization_id = ? AND id = ? AND sent_time = 0`,
-		now, m.Org, m.ID)
+		UPDATE outbox SET sent_time = ?, sealed = NULL, last_error = '' WHERE (`+these+`) AND sent_time = 0`, append([]any{now}, args...)...)
 	return err
+}
+
+// rowsOf is the condition for the rows of messages, filled up like a list, so
+// that there are few texts.
+func rowsOf(messages []Message) (these string, args []any) {
+	const this = `organization_id = ? AND id = ?`
+	size := 1
+	for size < len(messages) {
+		size *= 2
+	}
+	for i := range size {
+		m := messages[min(i, len(messages)-1)]
+		args = append(args, m.Org, m.ID)
+	}
+	return this + strings.Repeat(` OR `+this, size-1), args
 }
 
 // Postpone gives a claimed message back, to be tried again when it is due,

@@ -28,10 +28,13 @@ func enqueue(t *testing.T, s *store.Store, org string, messages ...store.Message
 
 func claim(t *testing.T, s *store.Store, channel string, now, until store.Micros, limit int) (ms []store.Message) {
 	t.Helper()
-	err := s.Short(t.Context(), func(tx *store.ShortTx) (err error) {
-		ms, err = tx.Claim(t.Context(), channel, now, until, limit)
-		return err
-	})
+	due, err := s.Due(t.Context(), channel, now, limit)
+	if err == nil && len(due) > 0 {
+		err = s.Short(t.Context(), func(tx *store.ShortTx) (err error) {
+			ms, err = tx.Claim(t.Context(), due, now, until)
+			return err
+		})
+	}
 	if err != nil {
 		t.Error(err)
 	}
@@ -53,7 +56,7 @@ func TestClaim_OneWorkerAMessage(t *testing.T) {
 		for range 10 {
 			wait.Go(func() {
 				for {
-					if due, err := s.Due(t.Context(), "mail", 10); err != nil || !due {
+					if due, err := s.Due(t.Context(), "mail", 10, 1); err != nil || len(due) == 0 {
 						return
 					}
 					for _, m := range claim(t, s, "mail", 10, 1000, 8) {
@@ -151,7 +154,7 @@ func TestOutbox(t *testing.T) {
 		if m.Attempts != 1 {
 			t.Errorf("%d attempts", m.Attempts)
 		}
-		short(func(tx *store.ShortTx) error { return tx.Sent(t.Context(), m, 410) })
+		short(func(tx *store.ShortTx) error { return tx.Sent(t.Context(), []store.Message{m}, 410) })
 		none(10_000)
 		if b, err := s.Backlog(t.Context(), "mail"); err != nil || b != (store.Backlog{}) {
 			t.Errorf("%+v, %v", b, err)
@@ -170,8 +173,8 @@ func TestEnqueue_RolledBack(t *testing.T) {
 			}
 			return want
 		})
-		due, failed := s.Due(t.Context(), "mail", 10)
-		if !errors.Is(err, want) || failed != nil || due {
+		due, failed := s.Due(t.Context(), "mail", 10, 1)
+		if !errors.Is(err, want) || failed != nil || len(due) > 0 {
 			t.Errorf("%v, %v, %v", err, due, failed)
 		}
 	})

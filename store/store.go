@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,6 +29,7 @@ type Store struct {
 type Reads struct {
 	h        handle
 	tx       *sqlx.Tx // nil on the pool
+	late     *late    // nil on the pool
 	prepared *statements
 	count    *atomic.Int64 // of statements
 }
@@ -69,8 +69,21 @@ func (s *Store) Statements() int64 { return s.count.Load() }
 // Ping asks the database for a sign of life.
 func (s *Store) Ping(ctx context.Context) error { return translate(s.read.PingContext(ctx)) }
 
-func (r Reads) one(ctx context.Context, dest any, query string, args ...any) error {
+// begins is called before every statement: what is still to be written comes first.
+func (r Reads) begins(ctx context.Context) error {
+	if r.late != nil && len(r.late.parts) > 0 {
+		if err := r.send(ctx); err != nil {
+			return err
+		}
+	}
 	r.count.Add(1)
+	return nil
+}
+
+func (r Reads) one(ctx context.Context, dest any, query string, args ...any) error {
+	if err := r.begins(ctx); err != nil {
+		return err
+	}
 	stmt, err := r.stmt(ctx, query)
 	switch {
 	case err != nil:
@@ -96,7 +109,9 @@ func (r Reads) stmt(ctx context.Context, query string) (*sqlx.Stmt, error) {
 }
 
 func (r Reads) all(ctx context.Context, dest any, query string, args ...any) error {
-	r.count.Add(1)
+	if err := r.begins(ctx); err != nil {
+		return err
+	}
 	stmt, err := r.stmt(ctx, query)
 	switch {
 	case err != nil:
@@ -114,7 +129,9 @@ func (r Reads) all(ctx context.Context, dest any, query string, args ...any) err
 // list is all for what is read by the page: it spares looking the fields up by
 // their names, row by row. fields are where the columns go.
 func list[T any](ctx context.Context, r Reads, fields func(*T) []any, query string, args ...any) ([]T, error) {
-	r.count.Add(1)
+	if err := r.begins(ctx); err != nil {
+		return nil, err
+	}
 	rows, err := r.query(ctx, query, args...)
 	if err != nil {
 		return nil, translate(err)
@@ -173,7 +190,9 @@ func (r Reads) oneIn(ctx context.Context, dest any, query string, args ...any) e
 	if err != nil {
 		return err
 	}
-	r.count.Add(1)
+	if err := r.begins(ctx); err != nil {
+		return err
+	}
 	return translate(r.h.GetContext(ctx, dest, r.h.Rebind(query), args...))
 }
 
@@ -184,7 +203,9 @@ func each[R any](ctx context.Context, r Reads, query string, args []any, fn func
 	if err != nil {
 		return err
 	}
-	r.count.Add(1)
+	if err := r.begins(ctx); err != nil {
+		return err
+	}
 	rows, err := r.h.QueryxContext(ctx, r.h.Rebind(query), args...)
 	if err != nil {
 		return translate(err)
@@ -220,84 +241,6 @@ func filledUp(list []string) []string {
 	return full
 }
 
-// writes is what a transaction adds.
-type writes struct {
-	Reads
-	enqueued *bool // whether it added messages
-}
-
-func (w writes) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
-	w.count.Add(1)
-	stmt, err := w.stmt(ctx, query)
-	if err != nil {
-		return 0, translate(err)
-	}
-	var res sql.Result
-	if stmt != nil {
-		res, err = stmt.ExecContext(ctx, args...)
-	} else {
-		res, err = w.tx.ExecContext(ctx, w.tx.Rebind(query), args...)
-	}
-	if err != nil {
-		return 0, translate(err)
-	}
-	return res.RowsAffected()
-}
-
-// execIn is exec for a statement with lists, which is not kept prepared.
-func (w writes) execIn(ctx context.Context, query string, args ...any) (rows int64, err error) {
-	query, args, err = sqlx.In(query, args...)
-	if err != nil {
-		return 0, err
-	}
-	w.count.Add(1)
-	res, err := w.tx.ExecContext(ctx, w.tx.Rebind(query), args...)
-	if err != nil {
-		return 0, translate(err)
-	}
-	return res.RowsAffected()
-}
-
-// must is exec for a statement that means exactly one row.
-func (w writes) must(ctx context.Context, query string, args ...any) error {
-	n, err := w.exec(ctx, query, args...)
-	if err == nil && n != 1 {
-		err = ErrNotFound
-	}
-	return err
-}
-
-// insert runs a statement whose parameters are named after the columns of row.
-func (w writes) insert(ctx context.Context, query string, row any) error {
-	w.count.Add(1)
-	if stmt := w.prepared.getNamed(query); stmt != nil {
-		_, err := w.tx.NamedStmtContext(ctx, stmt).ExecContext(ctx, row)
-		return translate(err)
-	}
-	_, err := w.tx.NamedExecContext(ctx, query, row)
-	return translate(err)
-}
-
-// rowsPrepared is up to how many rows an INSERT of several is kept prepared.
-const rowsPrepared = 8
-
-// insertAll is insert for several rows; a text of its own for each number of them.
-func insertAll[R any](ctx context.Context, w writes, query string, rows []R) error {
-	if len(rows) == 1 {
-		return w.insert(ctx, query, rows[0])
-	}
-	if len(rows) <= rowsPrepared {
-		query, args, err := sqlx.Named(query, rows)
-		if err == nil {
-			_, err = w.exec(ctx, query, args...)
-		}
-		return err
-	}
-	w.count.Add(1)
-	_, err := w.tx.NamedExecContext(ctx, query, rows)
-	return translate(err)
-}
-
 // inTx runs fn in an explicit transaction. A failed commit is ErrUnavailable:
 // whether the change happened is then unknown.
 func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
@@ -308,7 +251,11 @@ func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
 	defer s.writing.prepareMissed(context.WithoutCancel(ctx)) // when the connection is free again
 	defer func() { _ = tx.Rollback() }()                      // after a commit it does nothing
 	enqueued := false
-	if err := fn(writes{Reads{h: tx, tx: tx, prepared: s.writing, count: s.count}, &enqueued}); err != nil {
+	w := writes{Reads{h: tx, tx: tx, late: &late{together: s.dialect == "postgres"}, prepared: s.writing, count: s.count}, &enqueued}
+	if err := fn(w); err != nil {
+		return err
+	}
+	if err := w.send(ctx); err != nil {
 		return err
 	}
 	err = tx.Commit()
@@ -429,7 +376,7 @@ func (t *Tx) flush(ctx context.Context) error {
 		}
 		roles := slices.ContainsFunc(c.events, Event.changesRoles)
 		now := slices.Concat(c.events, c.written)[0].Time
-		err := t.must(ctx, `
+		err := t.last(ctx, `
 			UPDATE organization_clock
 			SET event_seq = event_seq + ?,
 			    roles_epoch = CASE WHEN NOT ? THEN roles_epoch WHEN roles_epoch < ? THEN ? ELSE roles_epoch + 1 END,
