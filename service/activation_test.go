@@ -45,9 +45,17 @@ func linkInvalid(t *testing.T, err error) {
 func TestActivate_AC09_BeforeSignIn(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		a := w.newTenant()
+		early := w.invite(a) // with the right password, and too early
+		earlyLink, signIn := w.Link(early.GetEmail()), &identityv1.SignInRequest{Email: early.GetEmail(), Password: servicetest.InitialPassword}
+		_, err := w.Sessions.SignIn(t.Context(), signIn)
+		servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_CREDENTIALS_INVALID)
+		noError(t, w.activate(earlyLink, ""))
+		if resp, err := w.Sessions.SignIn(t.Context(), signIn); resp.GetPasswordChange() == nil {
+			t.Errorf("afterwards: %v, %v", resp, err)
+		}
 		u := w.invite(a, noPassword)
 		token := w.Link(u.GetEmail())
-		_, err := w.Sessions.SignIn(t.Context(), &identityv1.SignInRequest{Email: u.GetEmail(), Password: servicetest.RootPassword})
+		_, err = w.Sessions.SignIn(t.Context(), &identityv1.SignInRequest{Email: u.GetEmail(), Password: servicetest.RootPassword})
 		servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_CREDENTIALS_INVALID)
 		resp := must[*identityv1.ActivateUserResponse](t)(w.Users.ActivateUser(t.Context(),
 			&identityv1.ActivateUserRequest{Token: token, Password: servicetest.RootPassword}))
@@ -94,7 +102,8 @@ func TestActivate_PW09_RefusedAlike(t *testing.T) {
 		answer := ""
 		for name, token := range map[string]string{
 			"used": used, "replaced": replaced, "expired": expired, "cut": expired[:len(expired)-1], "longer": expired + "A",
-			"unknown": strings.Repeat("A", len(expired)), "no token": "x", "of another kind": a.user.Token[:150], "SQL": "' OR '1'='1",
+			"unknown": strings.Repeat("A", len(expired)), "no token": "x", "of another kind": a.user.Token[:150],
+			"a refresh token": w.Tokens(a.user.GetEmail(), a.user.Password).GetRefreshToken(), "SQL": "' OR '1'='1",
 		} {
 			err := w.activate(token, servicetest.RootPassword)
 			linkInvalid(t, err)
@@ -114,6 +123,13 @@ func TestActivate_PW09_OnlyDigestsAreKept(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		a := w.newTenant()
 		token := w.Link(w.invite(a, noPassword).GetEmail())
+		due := dueChange(t, w.World, w.CreateUser(a.GetId()).GetEmail())
+		rows := dump(t, w.url, w.db)
+		for what, text := range map[string]string{"link": token, "change of a password": due, "a part of it": due[len(due)/2:], "initial password": servicetest.InitialPassword} {
+			if strings.Contains(rows, text) {
+				t.Errorf("the rows hold the %s", what)
+			}
+		}
 		for _, query := range []string{`SELECT digest FROM links`, `SELECT COALESCE(sealed, '') FROM outbox`, `SELECT data FROM events`, `SELECT key FROM directory`} {
 			for _, text := range w.texts(query) {
 				if strings.Contains(text, token) || linkWorks(w, text) {
