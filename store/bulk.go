@@ -65,13 +65,6 @@ func (r Reads) EachMatch(ctx context.Context, b Bulk, fn func(Match)) error {
 		append(args, w.args...), fn)
 }
 
-// switches are the statements of a bulk change, by whether it enables.
-var switches = map[bool]string{
-	true: `UPDATE users SET enabled = TRUE, version = version + 1, update_time = ?`,
-	false: `UPDATE users SET enabled = FALSE, version = version + 1, update_time = ?,
-		epoch = CASE WHEN epoch >= ? THEN epoch + 1 ELSE ? END`,
-}
-
 // ChangeAll makes a bulk change, with an event each like the one given. It
 // takes the same few statements for any number of people.
 func (t *Tx) ChangeAll(ctx context.Context, b Bulk, e Event) (changed int64, err error) {
@@ -92,9 +85,7 @@ func (t *Tx) ChangeAll(ctx context.Context, b Bulk, e Event) (changed int64, err
 		append([]any{seq, e.Time, e.Type, e.Actor, e.ActorOrg, e.Credential, e.Data, e.RequestID, e.Source, e.Operation}, w.args...)...); err != nil {
 		return 0, err
 	}
-	set := []any{e.Time}
 	if !b.Enable {
-		set = append(set, e.Time, e.Time)
 		if _, err = t.execIn(ctx, `
 			UPDATE sessions SET end_time = ?, end_reason = ? WHERE organization_id = ? AND end_time = 0 AND expire_time > ?
 			AND user_id IN (SELECT id FROM users`+w.String()+`)`,
@@ -102,7 +93,10 @@ func (t *Tx) ChangeAll(ctx context.Context, b Bulk, e Event) (changed int64, err
 			return 0, err
 		}
 	}
-	n, err := t.execIn(ctx, switches[b.Enable]+w.String(), append(set, w.args...)...)
+	// The epoch moves each way: what was issued before is over, links too.
+	n, err := t.execIn(ctx, `
+		UPDATE users SET enabled = ?, version = version + 1, update_time = ?, epoch = CASE WHEN epoch >= ? THEN epoch + 1 ELSE ? END`+w.String(),
+		append([]any{b.Enable, e.Time, e.Time, e.Time}, w.args...)...)
 	if err == nil && (n != changed || n != of.UsersActive+of.UsersPending) {
 		err = fmt.Errorf("a bulk change found %d, then %d, then %d people", of.UsersActive+of.UsersPending, changed, n)
 	}

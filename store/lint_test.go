@@ -25,7 +25,7 @@ var allowedParts = map[string][]string{
 	"keyset":               {"after"},               // made of column, an entry of userOrders or accountOrders
 	"hasAdministrator":     {"query", "w.String()"}, // query is sqlx.In of a constant
 	"EachMatch":            {"w.String()", "b.who()", "condition"},
-	"ChangeAll":            {"w.String()", "switches[]"},
+	"ChangeAll":            {"w.String()"},
 	"where":                {"b.who()", "condition"}, // constants of Bulk
 	"not":                  {"other.conditions"},
 	"EraseUsers":           {"s.statement"},      // as for Sweep
