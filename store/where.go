@@ -27,7 +27,10 @@ func (w *where) not(other *where) {
 	w.args = append(w.args, other.args...)
 }
 
-func (w *where) String() string { return " WHERE " + strings.Join(w.conditions, " AND ") }
+func (w *where) String() string { return " WHERE " + w.all() }
+
+// all is all conditions as one.
+func (w *where) all() string { return strings.Join(w.conditions, " AND ") }
 
 // Page says which part of a list to read.
 type Page struct {
