@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -246,6 +247,35 @@ func TestActivate_RG25_VoidAfterChanges(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			t.Run(name, func(t *testing.T) { linkInvalid(t, w.activate(token, servicetest.RootPassword)) })
+		}
+	})
+}
+
+// RG-25: a link that was sent while somebody was disabled does not outlive that
+// either, however they are enabled; one that is sent then is good.
+func TestActivate_RG25_SentWhileDisabled(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		for name, enable := range map[string]func(ctx context.Context, u *identityv1.User) error{
+			"enabled": func(ctx context.Context, u *identityv1.User) error {
+				_, err := w.Users.EnableUser(ctx, &identityv1.EnableUserRequest{Id: u.GetId()})
+				return err
+			},
+			"enabled with others": func(ctx context.Context, u *identityv1.User) error {
+				_, err := w.Users.BulkEnableUsers(ctx, &identityv1.BulkEnableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{EmailExact: u.GetEmail()}})
+				return err
+			},
+		} {
+			a := w.newTenant()
+			as := w.As(a.Admin.Token)
+			u := w.invite(a, noPassword)
+			w.Link(u.GetEmail())
+			must[*identityv1.User](t)(w.Users.DisableUser(as, &identityv1.DisableUserRequest{Id: u.GetId()}))
+			must[*identityv1.User](t)(w.Users.SendActivation(as, &identityv1.SendActivationRequest{Id: u.GetId()}))
+			token := w.Link(u.GetEmail())
+			noError(t, enable(as, u))
+			t.Run(name, func(t *testing.T) { linkInvalid(t, w.activate(token, servicetest.RootPassword)) })
+			must[*identityv1.User](t)(w.Users.SendActivation(as, &identityv1.SendActivationRequest{Id: u.GetId()}))
+			noError(t, w.activate(w.Link(u.GetEmail()), servicetest.RootPassword))
 		}
 	})
 }

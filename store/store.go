@@ -184,18 +184,6 @@ func inLists(query string, args []any) (string, []any, error) {
 	return sqlx.In(query, args...)
 }
 
-// oneIn is one for a query with lists, which is not kept prepared.
-func (r Reads) oneIn(ctx context.Context, dest any, query string, args ...any) error {
-	query, args, err := sqlx.In(query, args...)
-	if err != nil {
-		return err
-	}
-	if err := r.begins(ctx); err != nil {
-		return err
-	}
-	return translate(r.h.GetContext(ctx, dest, r.h.Rebind(query), args...))
-}
-
 // each hands over the rows of a query, with lists or not, as they come: it is
 // for more of them than should be held at once. fn must not ask the database.
 func each[R any](ctx context.Context, r Reads, query string, args []any, fn func(R)) error {
