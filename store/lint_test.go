@@ -27,7 +27,7 @@ var allowedParts = map[string][]string{
 	"keyset":               {"column", "beyond"},                           // an entry of userOrders or accountOrders, and a constant
 	"hasAdministrator":     {"query", "w.String()"},                        // query is sqlx.In of a constant
 	"EachMatch":            {"from", "w.String()", "b.who()", "condition"}, // from is found's
-	"ChangeAll":            {"from", "w.String()", "switches[]"},
+	"ChangeAll":            {"from", "w.String()"},
 	"narrow":               {"b.who()", "condition"}, // constants of Bulk
 	"not":                  {"other.conditions"},
 	"EraseUsers":           {"s.statement"},      // as for Sweep
