@@ -39,12 +39,17 @@ func (b Bulk) beyond() (condition string, args []any) {
 // where is the condition for those who change.
 func (b Bulk) where() *where {
 	w := b.Filter.where(b.Org)
+	b.narrow(w)
+	return w
+}
+
+// narrow adds to those who match who of them changes.
+func (b Bulk) narrow(w *where) {
 	w.and(true, b.who())
-	w.and(b.But != "", `id <> ?`, b.But)
+	w.and(b.But != "", `users.id <> ?`, b.But)
 	if condition, args := b.beyond(); len(args) > 0 {
 		w.and(true, `NOT `+condition, args...)
 	}
-	return w
 }
 
 // Match is a person who matches the filter of a bulk change.
@@ -60,41 +65,28 @@ type Match struct {
 // EachMatch hands over everybody who matches the filter, by id, as they come.
 func (r Reads) EachMatch(ctx context.Context, b Bulk, fn func(Match)) error {
 	condition, args := b.beyond()
-	w := b.Filter.where(b.Org)
-	return each(ctx, r, `SELECT id, email, `+b.who()+` AS open, `+condition+` AS beyond FROM users`+w.String()+` ORDER BY id`,
+	from, w := b.Filter.found(b.Org)
+	return each(ctx, r, `SELECT users.id, email, `+b.who()+` AS open, `+condition+` AS beyond FROM `+from+w.String()+` ORDER BY users.id`,
 		append(args, w.args...), fn)
-}
-
-// switches are the statements of a bulk change, by whether it enables.
-var switches = map[bool]string{
-	true: `UPDATE users SET enabled = TRUE, version = version + 1, update_time = ?`,
-	false: `UPDATE users SET enabled = FALSE, version = version + 1, update_time = ?,
-		epoch = CASE WHEN epoch >= ? THEN epoch + 1 ELSE ? END`,
 }
 
 // ChangeAll makes a bulk change, with an event each like the one given. It
 // takes the same few statements for any number of people.
 func (t *Tx) ChangeAll(ctx context.Context, b Bulk, e Event) (changed int64, err error) {
-	w := b.where()
-	var of Badges // before the change
-	err = t.oneIn(ctx, &of, `
-		SELECT COUNT(*) FILTER (WHERE confirmed) AS users_active, COUNT(*) FILTER (WHERE NOT confirmed) AS users_pending
-		FROM users`+w.String(), w.args...)
-	if err != nil || of.UsersActive+of.UsersPending == 0 {
-		return 0, err
-	}
 	seq := t.Seq(b.Org)
-	if changed, err = t.execIn(ctx, `
+	from, w := b.Filter.found(b.Org)
+	b.narrow(w)
+	changed, err = t.execIn(ctx, `
 		INSERT INTO events (`+eventColumns+`)
-		SELECT organization_id, CAST(? AS BIGINT) + ROW_NUMBER() OVER (ORDER BY id), ?, ?, ?, ?, ?,
-			CAST(id AS TEXT), ?, ?, ?, ?
-		FROM users`+w.String(),
-		append([]any{seq, e.Time, e.Type, e.Actor, e.ActorOrg, e.Credential, e.Data, e.RequestID, e.Source, e.Operation}, w.args...)...); err != nil {
+		SELECT users.organization_id, CAST(? AS BIGINT) + ROW_NUMBER() OVER (ORDER BY users.id), ?, ?, ?, ?, ?,
+			CAST(users.id AS TEXT), ?, ?, ?, ?
+		FROM `+from+w.String(),
+		append([]any{seq, e.Time, e.Type, e.Actor, e.ActorOrg, e.Credential, e.Data, e.RequestID, e.Source, e.Operation}, w.args...)...)
+	if err != nil || changed == 0 {
 		return 0, err
 	}
-	set := []any{e.Time}
+	w = b.where()
 	if !b.Enable {
-		set = append(set, e.Time, e.Time)
 		if _, err = t.execIn(ctx, `
 			UPDATE sessions SET end_time = ?, end_reason = ? WHERE organization_id = ? AND end_time = 0 AND expire_time > ?
 			AND user_id IN (SELECT id FROM users`+w.String()+`)`,
@@ -102,9 +94,19 @@ func (t *Tx) ChangeAll(ctx context.Context, b Bulk, e Event) (changed int64, err
 			return 0, err
 		}
 	}
-	n, err := t.execIn(ctx, switches[b.Enable]+w.String(), append(set, w.args...)...)
-	if err == nil && (n != changed || n != of.UsersActive+of.UsersPending) {
-		err = fmt.Errorf("a bulk change found %d, then %d, then %d people", of.UsersActive+of.UsersPending, changed, n)
+	var of Badges // those who changed, by what they were or become
+	// The epoch moves each way: what was issued before is over, links too.
+	err = each(ctx, t.Reads, `
+		UPDATE users SET enabled = ?, version = version + 1, update_time = ?, epoch = CASE WHEN epoch >= ? THEN epoch + 1 ELSE ? END`+
+		w.String()+` RETURNING confirmed`, append([]any{b.Enable, e.Time, e.Time, e.Time}, w.args...), func(u User) {
+		if u.Confirmed {
+			of.UsersActive++
+		} else {
+			of.UsersPending++
+		}
+	})
+	if err == nil && of.total() != changed {
+		err = fmt.Errorf("a bulk change wrote %d events and changed %d people", changed, of.total())
 	}
 	if err != nil {
 		return 0, err

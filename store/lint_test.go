@@ -20,13 +20,15 @@ var allowedParts = map[string][]string{
 	"ServiceAccounts":      {"w.String()", "order", "accountOrders[]"},
 	"Events":               {"w.String()"},
 	"CountEvents":          {"w.String()"},
-	"CountUsers":           {"w.String()", "rows.String()", "path"}, // path is a constant
+	"frequent":             {"people", "rows.String()"}, // people is a constant
+	"stroll":               {"rows.all()"},
+	"find":                 {"matched", "behind.String()", "order"}, // matched is made of found's parts and userOrders
 	"CountServiceAccounts": {"w.String()"},
-	"keyset":               {"after"},               // made of column, an entry of userOrders or accountOrders
-	"hasAdministrator":     {"query", "w.String()"}, // query is sqlx.In of a constant
-	"EachMatch":            {"w.String()", "b.who()", "condition"},
-	"ChangeAll":            {"w.String()", "switches[]"},
-	"where":                {"b.who()", "condition"}, // constants of Bulk
+	"keyset":               {"column", "beyond"},                           // an entry of userOrders or accountOrders, and a constant
+	"hasAdministrator":     {"query", "w.String()"},                        // query is sqlx.In of a constant
+	"EachMatch":            {"from", "w.String()", "b.who()", "condition"}, // from is found's
+	"ChangeAll":            {"from", "w.String()"},
+	"narrow":               {"b.who()", "condition"}, // constants of Bulk
 	"not":                  {"other.conditions"},
 	"EraseUsers":           {"s.statement"},      // as for Sweep
 	"AddressHolders":       {"strings.Repeat()"}, // of a constant
@@ -42,13 +44,13 @@ var allowedParts = map[string][]string{
 	"freePeople":           {"statement"},
 	// The helpers themselves.
 	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "list": {"query", "args"}, "query": {"query", "args"},
-	"exec": {"query", "args"}, "must": {"query"}, "oneIn": {"query"}, "each": {"query"}, "execIn": {"query"},
+	"exec": {"query", "args"}, "must": {"query"}, "each": {"query"}, "execIn": {"query"},
 	"insert": {"query", "row"}, "insertAll": {"query"}, "later": {"query"}, "add": {"query"}, "run": {"query", "args"}, "sendWith": {"parts[].query", "query.String()"}, "last": {"query"}, "and": {"condition"}, "newWhere": {"condition"},
 }
 
 // queries are the functions that take a query, and which argument it is.
 var queries = map[string]int{
-	"one": 2, "all": 2, "in": 2, "oneIn": 2, "list": 3, "inLists": 0, "query": 1, "each": 2, "exec": 1, "execIn": 1, "must": 1, "insert": 1,
+	"one": 2, "all": 2, "in": 2, "list": 4, "inLists": 0, "query": 1, "each": 2, "exec": 1, "execIn": 1, "must": 1, "insert": 1,
 	"last": 1, "add": 1, "run": 1, "Named": 0, "In": 0, "newWhere": 0, "and": 1, "keyset": 1,
 	"GetContext": 2, "SelectContext": 2, "QueryxContext": 1, "ExecContext": 1, "NamedExecContext": 1,
 }

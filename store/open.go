@@ -142,10 +142,10 @@ func dialPostgres(ctx context.Context, dsn string, patient bool) (*sqlx.DB, erro
 
 // plans has PostgreSQL plan a statement once and for all values, so that
 // nothing depends on how fresh statistics are or whom the first calls asked
-// for; follow keys from row to row, never read all of a table beside; and
-// expect pages in memory or on a disk without a head.
+// for; follow keys from row to row, never read all of a table beside; expect
+// pages in memory or on a disk without a head; and compile nothing.
 var plans = map[string]string{
-	"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "enable_mergejoin": "off", "random_page_cost": "1.1",
+	"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "enable_mergejoin": "off", "random_page_cost": "1.1", "jit": "off",
 }
 
 // postgresDSN refuses connections that would not be verified and adds limits.

@@ -127,9 +127,13 @@ func (r Reads) all(ctx context.Context, dest any, query string, args ...any) err
 	return translate(err)
 }
 
+// roomAtMost is for how many rows list makes room before there are so many.
+const roomAtMost = 128
+
 // list is all for what is read by the page: it spares looking the fields up by
-// their names, row by row. fields are where the columns go.
-func list[T any](ctx context.Context, r Reads, fields func(*T) []any, query string, args ...any) ([]T, error) {
+// their names, row by row, and moving what was read as more comes. room is how
+// many rows are expected; fields are where the columns go.
+func list[T any](ctx context.Context, r Reads, room int, fields func(*T) []any, query string, args ...any) ([]T, error) {
 	if err := r.begins(ctx); err != nil {
 		return nil, err
 	}
@@ -144,6 +148,9 @@ func list[T any](ctx context.Context, r Reads, fields func(*T) []any, query stri
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return nil, translate(err)
+		}
+		if all == nil {
+			all = make([]T, 0, min(room, roomAtMost))
 		}
 		all = append(all, row)
 	}
@@ -183,18 +190,6 @@ func inLists(query string, args []any) (string, []any, error) {
 		}
 	}
 	return sqlx.In(query, args...)
-}
-
-// oneIn is one for a query with lists, which is not kept prepared.
-func (r Reads) oneIn(ctx context.Context, dest any, query string, args ...any) error {
-	query, args, err := sqlx.In(query, args...)
-	if err != nil {
-		return err
-	}
-	if err := r.begins(ctx); err != nil {
-		return err
-	}
-	return translate(r.h.GetContext(ctx, dest, r.h.Rebind(query), args...))
 }
 
 // each hands over the rows of a query, with lists or not, as they come: it is

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -63,6 +64,19 @@ func (f UserFilter) where(org string) *where {
 	return w
 }
 
+// found is where for statements that stop early: holders of a role come one
+// after the other, not gathered first. Each comes once, because what assigns a
+// role names no permission.
+func (f UserFilter) found(org string) (from string, w *where) {
+	if f.RoleID == "" {
+		return `users`, f.where(org)
+	}
+	w = newWhere(everybody, org)
+	w.and(true, `g.role_id = ? AND g.permission_key = '' AND (g.expire_time = 0 OR g.expire_time > ?)`, f.RoleID, f.Now)
+	f.narrow(w)
+	return `grants g JOIN users ON users.organization_id = g.organization_id AND users.id = g.principal_id`, w
+}
+
 // passing is the filter for rows called users, which pass one after the other.
 func (f UserFilter) passing() *where {
 	w := newWhere(`TRUE`)
@@ -109,15 +123,14 @@ func listFields(u *User) []any {
 }
 
 // A list with a filter is read in one of two ways. Who is rare is found by an
-// index of what is asked for, and sorted. Who is frequent is met soon on a walk
-// along the order, which is given up after some rows. What is frequent a sample
-// tells, and a count; the plans of both ways do not depend on statistics.
+// index of what is asked for, counted and sorted. Who is frequent is met soon on
+// a walk along an order, which is given up after some rows where it is for a
+// page. What is frequent a sample tells; the plans of both ways do not depend
+// on statistics.
 const (
-	sampled  = 1_000           // rows of the sample, the oldest
-	frequent = sampled / 10    // of them, from where counting walks too
-	sortable = 5_000           // matches up to which sorting beats walking
+	sampled  = 500             // rows of a sample, the oldest and the newest
+	frequent = sampled / 10    // of them, from where counting walks
 	walked   = ` LIMIT 20000`  // rows of a walk, for a page
-	strolled = ` LIMIT 200000` // and for a count
 	searches = 5 * time.Second // is how long a statement with a filter may take
 )
 
@@ -138,7 +151,7 @@ func (r Reads) matching(ctx context.Context, org string, f UserFilter, p Page) (
 	defer cancel()
 	w := f.where(org)
 	order := p.keyset(w, userOrders[p.Order])
-	us, err := list(ctx, r, listFields, `SELECT `+listColumns+` FROM users`+w.String()+order+limited, append(w.args, p.Limit, p.Skip)...)
+	us, err := list(ctx, r, p.Limit, listFields, `SELECT `+listColumns+` FROM users`+w.String()+order+limited, append(w.args, p.Limit, p.Skip)...)
 	return of(org, us), err
 }
 
@@ -148,7 +161,7 @@ func (r Reads) walk(ctx context.Context, org string, f UserFilter, p Page) ([]Us
 	defer cancel()
 	path, w := newWhere(everybody, org), f.passing()
 	order := p.keyset(path, userOrders[p.Order])
-	us, err := list(ctx, r, listFields, `SELECT `+listColumns+` FROM (SELECT organization_id, `+listColumns+` FROM users`+path.String()+order+walked+`) AS users`+
+	us, err := list(ctx, r, p.Limit, listFields, `SELECT `+listColumns+` FROM (SELECT organization_id, `+listColumns+` FROM users`+path.String()+order+walked+`) AS users`+
 		w.String()+order+limited, append(append(path.args, w.args...), p.Limit, p.Skip)...)
 	return of(org, us), err
 }
@@ -163,26 +176,106 @@ func of(org string, us []User) []User {
 // ListUsers returns a page of the people who match, and counts them by state:
 // exactly where at most the state is asked for, up to a cap in all otherwise.
 func (r Reads) ListUsers(ctx context.Context, org string, f UserFilter, p Page, limit int) (us []User, b Badges, err error) {
-	if f.Unfiltered() {
-		if us, err = r.Users(ctx, org, f, p); err == nil {
-			b, err = r.Badges(ctx, org)
-		}
-		return us, b, err
-	}
 	search, cancel := context.WithTimeout(ctx, searches)
 	defer cancel()
-	if b, err = r.CountUsers(search, org, f, limit); err != nil {
+	if f.Counted() {
+		return r.counted(search, org, f, p)
+	}
+	walks, err := r.frequent(search, org, f)
+	if err != nil {
 		return nil, b, err
 	}
-	switch total := b.UsersActive + b.UsersPending + b.UsersDisabled; {
-	case total == 0:
-	case total > sortable:
+	if walks {
+		b, err = r.stroll(search, org, f, limit)
+	} else {
+		us, b, err = r.find(search, org, f, p, limit)
+	}
+	if err == nil && (walks || b.total() >= int64(limit)) {
 		us, err = r.Users(search, org, f, p)
-	default:
-		us, err = r.matching(search, org, f, p)
 	}
 	return us, b, err
 }
+
+// counted is ListUsers where the badges know how many there are.
+func (r Reads) counted(ctx context.Context, org string, f UserFilter, p Page) (us []User, b Badges, err error) {
+	const sortable = 5_000 // people up to whom sorting beats walking
+	b, err = r.Badges(ctx, org)
+	b = b.only(f.State)
+	switch {
+	case err != nil:
+	case f.Unfiltered() || b.total() > sortable:
+		us, err = r.Users(ctx, org, f, p)
+	case b.total() > 0:
+		us, err = r.matching(ctx, org, f, p)
+	}
+	return us, b, err
+}
+
+// frequent tells whether counting is to walk. What is asked for by a key alone
+// is found by it, however many there are.
+func (r Reads) frequent(ctx context.Context, org string, f UserFilter) (bool, error) {
+	if f.EmailKey != "" || f.Name == "" && f.Email == "" {
+		return false, nil
+	}
+	const people = `SELECT COUNT(*) FROM (SELECT organization_id, id, email_key, name_key, enabled, confirmed FROM users WHERE ` + everybody
+	rows := f.passing()
+	args := append([]any{org, sampled}, rows.args...)
+	var samples []int
+	err := r.all(ctx, &samples, people+` ORDER BY create_time, id LIMIT ?) AS users`+rows.String()+`
+		UNION ALL `+people+` ORDER BY create_time DESC, id DESC LIMIT ?) AS users`+rows.String(), append(args, args...)...)
+	return err == nil && slices.Min(samples) >= frequent, err
+}
+
+// stroll counts people by state, up to a cap in all, on a walk.
+func (r Reads) stroll(ctx context.Context, org string, f UserFilter, limit int) (b Badges, err error) {
+	// No index has such a condition, which is also taken for one that many meet.
+	rows := f.passing()
+	err = r.one(ctx, &b, countByState+` FROM (SELECT enabled, confirmed FROM users WHERE `+everybody+` AND COALESCE(`+rows.all()+`, FALSE)
+		ORDER BY create_time, id LIMIT ?) AS matched`, append(append([]any{org}, rows.args...), limit)...)
+	return b, err
+}
+
+// listed is a person of a page beside the counts.
+type listed struct {
+	User
+	Badges
+}
+
+// find returns a page of those who match, and counts them by state, up to a
+// cap in all; the page is theirs only below that.
+func (r Reads) find(ctx context.Context, org string, f UserFilter, p Page, limit int) ([]User, Badges, error) {
+	from, w := f.found(org)
+	behind := newWhere(`TRUE`)
+	order := p.keyset(behind, `place`)
+	matched := `WITH matched AS MATERIALIZED (SELECT users.id, enabled, confirmed, users.` + userOrders[p.Order] + ` AS place FROM ` + from + w.String() + ` LIMIT ?)`
+	args := append(w.args, limit)
+	rows, err := list(ctx, r, p.Limit, func(l *listed) []any {
+		return append(listFields(&l.User), &l.UsersActive, &l.UsersPending, &l.UsersDisabled)
+	}, matched+`,
+		counts AS MATERIALIZED (`+countByState+` FROM matched),
+		page AS MATERIALIZED (SELECT id, place FROM matched`+behind.String()+order+limited+`)
+		SELECT `+listColumns+`, users_active, users_pending, users_disabled
+		FROM page JOIN users USING (id) CROSS JOIN counts WHERE organization_id = ?`+order,
+		slices.Concat(args, behind.args, []any{p.Limit, p.Skip, org})...)
+	if err != nil {
+		return nil, Badges{}, err
+	}
+	if len(rows) == 0 { // behind the last one, or nobody at all
+		var b Badges
+		if p.After != nil || p.Skip > 0 {
+			err = r.one(ctx, &b, matched+countByState+` FROM matched`, args...)
+		}
+		return nil, b, err
+	}
+	us := make([]User, len(rows))
+	for i := range rows {
+		us[i] = rows[i].User
+	}
+	return of(org, us), rows[0].Badges, nil
+}
+
+// total is how many people were counted.
+func (b Badges) total() int64 { return b.UsersActive + b.UsersPending + b.UsersDisabled }
 
 // only is what is left of the counts of people in one state.
 func (b Badges) only(s UserState) Badges {
@@ -201,33 +294,3 @@ func (b Badges) only(s UserState) Badges {
 const countByState = `SELECT COUNT(*) FILTER (WHERE enabled AND confirmed) AS users_active,
 		COUNT(*) FILTER (WHERE enabled AND NOT confirmed) AS users_pending,
 		COUNT(*) FILTER (WHERE NOT enabled) AS users_disabled`
-
-// CountUsers counts the people who match by state, up to a cap in all, unless
-// the badges know how many there are.
-func (r Reads) CountUsers(ctx context.Context, org string, f UserFilter, limit int) (b Badges, err error) {
-	if f.Counted() {
-		b, err = r.Badges(ctx, org)
-		return b.only(f.State), err
-	}
-	ctx, cancel := context.WithTimeout(ctx, searches)
-	defer cancel()
-	rows := f.passing()
-	const path = `(SELECT organization_id, id, email_key, name_key, enabled, confirmed FROM users
-		WHERE ` + everybody + ` ORDER BY create_time, id`
-	walk := append([]any{org}, rows.args...)
-	var sample int
-	err = r.one(ctx, &sample, `SELECT COUNT(*) FROM `+path+` LIMIT 1000) AS users`+rows.String(), walk...)
-	if err != nil {
-		return b, err
-	}
-	if sample >= frequent {
-		err = r.one(ctx, &b, countByState+` FROM (SELECT enabled, confirmed FROM `+path+strolled+`) AS users`+rows.String()+` LIMIT ?) AS matched`,
-			append(walk, limit)...)
-		if err != nil || b.UsersActive+b.UsersPending+b.UsersDisabled >= int64(limit) {
-			return b, err
-		}
-	}
-	w := f.where(org)
-	err = r.one(ctx, &b, countByState+` FROM (SELECT enabled, confirmed FROM users`+w.String()+` LIMIT ?) AS matched`, append(w.args, limit)...)
-	return b, err
-}

@@ -2,8 +2,16 @@ package secret
 
 // Occupy holds a slot of the gate until the returned function is called.
 func Occupy(p *Passwords) (leave func()) {
-	p.slots <- struct{}{}
-	return func() { <-p.slots }
+	if !p.running.TryAcquire(1) {
+		panic("the gate is full")
+	}
+	return func() { p.running.Release(1) }
+}
+
+// SlotsOf tells how many slots of the gate a stored hash takes.
+func SlotsOf(p *Passwords, phc string) (int, error) {
+	h, err := p.read(phc)
+	return p.slotsFor(h.memoryKiB), err
 }
 
 // Read gives the text of a stored hash as it would be run.
@@ -13,4 +21,10 @@ func Read(p *Passwords, phc string) (string, error) {
 		return "", err
 	}
 	return h.digest.Encode(), nil
+}
+
+// Takes tells whether a stored hash would be run for a password.
+func Takes(p *Passwords, phc, password string) (bool, error) {
+	h, err := p.read(phc)
+	return h.takes(password), err
 }

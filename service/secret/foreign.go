@@ -15,36 +15,56 @@ import (
 )
 
 // Bounds of stored hashes. Whoever can write one row must not be able to stop
-// the process with it, nor to let any password in.
+// the process with it, nor to let any password in. What is commonly used stays
+// within: a check then takes about ten times one of ours at most, a fraction of
+// the gate's wait. docs/files.md tells them.
 const (
 	maxPHCSize = 512
 
 	minKeySize = 16 // a shorter one could be hit by guessing
-	maxKeySize = 96 // PBKDF2 pays its rounds again for every 20 to 64 bytes; SHA-crypt's text has 86
+	maxKeySize = 96 // SHA-crypt's text has 86
 
-	maxArgon2MemoryKiB = 256 << 10
+	maxArgon2MemoryKiB = 128 << 10
 	maxArgon2Time      = 10
 	maxArgon2Threads   = 8
+	maxArgon2Work      = 256 << 10 // KiB times passes
 
 	minBcryptCost     = 4 // for less the library quietly takes 10
-	maxBcryptCost     = 14
+	maxBcryptCost     = 12
 	bcryptPasswordMax = 72
 
 	minPBKDF2Rounds = 1
-	maxPBKDF2Rounds = 2_000_000
 
-	maxScryptBlocks = 256 << 20 / 128 // N*r; scrypt holds 128 bytes for each
-	maxScryptWork   = 2 * maxScryptBlocks
+	maxScryptWork    = 128 << 20 / 128 // N*r*p; scrypt holds 128 bytes for each N*r
+	minScryptR       = 8               // smaller blocks cost more than their size tells
+	maxScryptR       = 64
+	maxScryptThreads = 16
 
 	minSHACryptRounds = 1000
-	maxSHACryptRounds = 1_000_000
+	maxSHACryptRounds = 656_000
+	maxSHACryptWork   = maxSHACryptRounds * (64 + shaCryptState) // rounds times bytes
+	shaCryptState     = 64                                       // bytes that a round hashes besides the password
 )
+
+// pbkdf2s are the functions of PBKDF2: what a round yields, and the most rounds,
+// all together, that a hash may take. A longer key costs them again for every
+// piece of it.
+var pbkdf2s = map[string]struct{ size, maxRounds int }{
+	"pbkdf2":        {20, 1_300_000}, // SHA-1
+	"pbkdf2-sha1":   {20, 1_300_000},
+	"pbkdf2-sha224": {28, 1_500_000},
+	"pbkdf2-sha256": {32, 1_500_000},
+	"pbkdf2-sha384": {48, 500_000},
+	"pbkdf2-sha512": {64, 500_000},
+}
 
 // stored is a hash that was read and found affordable.
 type stored struct {
-	digest algorithm.Digest
-	kind   string
-	argon2 Params // of argon2id only
+	digest    algorithm.Digest
+	kind      string
+	memoryKiB int    // that it takes; 0: next to none
+	argon2    Params // of argon2id only
+	rounds    int    // of SHA-crypt only
 }
 
 // newDecoder knows the formats that are worth importing. yescrypt is left out
@@ -102,23 +122,27 @@ func (h *stored) affordable(parts []string) bool {
 		if !scan(parts[1], "m=%d,t=%d,p=%d", &m, &t, &p) {
 			return false
 		}
-		h.argon2 = Params{MemoryKiB: m, Time: t, Threads: p}
+		h.argon2, h.memoryKiB = Params{MemoryKiB: m, Time: t, Threads: p}, int(m)
 		return withinArgon2(uint64(m), uint64(t), uint64(p))
 	case h.kind == "2b": // the library writes every version so
 		var cost int
 		return scan(parts[0], "%d", &cost) && cost >= minBcryptCost && cost <= maxBcryptCost
 	case strings.HasPrefix(h.kind, "pbkdf2"):
 		var rounds int
-		return scan(parts[0], "%d", &rounds) && rounds >= minPBKDF2Rounds && rounds <= maxPBKDF2Rounds
+		return scan(parts[0], "%d", &rounds) && withinPBKDF2(h.kind, rounds, len(h.digest.Key()))
 	case h.kind == "scrypt":
 		var ln, r, p int
-		return scan(parts[0], "ln=%d,r=%d,p=%d", &ln, &r, &p) && withinScrypt(ln, r, p)
-	case h.kind == "5", h.kind == "6":
-		rounds := shacrypt.IterationsDefaultOmitted
-		if len(parts) == 3 && !scan(parts[0], "rounds=%d", &rounds) {
+		if !scan(parts[0], "ln=%d,r=%d,p=%d", &ln, &r, &p) || !withinScrypt(ln, r, p) {
 			return false
 		}
-		return rounds >= minSHACryptRounds && rounds <= maxSHACryptRounds
+		h.memoryKiB = r << ln / 8
+		return true
+	case h.kind == "5", h.kind == "6":
+		h.rounds = shacrypt.IterationsDefaultOmitted
+		if len(parts) == 3 && !scan(parts[0], "rounds=%d", &h.rounds) {
+			return false
+		}
+		return h.rounds >= minSHACryptRounds && h.rounds <= maxSHACryptRounds
 	}
 	return false
 }
@@ -129,22 +153,39 @@ func scan(text, format string, into ...any) bool {
 }
 
 func withinArgon2(m, t, p uint64) bool {
-	return p >= 1 && p <= maxArgon2Threads && t >= 1 && t <= maxArgon2Time && m >= 8*p && m <= maxArgon2MemoryKiB
+	return p >= 1 && p <= maxArgon2Threads && t >= 1 && t <= maxArgon2Time &&
+		m >= 8*p && m <= maxArgon2MemoryKiB && m*t <= maxArgon2Work
+}
+
+func withinPBKDF2(kind string, rounds, key int) bool {
+	f, ok := pbkdf2s[kind]
+	if !ok || rounds < minPBKDF2Rounds || rounds > f.maxRounds {
+		return false
+	}
+	pieces := (key + f.size - 1) / f.size
+	return rounds*pieces <= f.maxRounds
 }
 
 func withinScrypt(ln, r, p int) bool {
-	if ln < 1 || ln > bits.Len(maxScryptBlocks) || r < 1 || r > maxScryptBlocks || p < 1 || p > maxScryptWork {
-		return false // also keeps the products below from overflowing
+	if ln < 1 || ln > bits.Len(maxScryptWork) || r < minScryptR || r > maxScryptR || p < 1 || p > maxScryptThreads {
+		return false // also keeps what is below from overflowing
 	}
-	blocks := uint64(r) << ln
-	return blocks <= maxScryptBlocks && blocks*uint64(p) <= maxScryptWork
+	return r*p <= maxScryptWork>>ln
 }
 
-// takes tells whether the algorithm reads the whole password. bcrypt looks at
-// 72 bytes and repeats shorter ones around a NUL, so that "a" and "a\x00a"
-// would be the same password: such ones are simply wrong.
+// takes tells whether the algorithm reads the whole password, at a bounded
+// cost. bcrypt looks at 72 bytes and repeats shorter ones around a NUL, so that
+// "a" and "a\x00a" would be the same password; SHA-crypt reads the password in
+// every round, so that of many rounds a long one is not taken. Such ones are
+// simply wrong.
 func (h *stored) takes(password string) bool {
-	return h.kind != "2b" || len(password) <= bcryptPasswordMax && !strings.Contains(password, "\x00")
+	switch h.kind {
+	case "2b":
+		return len(password) <= bcryptPasswordMax && !strings.Contains(password, "\x00")
+	case "5", "6":
+		return h.rounds*(len(password)+shaCryptState) <= maxSHACryptWork
+	}
+	return true
 }
 
 // weaker tells whether the hash should be made again with the current

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-crypt/crypt"
 	"github.com/go-crypt/crypt/algorithm/argon2"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -42,7 +43,7 @@ var DefaultParams = Params{MemoryKiB: 19456, Time: 2, Threads: 1}
 // PasswordsConfig sets up Passwords. Every field may be left zero.
 type PasswordsConfig struct {
 	Params Params        // of new hashes; zero: DefaultParams
-	Slots  int           // hashes at a time; zero: as many as there are processors, within 256 MiB
+	Slots  int           // hashes of ours at a time; zero: as many as there are processors, within 256 MiB
 	Queue  int           // calls that may wait for a slot; zero: 64, negative: none
 	Wait   time.Duration // how long a call waits; zero: 1.5 s
 	Rand   io.Reader     // of salts; zero: crypto/rand
@@ -50,17 +51,20 @@ type PasswordsConfig struct {
 
 // Passwords hashes and verifies passwords. Everything that runs a hash passes
 // one gate, also the dummy for unknown users: a gate of its own would tell by
-// the waiting time who exists. Safe for concurrent use.
+// the waiting time who exists. A foreign hash takes as many slots as its memory
+// fills, at most all, so that memory is bounded by the slots or by the one hash
+// that is larger than all of them. Safe for concurrent use.
 type Passwords struct {
 	params  Params
 	hasher  *argon2.Hasher
 	decoder *crypt.Decoder
 	rand    io.Reader
 
-	slots chan struct{} // one element for each running hash
-	queue chan struct{} // one element for each waiting call
-	wait  time.Duration
-	runs  atomic.Uint64
+	slots   int
+	running *semaphore.Weighted // of the slots, those in use
+	queue   chan struct{}       // one element for each waiting call
+	wait    time.Duration
+	runs    atomic.Uint64
 }
 
 // NewPasswords checks the configuration. It runs no hash.
@@ -99,7 +103,7 @@ func NewPasswords(c PasswordsConfig) (*Passwords, error) {
 	}
 	return &Passwords{
 		params: c.Params, hasher: hasher, decoder: decoder, rand: c.Rand,
-		slots: make(chan struct{}, c.Slots), queue: make(chan struct{}, max(0, c.Queue)), wait: c.Wait,
+		slots: c.Slots, running: semaphore.NewWeighted(int64(c.Slots)), queue: make(chan struct{}, max(0, c.Queue)), wait: c.Wait,
 	}, nil
 }
 
@@ -124,7 +128,7 @@ func (p *Passwords) Hash(ctx context.Context, password string) (phc string, err 
 		return "", fmt.Errorf("hash a password: %w", err)
 	}
 	password = norm.NFC.String(password)
-	err = p.run(ctx, func() error {
+	err = p.run(ctx, 1, func() error {
 		digest, err := p.hasher.HashWithSalt(password, salt)
 		if err != nil {
 			return fmt.Errorf("hash a password: %w", err)
@@ -154,7 +158,7 @@ func (p *Passwords) Verify(ctx context.Context, password, phc string) (ok, stale
 	if !h.takes(password) {
 		return false, false, p.runDummy(ctx, password)
 	}
-	err = p.run(ctx, func() error {
+	err = p.run(ctx, p.slotsFor(h.memoryKiB), func() error {
 		ok, err = h.digest.MatchAdvanced(password)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrHash, err)
@@ -169,7 +173,7 @@ func (p *Passwords) Runs() uint64 { return p.runs.Load() }
 
 // runDummy spends what a hash with our own parameters costs.
 func (p *Passwords) runDummy(ctx context.Context, password string) error {
-	return p.run(ctx, func() error {
+	return p.run(ctx, 1, func() error {
 		if _, err := p.hasher.HashWithSalt(password, make([]byte, saltSize)); err != nil {
 			return fmt.Errorf("hash a password: %w", err)
 		}
@@ -177,26 +181,30 @@ func (p *Passwords) runDummy(ctx context.Context, password string) error {
 	})
 }
 
-// run does the work in a slot of the gate.
-func (p *Passwords) run(ctx context.Context, work func() error) error {
-	if err := p.enter(ctx); err != nil {
+// slotsFor is how many slots a hash with so much memory takes.
+func (p *Passwords) slotsFor(memoryKiB int) int {
+	own := int(p.params.MemoryKiB)
+	return max(1, min((memoryKiB+own-1)/own, p.slots))
+}
+
+// run does the work in slots of the gate.
+func (p *Passwords) run(ctx context.Context, slots int, work func() error) error {
+	if err := p.enter(ctx, int64(slots)); err != nil {
 		return err
 	}
-	defer func() { <-p.slots }()
+	defer p.running.Release(int64(slots))
 	p.runs.Add(1)
 	return work()
 }
 
-// enter takes a slot, waiting for one if the queue has room. Go's channels
-// serve waiting senders first come, first served, so nobody overtakes.
-func (p *Passwords) enter(ctx context.Context) error {
+// enter takes slots, waiting for them if the queue has room. First come, first
+// served: nobody overtakes, so that small hashes never starve a large one.
+func (p *Passwords) enter(ctx context.Context, slots int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	select {
-	case p.slots <- struct{}{}:
+	if p.running.TryAcquire(slots) {
 		return nil
-	default:
 	}
 	select {
 	case p.queue <- struct{}{}:
@@ -204,14 +212,13 @@ func (p *Passwords) enter(ctx context.Context) error {
 	default:
 		return ErrBusy
 	}
-	timer := time.NewTimer(p.wait)
-	defer timer.Stop()
-	select {
-	case p.slots <- struct{}{}:
+	patience, cancel := context.WithTimeout(ctx, p.wait)
+	defer cancel()
+	if p.running.Acquire(patience, slots) == nil {
 		return nil
-	case <-timer.C:
-		return ErrBusy
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return ErrBusy
 }

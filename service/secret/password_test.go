@@ -161,8 +161,9 @@ func TestNewPasswords(t *testing.T) {
 	}{
 		{"all defaults", secret.PasswordsConfig{}, true},
 		{"no queue", secret.PasswordsConfig{Queue: -1}, true},
-		{"most of everything", secret.PasswordsConfig{Params: secret.Params{MemoryKiB: 256 << 10, Time: 10, Threads: 8}}, true},
-		{"more memory than we would verify", secret.PasswordsConfig{Params: secret.Params{MemoryKiB: 256<<10 + 4, Time: 1, Threads: 1}}, false},
+		{"most memory", secret.PasswordsConfig{Params: secret.Params{MemoryKiB: 128 << 10, Time: 2, Threads: 8}}, true},
+		{"more memory than we would verify", secret.PasswordsConfig{Params: secret.Params{MemoryKiB: 128<<10 + 4, Time: 1, Threads: 1}}, false},
+		{"more work than we would verify", secret.PasswordsConfig{Params: secret.Params{MemoryKiB: 128 << 10, Time: 3, Threads: 1}}, false},
 		{"more passes", secret.PasswordsConfig{Params: secret.Params{MemoryKiB: 64, Time: 11, Threads: 1}}, false},
 		{"more threads", secret.PasswordsConfig{Params: secret.Params{MemoryKiB: 1024, Time: 1, Threads: 9}}, false},
 		{"too little memory for the threads", secret.PasswordsConfig{Params: secret.Params{MemoryKiB: 8, Time: 1, Threads: 2}}, false},
@@ -265,6 +266,41 @@ func TestGate(t *testing.T) {
 		if err := <-waited; err != nil || p.Runs() != 1 {
 			t.Errorf("a freed slot: %v, %d runs", err, p.Runs())
 		}
+	})
+}
+
+// A hash with much memory waits for all the slots that it fills, and nobody
+// overtakes it.
+func TestGate_PF08_Memory(t *testing.T) {
+	salt, key := raw.EncodeToString(make([]byte, 16)), raw.EncodeToString(make([]byte, 32))
+	argon := func(memory string) string { return "$argon2id$v=19$m=" + memory + ",t=1,p=1$" + salt + "$" + key }
+	synctest.Test(t, func(t *testing.T) {
+		p := passwords(t, secret.PasswordsConfig{Slots: 3, Queue: 3, Wait: time.Second, Params: secret.Params{MemoryKiB: 64, Time: 1, Threads: 1}})
+		for phc, want := range map[string]int{
+			argon("8"): 1, argon("64"): 1, argon("65"): 2, argon("128"): 2, argon("192"): 3, argon("1024"): 3,
+			"$scrypt$ln=7,r=8,p=1$" + salt + "$" + key:                          2,
+			"$pbkdf2-sha256$500000$" + salt + "$" + key:                         1,
+			"$2b$12$" + strings.Repeat("a", 21) + "u" + strings.Repeat("a", 31): 1,
+		} {
+			if n, err := secret.SlotsOf(p, phc); n != want || err != nil {
+				t.Errorf("%.30s: %d slots, %v, want %d", phc, n, err, want)
+			}
+		}
+
+		leave := secret.Occupy(p)
+		ended := make(chan string, 2)
+		go func() { _, _, _ = p.Verify(t.Context(), "a", argon("1024")); ended <- "large" }()
+		synctest.Wait()
+		go func() { _, _ = p.Hash(t.Context(), "a"); ended <- "small" }()
+		synctest.Wait()
+		if len(ended) != 0 || p.Runs() != 0 {
+			t.Errorf("%d runs beside one that is in the way", p.Runs())
+		}
+		leave()
+		if first := <-ended; first != "large" {
+			t.Errorf("the %s one came first", first)
+		}
+		<-ended
 	})
 }
 
