@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -45,9 +46,17 @@ func linkInvalid(t *testing.T, err error) {
 func TestActivate_AC09_BeforeSignIn(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		a := w.newTenant()
+		early := w.invite(a) // with the right password, and too early
+		earlyLink, signIn := w.Link(early.GetEmail()), &identityv1.SignInRequest{Email: early.GetEmail(), Password: servicetest.InitialPassword}
+		_, err := w.Sessions.SignIn(t.Context(), signIn)
+		servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_CREDENTIALS_INVALID)
+		noError(t, w.activate(earlyLink, ""))
+		if resp, err := w.Sessions.SignIn(t.Context(), signIn); resp.GetPasswordChange() == nil {
+			t.Errorf("afterwards: %v, %v", resp, err)
+		}
 		u := w.invite(a, noPassword)
 		token := w.Link(u.GetEmail())
-		_, err := w.Sessions.SignIn(t.Context(), &identityv1.SignInRequest{Email: u.GetEmail(), Password: servicetest.RootPassword})
+		_, err = w.Sessions.SignIn(t.Context(), &identityv1.SignInRequest{Email: u.GetEmail(), Password: servicetest.RootPassword})
 		servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_CREDENTIALS_INVALID)
 		resp := must[*identityv1.ActivateUserResponse](t)(w.Users.ActivateUser(t.Context(),
 			&identityv1.ActivateUserRequest{Token: token, Password: servicetest.RootPassword}))
@@ -94,7 +103,8 @@ func TestActivate_PW09_RefusedAlike(t *testing.T) {
 		answer := ""
 		for name, token := range map[string]string{
 			"used": used, "replaced": replaced, "expired": expired, "cut": expired[:len(expired)-1], "longer": expired + "A",
-			"unknown": strings.Repeat("A", len(expired)), "no token": "x", "of another kind": a.user.Token[:150], "SQL": "' OR '1'='1",
+			"unknown": strings.Repeat("A", len(expired)), "no token": "x", "of another kind": a.user.Token[:150],
+			"a refresh token": w.Tokens(a.user.GetEmail(), a.user.Password).GetRefreshToken(), "SQL": "' OR '1'='1",
 		} {
 			err := w.activate(token, servicetest.RootPassword)
 			linkInvalid(t, err)
@@ -114,6 +124,13 @@ func TestActivate_PW09_OnlyDigestsAreKept(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		a := w.newTenant()
 		token := w.Link(w.invite(a, noPassword).GetEmail())
+		due := dueChange(t, w.World, w.CreateUser(a.GetId()).GetEmail())
+		rows := dump(t, w.url, w.db)
+		for what, text := range map[string]string{"link": token, "change of a password": due, "a part of it": due[len(due)/2:], "initial password": servicetest.InitialPassword} {
+			if strings.Contains(rows, text) {
+				t.Errorf("the rows hold the %s", what)
+			}
+		}
 		for _, query := range []string{`SELECT digest FROM links`, `SELECT COALESCE(sealed, '') FROM outbox`, `SELECT data FROM events`, `SELECT key FROM directory`} {
 			for _, text := range w.texts(query) {
 				if strings.Contains(text, token) || linkWorks(w, text) {
@@ -230,6 +247,35 @@ func TestActivate_RG25_VoidAfterChanges(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			t.Run(name, func(t *testing.T) { linkInvalid(t, w.activate(token, servicetest.RootPassword)) })
+		}
+	})
+}
+
+// RG-25: a link that was sent while somebody was disabled does not outlive that
+// either, however they are enabled; one that is sent then is good.
+func TestActivate_RG25_SentWhileDisabled(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		for name, enable := range map[string]func(ctx context.Context, u *identityv1.User) error{
+			"enabled": func(ctx context.Context, u *identityv1.User) error {
+				_, err := w.Users.EnableUser(ctx, &identityv1.EnableUserRequest{Id: u.GetId()})
+				return err
+			},
+			"enabled with others": func(ctx context.Context, u *identityv1.User) error {
+				_, err := w.Users.BulkEnableUsers(ctx, &identityv1.BulkEnableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{EmailExact: u.GetEmail()}})
+				return err
+			},
+		} {
+			a := w.newTenant()
+			as := w.As(a.Admin.Token)
+			u := w.invite(a, noPassword)
+			w.Link(u.GetEmail())
+			must[*identityv1.User](t)(w.Users.DisableUser(as, &identityv1.DisableUserRequest{Id: u.GetId()}))
+			must[*identityv1.User](t)(w.Users.SendActivation(as, &identityv1.SendActivationRequest{Id: u.GetId()}))
+			token := w.Link(u.GetEmail())
+			noError(t, enable(as, u))
+			t.Run(name, func(t *testing.T) { linkInvalid(t, w.activate(token, servicetest.RootPassword)) })
+			must[*identityv1.User](t)(w.Users.SendActivation(as, &identityv1.SendActivationRequest{Id: u.GetId()}))
+			noError(t, w.activate(w.Link(u.GetEmail()), servicetest.RootPassword))
 		}
 	})
 }

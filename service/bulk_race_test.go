@@ -117,7 +117,9 @@ func TestBulk_F21_Melee(t *testing.T) {
 			wg.Go(func() { m.work(t, n) })
 		}
 		wg.Wait()
-		t.Logf("%v", m.said)
+		if m.said[""] == 0 || m.changed == 0 {
+			t.Errorf("nothing was done: %v", m.said)
+		}
 		kept, err := w.Store.Badges(t.Context(), m.org)
 		noError(t, err)
 		counted, err := recount(t.Context(), w.Store, m.org)

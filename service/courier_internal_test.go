@@ -8,12 +8,16 @@ import (
 // Tries become rarer, never further apart than an hour, and go on for about a
 // day; no two messages keep step.
 func TestRetryWait_F13(t *testing.T) {
-	total, waits := time.Duration(0), map[time.Duration]bool{}
+	total, last, waits := time.Duration(0), time.Duration(0), map[time.Duration]bool{}
 	for n := int64(1); n < maxAttempts; n++ {
 		wait := retryWait(n)
 		if wait > time.Hour || wait < firstRetry/2 {
 			t.Errorf("after %d attempts %v", n, wait)
 		}
+		if n > 1 && wait <= last && wait < lastRetry*3/5 { // three fifths are the least of the longest
+			t.Errorf("after %d attempts %v, before it %v", n, wait, last)
+		}
+		last = wait
 		total += wait
 		waits[wait] = true
 	}

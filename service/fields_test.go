@@ -296,7 +296,7 @@ func TestSchema_AC03(t *testing.T) {
 func TestSecrets_AC03(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		a := w.newTenant()
-		secrets := []string{servicetest.RootPassword, a.machine.Secret, "$argon2", "weak-canary"}
+		secrets := []string{servicetest.RootPassword, servicetest.InitialPassword, a.machine.Secret, "$argon2", "weak-canary"}
 		conn := must[*grpc.ClientConn](t)(grpc.NewClient(w.Conn.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, resp any, cc *grpc.ClientConn, next grpc.UnaryInvoker, options ...grpc.CallOption) error {
 				err := next(ctx, method, req, resp, cc, options...)

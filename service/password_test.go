@@ -84,6 +84,10 @@ func TestChangePassword_PW08_SetAnew(t *testing.T) {
 		if use := s.use(s.tokens.GetAccessToken()); use != no {
 			t.Errorf("the former session: %q", use)
 		}
+		resp, err := w.Sessions.SignIn(t.Context(), &identityv1.SignInRequest{Email: s.person.GetEmail(), Password: servicetest.InitialPassword})
+		if err != nil || resp.GetTokens() != nil || resp.GetPasswordChange().GetToken() == "" {
+			t.Errorf("sign-in: %v, %v", resp, err)
+		}
 		tokens := w.Begin(s.person.GetEmail(), servicetest.InitialPassword, servicetest.RootPassword)
 		noError(t, usable(w, tokens.GetAccessToken()))
 	})
@@ -150,7 +154,7 @@ func TestChangePassword_PW09_Refused(t *testing.T) {
 		}},
 	}
 	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
-		org := w.NewOrg().GetId()
+		org, answer := w.NewOrg().GetId(), ""
 		for _, row := range rows {
 			t.Run(row.rule, func(t *testing.T) {
 				w.Root = w.SignIn(servicetest.RootEmail, servicetest.RootPassword) // the clock moved
@@ -162,6 +166,13 @@ func TestChangePassword_PW09_Refused(t *testing.T) {
 				servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_TOKEN_INVALID)
 				if w.Passwords.Runs() != ran {
 					t.Error("it was hashed")
+				}
+				said := answerText(t, err)
+				if answer == "" {
+					answer = said
+				}
+				if said != answer {
+					t.Errorf("it answers %q, not %q", said, answer)
 				}
 			})
 		}

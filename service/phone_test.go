@@ -17,7 +17,6 @@ import (
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/servicetest"
-	"github.com/bizmetry/identity/store"
 )
 
 var numbersMade atomic.Int64
@@ -359,16 +358,7 @@ func TestPhone_CR04_FlippedBit(t *testing.T) {
 		a, number := w.newTenant(), newNumber()
 		as := w.As(a.Admin.Token)
 		u := must[*identityv1.User](t)(w.Users.CreateUser(as, w.withPhone(number, w.prove(a.Admin.Token, "", "", number))))
-		var sealed []byte
-		flip := func(table, id string) {
-			noError(t, w.db.QueryRowContext(t.Context(), fmt.Sprintf(`SELECT phone_sealed FROM %s WHERE id = '%s'`, table, id)).Scan(&sealed))
-			sealed[len(sealed)/2] ^= 1
-			text := fmt.Sprintf(`'\x%x'`, sealed)
-			if store.Embedded(w.url) {
-				text = fmt.Sprintf(`x'%x'`, sealed)
-			}
-			w.sql(fmt.Sprintf(`UPDATE %s SET phone_sealed = %s WHERE id = '%s'`, table, text, id))
-		}
+		flip := func(table, id string) { w.flip(table, "phone_sealed", id) }
 		flip("users", u.GetId())
 		if number, err := w.phoneOf(a.GetId(), u.GetId()); number != "" || !errors.Is(err, secret.ErrSealed) {
 			t.Errorf("%q, %v", number, err)

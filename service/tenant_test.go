@@ -75,6 +75,17 @@ func TestTenants_AC04(t *testing.T) {
 				}
 			})
 		}
+		t.Run("users in any order, by pages and by number", func(t *testing.T) {
+			for _, order := range []string{"email", "email desc", "display_name", "display_name desc", "create_time", "create_time desc"} {
+				req := &identityv1.ListUsersRequest{OrderBy: order}
+				got := w.pages(t, a.Admin.Token, rpc(t, "UserService.ListUsers"), req, 1, nil)
+				req.Skip = 1
+				got = append(got, w.page(t, a.Admin.Token, rpc(t, "UserService.ListUsers"), req).rows...)
+				if want := []string{a.Admin.GetId(), a.user.GetId()}; len(got) != 3 || !slices.Contains(want, got[0]) || !slices.Contains(want, got[1]) || got[2] != got[1] {
+					t.Errorf("%s: %v, want %v", order, got, want)
+				}
+			}
+		})
 		t.Run("events", func(t *testing.T) {
 			list := must[*identityv1.ListEventsResponse](t)(w.Events.ListEvents(in, &identityv1.ListEventsRequest{PageSize: 1000}))
 			for _, e := range list.GetEvents() {

@@ -306,10 +306,11 @@ func (s *Service) switchUser(ctx context.Context, id, etag, event string, flip f
 	return resp, err
 }
 
+// saveSwitched writes a new state. It moves the epoch each way, so that a link
+// which was sent while somebody was disabled is void when they are enabled.
 func (ch *change) saveSwitched(ctx context.Context, former store.User, u *store.User) error {
-	u.Version, u.Updated = u.Version+1, ch.now
+	u.Version, u.Updated, u.Epoch = u.Version+1, ch.now, ch.nextEpoch(u.Epoch)
 	if !u.Enabled || u.Deleted != 0 {
-		u.Epoch = ch.nextEpoch(u.Epoch)
 		if err := ch.EndSessions(ctx, u.Org, u.ID, "disabled", ch.now); err != nil {
 			return err
 		}

@@ -70,13 +70,6 @@ func (r Reads) EachMatch(ctx context.Context, b Bulk, fn func(Match)) error {
 		append(args, w.args...), fn)
 }
 
-// switches are the statements of a bulk change, by whether it enables.
-var switches = map[bool]string{
-	true: `UPDATE users SET enabled = TRUE, version = version + 1, update_time = ?`,
-	false: `UPDATE users SET enabled = FALSE, version = version + 1, update_time = ?,
-		epoch = CASE WHEN epoch >= ? THEN epoch + 1 ELSE ? END`,
-}
-
 // ChangeAll makes a bulk change, with an event each like the one given. It
 // takes the same few statements for any number of people.
 func (t *Tx) ChangeAll(ctx context.Context, b Bulk, e Event) (changed int64, err error) {
@@ -93,9 +86,7 @@ func (t *Tx) ChangeAll(ctx context.Context, b Bulk, e Event) (changed int64, err
 		return 0, err
 	}
 	w = b.where()
-	set := []any{e.Time}
 	if !b.Enable {
-		set = append(set, e.Time, e.Time)
 		if _, err = t.execIn(ctx, `
 			UPDATE sessions SET end_time = ?, end_reason = ? WHERE organization_id = ? AND end_time = 0 AND expire_time > ?
 			AND user_id IN (SELECT id FROM users`+w.String()+`)`,
@@ -104,7 +95,10 @@ func (t *Tx) ChangeAll(ctx context.Context, b Bulk, e Event) (changed int64, err
 		}
 	}
 	var of Badges // those who changed, by what they were or become
-	err = each(ctx, t.Reads, switches[b.Enable]+w.String()+` RETURNING confirmed`, append(set, w.args...), func(u User) {
+	// The epoch moves each way: what was issued before is over, links too.
+	err = each(ctx, t.Reads, `
+		UPDATE users SET enabled = ?, version = version + 1, update_time = ?, epoch = CASE WHEN epoch >= ? THEN epoch + 1 ELSE ? END`+
+		w.String()+` RETURNING confirmed`, append([]any{b.Enable, e.Time, e.Time, e.Time}, w.args...), func(u User) {
 		if u.Confirmed {
 			of.UsersActive++
 		} else {

@@ -107,7 +107,7 @@ func TestChangeAll(t *testing.T) {
 					hit := strings.Contains(row.want, name)
 					wantEnabled := (name != "e" && !hit) || (hit && b.Enable)
 					wantEpoch := store.Micros(1)
-					if hit && !b.Enable {
+					if hit {
 						wantEpoch = 10
 					}
 					if u.Enabled != wantEnabled || (u.Version == 2) != hit || u.Epoch != wantEpoch {

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -20,18 +23,22 @@ type Grant struct {
 const grantColumns = `organization_id, principal_id, role_id, permission_key, expire_time, create_time, created_by`
 
 // Grants returns what is assigned to the principals, expired grants included:
-// whose, what, and until when.
+// whose, what, and until when, by principal. Sorting what comes in order costs
+// less here than in the database.
 func (r Reads) Grants(ctx context.Context, org string, principals ...string) (gs []Grant, err error) {
 	if len(principals) == 0 {
 		return nil, nil
 	}
 	query, args, err := inLists(`SELECT principal_id, role_id, permission_key, expire_time
-		FROM grants WHERE organization_id = ? AND principal_id IN (?)
-		ORDER BY principal_id, role_id, permission_key`, []any{org, principals})
+		FROM grants WHERE organization_id = ? AND principal_id IN (?)`, []any{org, principals})
 	if err != nil {
 		return nil, err
 	}
-	return list(ctx, r, func(g *Grant) []any { return []any{&g.Principal, &g.Role, &g.Permit, &g.Expires} }, query, args...)
+	gs, err = list(ctx, r, 2*len(principals), func(g *Grant) []any { return []any{&g.Principal, &g.Role, &g.Permit, &g.Expires} }, query, args...)
+	slices.SortFunc(gs, func(a, b Grant) int {
+		return cmp.Or(strings.Compare(a.Principal, b.Principal), strings.Compare(a.Role, b.Role), strings.Compare(a.Permit, b.Permit))
+	})
+	return gs, err
 }
 
 // PutGrants assigns, or replaces the expiry of what is assigned. None may come twice.

@@ -24,10 +24,10 @@ var allowedParts = map[string][]string{
 	"stroll":               {"rows.all()"},
 	"find":                 {"matched", "behind.String()", "order"}, // matched is made of found's parts and userOrders
 	"CountServiceAccounts": {"w.String()"},
-	"keyset":               {"after"},                                      // made of column, an entry of userOrders or accountOrders
+	"keyset":               {"column", "beyond"},                           // an entry of userOrders or accountOrders, and a constant
 	"hasAdministrator":     {"query", "w.String()"},                        // query is sqlx.In of a constant
 	"EachMatch":            {"from", "w.String()", "b.who()", "condition"}, // from is found's
-	"ChangeAll":            {"from", "w.String()", "switches[]"},
+	"ChangeAll":            {"from", "w.String()"},
 	"narrow":               {"b.who()", "condition"}, // constants of Bulk
 	"not":                  {"other.conditions"},
 	"EraseUsers":           {"s.statement"},      // as for Sweep
@@ -50,7 +50,7 @@ var allowedParts = map[string][]string{
 
 // queries are the functions that take a query, and which argument it is.
 var queries = map[string]int{
-	"one": 2, "all": 2, "in": 2, "list": 3, "inLists": 0, "query": 1, "each": 2, "exec": 1, "execIn": 1, "must": 1, "insert": 1,
+	"one": 2, "all": 2, "in": 2, "list": 4, "inLists": 0, "query": 1, "each": 2, "exec": 1, "execIn": 1, "must": 1, "insert": 1,
 	"last": 1, "add": 1, "run": 1, "Named": 0, "In": 0, "newWhere": 0, "and": 1, "keyset": 1,
 	"GetContext": 2, "SelectContext": 2, "QueryxContext": 1, "ExecContext": 1, "NamedExecContext": 1,
 }

@@ -1,6 +1,9 @@
 package store
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Micros is a time as microseconds since 1970 UTC, the way both databases
 // keep it. 0 means never, or not yet.
@@ -20,4 +23,15 @@ func (m Micros) Time() time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(int64(m)).UTC()
+}
+
+// Scan implements sql.Scanner, for what a list has many of: database/sql would
+// take every one of them apart by reflection.
+func (m *Micros) Scan(value any) error {
+	n, ok := value.(int64)
+	if !ok {
+		return fmt.Errorf("%T is no time", value)
+	}
+	*m = Micros(n)
+	return nil
 }

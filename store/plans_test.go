@@ -120,7 +120,10 @@ func filters() map[string]store.UserFilter {
 	return all
 }
 
-// TestPlans_F27_AC04: what people are found by, on many of them.
+// TestPlans_F27_AC04: what people are found by, on many of them. The rule
+// wants 200 ms a page of a million people for 99 of 100: times depend on the
+// machine, so the bench measures them (docs/performance.md), and this test
+// shows what they rest on: nothing reads all rows.
 func TestPlans_F27_AC04(t *testing.T) {
 	p := newPlanned(t)
 	for name, test := range map[string]func(*testing.T, *planned){

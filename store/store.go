@@ -126,9 +126,13 @@ func (r Reads) all(ctx context.Context, dest any, query string, args ...any) err
 	return translate(err)
 }
 
+// roomAtMost is for how many rows list makes room before there are so many.
+const roomAtMost = 128
+
 // list is all for what is read by the page: it spares looking the fields up by
-// their names, row by row. fields are where the columns go.
-func list[T any](ctx context.Context, r Reads, fields func(*T) []any, query string, args ...any) ([]T, error) {
+// their names, row by row, and moving what was read as more comes. room is how
+// many rows are expected; fields are where the columns go.
+func list[T any](ctx context.Context, r Reads, room int, fields func(*T) []any, query string, args ...any) ([]T, error) {
 	if err := r.begins(ctx); err != nil {
 		return nil, err
 	}
@@ -143,6 +147,9 @@ func list[T any](ctx context.Context, r Reads, fields func(*T) []any, query stri
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return nil, translate(err)
+		}
+		if all == nil {
+			all = make([]T, 0, min(room, roomAtMost))
 		}
 		all = append(all, row)
 	}

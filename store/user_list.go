@@ -151,7 +151,7 @@ func (r Reads) matching(ctx context.Context, org string, f UserFilter, p Page) (
 	defer cancel()
 	w := f.where(org)
 	order := p.keyset(w, userOrders[p.Order])
-	us, err := list(ctx, r, listFields, `SELECT `+listColumns+` FROM users`+w.String()+order+limited, append(w.args, p.Limit, p.Skip)...)
+	us, err := list(ctx, r, p.Limit, listFields, `SELECT `+listColumns+` FROM users`+w.String()+order+limited, append(w.args, p.Limit, p.Skip)...)
 	return of(org, us), err
 }
 
@@ -161,7 +161,7 @@ func (r Reads) walk(ctx context.Context, org string, f UserFilter, p Page) ([]Us
 	defer cancel()
 	path, w := newWhere(everybody, org), f.passing()
 	order := p.keyset(path, userOrders[p.Order])
-	us, err := list(ctx, r, listFields, `SELECT `+listColumns+` FROM (SELECT organization_id, `+listColumns+` FROM users`+path.String()+order+walked+`) AS users`+
+	us, err := list(ctx, r, p.Limit, listFields, `SELECT `+listColumns+` FROM (SELECT organization_id, `+listColumns+` FROM users`+path.String()+order+walked+`) AS users`+
 		w.String()+order+limited, append(append(path.args, w.args...), p.Limit, p.Skip)...)
 	return of(org, us), err
 }
@@ -249,7 +249,7 @@ func (r Reads) find(ctx context.Context, org string, f UserFilter, p Page, limit
 	order := p.keyset(behind, `place`)
 	matched := `WITH matched AS MATERIALIZED (SELECT users.id, enabled, confirmed, users.` + userOrders[p.Order] + ` AS place FROM ` + from + w.String() + ` LIMIT ?)`
 	args := append(w.args, limit)
-	rows, err := list(ctx, r, func(l *listed) []any {
+	rows, err := list(ctx, r, p.Limit, func(l *listed) []any {
 		return append(listFields(&l.User), &l.UsersActive, &l.UsersPending, &l.UsersDisabled)
 	}, matched+`,
 		counts AS MATERIALIZED (`+countByState+` FROM matched),

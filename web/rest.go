@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service"
@@ -36,6 +38,31 @@ var headersOut = map[string]string{"request-id": "Request-Id", "identity-revisio
 var codec = &jsonCodec{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitDefaultValues: true}}}
 
 type jsonCodec struct{ runtime.JSONPb }
+
+// texts are buffers that an answer grows in. Growing one for each page of a
+// list would take several times the page in memory.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
+// textAtMost is the size of the largest buffer that is kept.
+const textAtMost = 1 << 20
+
+// Marshal implements runtime.Marshaler.
+func (c *jsonCodec) Marshal(v any) ([]byte, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return c.JSONPb.Marshal(v)
+	}
+	buffer := texts.Get().(*[]byte) //nolint:forcetypeassert // there is nothing else in it
+	text, err := c.MarshalAppend((*buffer)[:0], m)
+	if err != nil {
+		return nil, err
+	}
+	if cap(text) <= textAtMost {
+		*buffer = text
+		defer texts.Put(buffer)
+	}
+	return bytes.Clone(text), nil
+}
 
 // ContentType implements runtime.Marshaler.
 func (*jsonCodec) ContentType(any) string { return typeJSON }

@@ -127,6 +127,18 @@ func emails(page object) (all []string) {
 	return all
 }
 
+// badges are the entries of a user's roles and permissions as the page shows
+// them. What an entry is, role or permission, the list tells that it is in.
+func badges(user object) (all []string) {
+	for _, r := range user["roles"].([]any) {
+		all = append(all, fmt.Sprintf("ROLE %s: %s", r.(object)["name"], r.(object)["description"]))
+	}
+	for _, p := range user["permissions"].([]any) {
+		all = append(all, fmt.Sprintf("PERMISSION %s: %s", p.(object)["key"], p.(object)["description"]))
+	}
+	return all
+}
+
 // add makes a user who can sign in at once, as an operator of the platform may.
 func (d *dialog) add(t *testing.T, email, first, last string, roles ...string) object {
 	t.Helper()
@@ -174,7 +186,7 @@ func same(t *testing.T, what string, got, want any) {
 func TestDialog_UsersTab(t *testing.T) {
 	d := openDialog(t)
 	ann := d.add(t, "ann@example.com", "Ann", "Ng", monitoringUser)
-	d.add(t, "bob@example.com", "Bob", "Öztürk", developer)
+	bob := d.add(t, "bob@example.com", "Bob", "Öztürk", developer)
 	d.do(t, "POST", "/v1/users", object{"email": "cy@example.com", "firstName": "Cy", "lastName": "Annan", "roleIds": []string{monitoringUser}})
 	t.Run("lists all users registered under the current organization, with their columns", func(t *testing.T) {
 		page := d.list(t, "")
@@ -182,9 +194,11 @@ func TestDialog_UsersTab(t *testing.T) {
 		row := page["users"].([]any)[1].(object)
 		same(t, "email", row["email"], "ann@example.com")
 		same(t, "name", row["displayName"], "Ann Ng")
-		same(t, "role badge", row["roles"].([]any)[0].(object)["name"], "Monitoring User")
+		same(t, "role badges", badges(row), []string{"ROLE Monitoring User: Looks at what is observed"})
 		same(t, "confirmed", row["confirmed"], true)
 		same(t, "enabled", row["enabled"], true)
+		pending := page["users"].([]any)[3].(object)
+		same(t, "invited", []any{pending["confirmed"], pending["enabled"]}, []bool{false, true})
 		if at, err := time.Parse(time.RFC3339, row["createTime"].(string)); err != nil || time.Since(at) > time.Hour {
 			t.Errorf("created %v", row["createTime"])
 		}
@@ -200,12 +214,23 @@ func TestDialog_UsersTab(t *testing.T) {
 		same(t, "active", emails(d.list(t, "filter.state=ACTIVE")), []string{"admin@example.com", "ann@example.com", "bob@example.com"})
 		same(t, "pending activation", emails(d.list(t, "filter.state=PENDING")), []string{"cy@example.com"})
 		same(t, "disabled", d.list(t, "filter.state=DISABLED")["totalSize"], 0)
+		d.do(t, "POST", "/v1/users/"+bob["id"].(string)+":disable", object{})
+		same(t, "bob, disabled", emails(d.list(t, "filter.state=DISABLED")), []string{"bob@example.com"})
+		same(t, "active without him", emails(d.list(t, "filter.state=ACTIVE")), []string{"admin@example.com", "ann@example.com"})
+		d.do(t, "POST", "/v1/users/"+bob["id"].(string)+":enable", object{})
+	})
+	t.Run("filters narrow together, and Clear resets them", func(t *testing.T) {
+		same(t, "both", emails(d.list(t, "filter.name=ann&filter.state=PENDING")), []string{"cy@example.com"})
+		same(t, "none", d.list(t, "")["totalSize"], 4)
 	})
 	t.Run("Sort By orders by e-mail, age and name, each way", func(t *testing.T) {
-		same(t, "Z-A", emails(d.list(t, "orderBy=email%20desc"))[0], "cy@example.com")
-		same(t, "oldest first", emails(d.list(t, "orderBy=create_time"))[0], "admin@example.com")
-		same(t, "newest first", emails(d.list(t, "orderBy=create_time%20desc"))[0], "cy@example.com")
-		same(t, "by name", emails(d.list(t, "orderBy=display_name"))[0], "ann@example.com")
+		admin, ann, bob, cy := "admin@example.com", "ann@example.com", "bob@example.com", "cy@example.com"
+		for order, want := range map[string][]string{
+			"email": {admin, ann, bob, cy}, "email desc": {cy, bob, ann, admin}, "create_time": {admin, ann, bob, cy},
+			"create_time desc": {cy, bob, ann, admin}, "display_name": {ann, bob, cy, admin}, "display_name desc": {admin, cy, bob, ann},
+		} {
+			same(t, order, emails(d.list(t, "orderBy="+url.QueryEscape(order))), want)
+		}
 	})
 	t.Run("Summary badges count the result set", func(t *testing.T) {
 		all := d.list(t, "")["summary"].(object)
@@ -215,10 +240,27 @@ func TestDialog_UsersTab(t *testing.T) {
 	})
 	t.Run("Per page, previous and next, Page 1 of N", func(t *testing.T) {
 		first := d.list(t, "pageSize=3")
+		same(t, "per page", emails(first), []string{"admin@example.com", "ann@example.com", "bob@example.com"})
 		same(t, "pages", (number(first["totalSize"])+2)/3, 2)
 		second := d.list(t, "pageSize=3&pageToken="+url.QueryEscape(first["nextPageToken"].(string)))
 		same(t, "next", emails(second), []string{"cy@example.com"})
+		same(t, "no page after the last", second["nextPageToken"], "")
 		same(t, "a jump by number", emails(d.list(t, "pageSize=3&skip=3")), []string{"cy@example.com"})
+	})
+	t.Run("previous: the page keeps the tokens it came by, or counts", func(t *testing.T) {
+		came, want := []string{""}, []string{"admin@example.com", "ann@example.com", "bob@example.com", "cy@example.com"}
+		turn := func() object { return d.list(t, "pageSize=1&pageToken="+url.QueryEscape(came[len(came)-1])) }
+		for n := range want {
+			shown := turn()
+			same(t, "forth", emails(shown), want[n:n+1])
+			came = append(came, shown["nextPageToken"].(string))
+		}
+		came = came[:len(came)-1] // there is no page after the last
+		for n := len(want) - 2; n >= 0; n-- {
+			came = came[:len(came)-1]
+			same(t, "back by tokens", emails(turn()), want[n:n+1])
+			same(t, "back by number", emails(d.list(t, fmt.Sprint("pageSize=1&skip=", n))), want[n:n+1])
+		}
 	})
 	t.Run("Disable All and Enable All change every user who matches the filter, and say how many", func(t *testing.T) {
 		filter := object{"name": "ann"}
@@ -281,6 +323,19 @@ func TestDialog_AdministratorAccessRequired(t *testing.T) {
 	d.token = d.firstSignIn(t, "watcher@example.com", "Harbour#93quartzPlum", "Quartz@harbour27plum")
 	d.refused(t, "GET", "/v1/users", nil, "PERMISSION_DENIED")
 	d.refused(t, "POST", "/v1/users", object{"email": "x@example.com"}, "PERMISSION_DENIED")
+	d.refused(t, "POST", "/v1/users:bulkDisable", object{"filter": object{}}, "PERMISSION_DENIED")
+	t.Run("the user menu learns from what one may do whether to show the dialog and its tabs", func(t *testing.T) {
+		mayOpen := func() []any {
+			may := d.do(t, "GET", "/v1/me", nil)["effectivePermissions"].([]any)
+			return []any{slices.Contains(may, any("platform.users.write")), slices.Contains(may, any("platform.roles.read")), slices.Contains(may, any("platform.serviceaccounts.read"))}
+		}
+		same(t, "a user", mayOpen(), []bool{false, false, false})
+		d.token = d.signIn(t, "admin@example.com", d.password)
+		same(t, "an administrator", mayOpen(), []bool{true, true, true})
+		for _, tab := range []string{"/v1/users", "/v1/roles", "/v1/serviceAccounts"} {
+			d.do(t, "GET", tab, nil)
+		}
+	})
 }
 
 // firstSignIn replaces an initial password and returns the access token.

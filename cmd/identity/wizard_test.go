@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,9 +16,11 @@ func TestDialog_Wizard(t *testing.T) {
 	d := openDialog(t)
 	draft := object{"email": "zoë@example.com", "firstName": "Zoë-Ann", "lastName": "O’Brien 王", "roleIds": []string{monitoringUser}}
 	t.Run("First Name, Last Name and e-mail are required", func(t *testing.T) {
-		for _, field := range []string{"email", "firstName", "lastName"} {
-			d.refused(t, "POST", "/v1/users", without(draft, field), "INVALID_FIELDS")
+		for field, name := range map[string]string{"email": "user.email", "firstName": "user.first_name", "lastName": "user.last_name"} {
+			d.invalid(t, without(draft, field), name)
+			d.invalid(t, with(draft, field, " "), name)
 		}
+		d.invalid(t, with(draft, "email", "no address"), "user.email")
 	})
 	t.Run("Email is available when it clears", func(t *testing.T) {
 		free := d.do(t, "GET", "/v1/users:checkEmail?email="+url.QueryEscape("zoë@example.com"), nil)
@@ -38,6 +43,10 @@ func TestDialog_Wizard(t *testing.T) {
 			same(t, password, unmet, []string{rule})
 			d.refused(t, "POST", "/v1/users", with(draft, "password", password), "WEAK_PASSWORD")
 		}
+		for _, special := range "#@_!$" {
+			same(t, string(special), d.do(t, "POST", "/v1/passwords:check", object{"password": "Hzqxvb9" + string(special)})["unmet"], []string{})
+		}
+		same(t, "another one", d.do(t, "POST", "/v1/passwords:check", object{"password": "Hzqxvb9%"})["unmet"], []string{"no_special"})
 	})
 	var password string
 	t.Run("Auto-Generate makes a secure password that satisfies all requirements, shown once", func(t *testing.T) {
@@ -55,24 +64,38 @@ func TestDialog_Wizard(t *testing.T) {
 		d.refused(t, "POST", path+":confirm", object{"code": other(code)}, "CODE_INVALID")
 		proof = d.do(t, "POST", path+":confirm", object{"code": code})["phoneProof"].(string)
 	})
-	t.Run("at least one role must be assigned", func(t *testing.T) {
-		d.refused(t, "POST", "/v1/users", without(draft, "roleIds"), "INVALID_FIELDS")
+	t.Run("at least one role must be assigned, or one permission", func(t *testing.T) {
+		d.invalid(t, without(draft, "roleIds"), "user.role_ids")
+		one := with(with(without(draft, "roleIds"), "permissionKeys", []string{"agents.read"}), "email", "one@example.com")
+		made := d.do(t, "POST", "/v1/users", one)
+		same(t, "assigned", badges(made), []string{"PERMISSION agents.read: See agents and their state"})
+		d.do(t, "DELETE", "/v1/users/"+made["id"].(string), nil)
+	})
+	t.Run("Cancel leaves nothing: before Create User there is no user and the address is free", func(t *testing.T) {
+		same(t, "users", emails(d.list(t, "")), []string{"admin@example.com"})
+		same(t, "free", d.do(t, "GET", "/v1/users:checkEmail?email="+url.QueryEscape("zoë@example.com"), nil)["available"], true)
 	})
 	var made object
 	t.Run("Create User makes the account of all three tabs", func(t *testing.T) {
 		made = d.do(t, "POST", "/v1/users", with(with(draft, "password", password), "phoneProof", proof))
-		same(t, "state", made["state"], "PENDING")
+		same(t, "state", []any{made["state"], made["confirmed"], made["email"], made["displayName"]}, []any{"PENDING", false, "zoë@example.com", "Zoë-Ann O’Brien 王"})
+		same(t, "roles", badges(made), []string{"ROLE Monitoring User: Looks at what is observed"})
 		same(t, "phone", []any{made["phoneVerified"], strings.HasSuffix(made["phone"].(string), "67")}, []bool{true, true})
 		if strings.Contains(made["phone"].(string), "123") || made["password"] != nil && made["password"] != "" {
 			t.Errorf("too much is answered: %v", made)
 		}
 		d.refused(t, "POST", "/v1/users", draft, "EMAIL_TAKEN")
+		shown, err := json.Marshal([]any{made, d.do(t, "GET", "/v1/users/"+made["id"].(string), nil), d.list(t, "")})
+		if err != nil || strings.Contains(string(shown), password) {
+			t.Errorf("the password is shown again: %s, %v", shown, err)
+		}
 	})
 	t.Run("the user receives a confirmation email to activate their access", func(t *testing.T) {
 		same(t, "before", d.signInStatus(t, "zoë@example.com", password), http.StatusUnauthorized)
-		link := d.posted(t, "example.com", `/activate\?token=([A-Za-z0-9_-]+)`)
+		link := d.posted(t, "To: zoë@example.com\n", `/activate\?token=([A-Za-z0-9_-]+)`)
 		d.follow(t, link)
-		same(t, "after", d.do(t, "GET", "/v1/users/"+made["id"].(string), nil)["state"], "ACTIVE")
+		after := d.do(t, "GET", "/v1/users/"+made["id"].(string), nil)
+		same(t, "after", []any{after["state"], after["confirmed"]}, []any{"ACTIVE", true})
 		fresh := d.firstSignIn(t, "ZOË@example.com", password, "Quartz@harbour27plum")
 		if fresh == "" {
 			t.Error("no token")
@@ -108,9 +131,13 @@ func TestDialog_Edit(t *testing.T) {
 	ann := d.add(t, "ann@example.com", "Ann", "Ng", monitoringUser)
 	path := "/v1/users/" + ann["id"].(string)
 	t.Run("roles and single permissions are toggled on and off", func(t *testing.T) {
-		edited := d.do(t, "PATCH", path, object{"roleIds": []string{developer}, "permissionKeys": []string{"agents.restart"}})
-		same(t, "role", edited["roles"].([]any)[0].(object)["name"], "Developer")
-		same(t, "permission", edited["permissions"].([]any)[0].(object)["key"], "agents.restart")
+		d.do(t, "PATCH", path, object{"roleIds": []string{monitoringUser, developer}, "permissionKeys": []string{"agents.restart"}})
+		dev, restart := "ROLE Developer: Writes templates", "PERMISSION agents.restart: Restart agents"
+		same(t, "on", badges(d.do(t, "GET", path, nil)), []string{dev, "ROLE Monitoring User: Looks at what is observed", restart})
+		d.do(t, "PATCH", path, object{"roleIds": []string{developer}})
+		same(t, "the ✕ of one leaves the others", badges(d.do(t, "GET", path, nil)), []string{dev, restart})
+		d.do(t, "PATCH", path, object{"permissionKeys": []string{}})
+		same(t, "off", badges(d.do(t, "GET", path, nil)), []string{dev})
 		d.refused(t, "PATCH", path, object{"roleIds": []string{}, "permissionKeys": []string{}}, "INVALID_FIELDS")
 	})
 	t.Run("all tabs are applied together or not at all", func(t *testing.T) {
@@ -131,6 +158,93 @@ func TestDialog_Edit(t *testing.T) {
 		d.refused(t, "POST", "/v1/users:activate", object{"token": first, "password": "Harbour#93quartzPlum"}, "LINK_INVALID")
 		d.refused(t, "POST", path+":sendActivation", object{}, "ALREADY_CONFIRMED")
 	})
+}
+
+// The picker reads both lists whole, in pages or at once, and looks for what
+// was typed in what it has: the two are a catalogue, not a list of people.
+func TestDialog_Picker(t *testing.T) {
+	d := openDialog(t)
+	ann := d.add(t, "ann@example.com", "Ann", "Ng", monitoringUser)
+	path := "/v1/users/" + ann["id"].(string)
+	roles, permissions := d.browse(t, "/v1/roles", "roles", "id"), d.browse(t, "/v1/permissions", "permissions", "key")
+	t.Run("browse all available roles", func(t *testing.T) {
+		for _, id := range []string{monitoringUser, developer, superUser} {
+			if roles[id]["name"] == "" || roles[id]["description"] == "" || roles[id] == nil {
+				t.Errorf("%s: %v", id, roles[id])
+			}
+		}
+	})
+	t.Run("browse all individual permissions", func(t *testing.T) {
+		for _, key := range d.do(t, "GET", "/v1/me", nil)["effectivePermissions"].([]any) {
+			if p := permissions[key.(string)]; p == nil || p["name"] == "" || p["description"] == "" {
+				t.Errorf("%s: %v", key, p)
+			}
+		}
+	})
+	t.Run("what was typed is looked for in names and descriptions", func(t *testing.T) {
+		same(t, "role", search(roles, "looks at"), []string{monitoringUser})
+		same(t, "permission", search(permissions, "RESTART"), []string{"agents.restart"})
+		same(t, "nothing", search(roles, "no such thing"), []string{})
+	})
+	t.Run("toggle what was found on and off", func(t *testing.T) {
+		role, key := search(roles, "looks at")[0], search(permissions, "restart")[0]
+		d.do(t, "PATCH", path, object{"roleIds": []string{role, developer}, "permissionKeys": []string{key}})
+		on := d.do(t, "GET", path, nil)
+		same(t, "on", []any{len(on["roleIds"].([]any)), on["permissionKeys"]}, []any{2, []string{key}})
+		d.do(t, "PATCH", path, object{"roleIds": []string{role}, "permissionKeys": []string{}})
+		off := d.do(t, "GET", path, nil)
+		same(t, "off", []any{off["roleIds"], off["permissionKeys"]}, []any{[]string{role}, []string{}})
+	})
+	t.Run("what is not in the lists cannot be assigned", func(t *testing.T) {
+		d.refused(t, "PATCH", path, object{"permissionKeys": []string{"agents.none"}}, "UNKNOWN_PERMISSION")
+		d.refused(t, "PATCH", path, object{"roleIds": []string{"00000000-0000-7000-8000-0000000000ff"}}, "NOT_FOUND")
+	})
+}
+
+// browse reads a list to its end, five at a time, and once more at once.
+func (d *dialog) browse(t *testing.T, path, list, key string) map[string]object {
+	t.Helper()
+	all, token, n := map[string]object{}, "", 0
+	for {
+		page := d.do(t, "GET", path+"?pageSize=5&pageToken="+url.QueryEscape(token), nil)
+		for _, entry := range page[list].([]any) {
+			all[entry.(object)[key].(string)] = entry.(object)
+			n++
+		}
+		if token = page["nextPageToken"].(string); token == "" {
+			same(t, path+" in pages", []int{len(all), n}, []int{number(page["totalSize"]), number(page["totalSize"])})
+			break
+		}
+	}
+	same(t, path+" at once", len(d.do(t, "GET", path+"?pageSize=1000", nil)[list].([]any)), len(all))
+	return all
+}
+
+// search is what the page does with what is typed into the picker.
+func search(entries map[string]object, typed string) (keys []string) {
+	for key, e := range entries {
+		if strings.Contains(strings.ToLower(fmt.Sprint(e["name"], "\n", e["description"])), strings.ToLower(typed)) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// invalid makes a user who must be refused for one field.
+func (d *dialog) invalid(t *testing.T, user object, field string) {
+	t.Helper()
+	status, answer := d.try(t, "POST", "/v1/users", user)
+	var named []string
+	for _, detail := range answer["details"].([]any) {
+		violations, _ := detail.(object)["fieldViolations"].([]any)
+		for _, v := range violations {
+			named = append(named, v.(object)["field"].(string))
+		}
+	}
+	if status != http.StatusBadRequest || !slices.Equal(slices.Compact(named), []string{field}) {
+		t.Errorf("%v: %d, fields %v, want %s", user, status, named, field)
+	}
 }
 
 func with(o object, name string, value any) object {

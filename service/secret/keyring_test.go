@@ -113,7 +113,8 @@ func mustRing(t *rapid.T, lines ...string) *secret.KeyRing {
 	return r
 }
 
-func TestOpen_Refuses(t *testing.T) {
+// CR-04: no bit of what is sealed can be changed, nor what it is bound to.
+func TestOpen_CR04_Refuses(t *testing.T) {
 	r := ring(t, line(1), line(2))
 	plain := []byte("attack at dawn")
 	sealed := r.Seal("mail", plain, "users", "7")
