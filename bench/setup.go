@@ -90,7 +90,7 @@ func (b *bench) build(ctx context.Context) error {
 func (b *bench) startDatabase(ctx context.Context) (err error) {
 	var settings []string
 	if b.million { // which do not fit into the default
-		settings = []string{"shared_buffers=512MB", "max_wal_size=4GB"}
+		settings = []string{"shared_buffers=" + buffersOfMillion, "max_wal_size=4GB"}
 	}
 	b.postgres, err = startPostgres(ctx, settings...)
 	return err
