@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,7 +171,10 @@ func (s *Service) Run(ctx context.Context) error {
 	var others sync.WaitGroup
 	others.Go(func() { s.followFeed(ctx) })
 	others.Go(func() { s.courier.run(ctx) })
-	others.Go(s.compileRules)
+	others.Go(func() {
+		s.compileRules()
+		debug.FreeOSMemory() // a start leaves as much behind as the service keeps
+	})
 	defer others.Wait()
 	for {
 		select {
