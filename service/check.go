@@ -3,7 +3,9 @@ package service
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"buf.build/go/protovalidate"
@@ -15,18 +17,38 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
-// check holds a request against its field rules: those of protovalidate, NUL
-// in no text, REQUIRED fields of a resource set and OUTPUT_ONLY ones not.
+// check holds a request against its rules, and tells of all that it breaks.
 func (s *Service) check(m *method, msg proto.Message) error {
+	found, err := s.checkFields(m, msg)
+	if err != nil {
+		return err
+	}
+	found.meaning(msg)
+	return found.orNothing()
+}
+
+// orNothing is the refusal, if there is anything to refuse.
+func (r *refusal) orNothing() error {
+	if len(r.violations) == 0 {
+		return nil
+	}
+	return r
+}
+
+// checkFields holds a request against its field rules: those of protovalidate,
+// NUL in no text, REQUIRED fields of a resource set and OUTPUT_ONLY ones not.
+// Broken ones are in the refusal; the error says that it need not be looked at
+// further.
+func (s *Service) checkFields(m *method, msg proto.Message) (*refusal, error) {
 	found := &refusal{sentinel: errInvalidFields}
 	found.long("", msg.ProtoReflect())
-	if len(found.violations) > 0 {
-		return found // not looked at further
+	if err := found.orNothing(); err != nil {
+		return nil, err
 	}
 	if err := s.validator.Validate(msg); err != nil {
 		var failed *protovalidate.ValidationError
 		if !errors.As(err, &failed) {
-			return err
+			return nil, err
 		}
 		for _, v := range failed.Violations {
 			found.add(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetRuleId(), v.Proto.GetMessage())
@@ -38,10 +60,7 @@ func (s *Service) check(m *method, msg proto.Message) error {
 	} else {
 		found.behaviors("", msg.ProtoReflect())
 	}
-	if len(found.violations) > 0 {
-		return found
-	}
-	return nil
+	return found, nil
 }
 
 func (r *refusal) add(field, rule, text string) {
@@ -167,14 +186,17 @@ func isSet(msg protoreflect.Message, f protoreflect.FieldDescriptor) bool {
 	return msg.Has(f) && (f.Kind() != protoreflect.StringKind || f.IsList() || strings.TrimSpace(msg.Get(f).String()) != "")
 }
 
+// behaviorsOf keeps what the fields of the contract say: looking an option up
+// costs more than all else that is done to a field.
+var behaviorsOf sync.Map // protoreflect.FieldDescriptor: []annotations.FieldBehavior
+
 func behaves(f protoreflect.FieldDescriptor, want annotations.FieldBehavior) bool {
-	list, _ := proto.GetExtension(f.Options(), annotations.E_FieldBehavior).([]annotations.FieldBehavior)
-	for _, b := range list {
-		if b == want {
-			return true
-		}
+	kept, ok := behaviorsOf.Load(f)
+	if !ok {
+		kept, _ = behaviorsOf.LoadOrStore(f, proto.GetExtension(f.Options(), annotations.E_FieldBehavior))
 	}
-	return false
+	list, _ := kept.([]annotations.FieldBehavior)
+	return slices.Contains(list, want)
 }
 
 func join(path, name string) string {

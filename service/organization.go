@@ -29,7 +29,7 @@ func (s *Service) CreateOrganization(ctx context.Context, req *identityv1.Create
 		ChangeInitialPassword: in.ChangeInitialPassword == nil || in.GetChangeInitialPassword(),
 		Epoch:                 now, Version: 1, Created: now, Updated: now,
 	}
-	u, err := s.newUser(ctx, org, req.GetAdministrator(), "administrator.")
+	u, err := s.newUser(ctx, org, req.GetAdministrator())
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ var advice = map[string]string{
 	"no_upper":   "Add an upper-case letter.",
 	"no_digit":   "Add a digit.",
 	"no_special": "Add one of # @ _ ! $.",
-	"common":     "Many people use this password: choose another.",
+	"common":     "This password is among the first that are tried: choose another.",
 	"context":    "Leave out your name, your address, your organization and the name of this product.",
 	"dictionary": "Avoid single common words and names; several that have nothing to do with each other are better.",
 	"spatial":    "Avoid rows of keys on the keyboard.",

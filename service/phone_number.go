@@ -71,6 +71,9 @@ func narrow(r rune) rune {
 	return r
 }
 
+// masking stands for the digits that are not shown.
+const masking = "•"
+
 // maskPhone shows country code and last two digits of an E.164 number, and
 // how many are between: +41•••••••67.
 func maskPhone(number string) string {
@@ -80,7 +83,7 @@ func maskPhone(number string) string {
 	}
 	shown := "+" + strconv.Itoa(int(parsed.GetCountryCode()))
 	hidden := max(len(number)-len(shown)-2, 0)
-	return shown + strings.Repeat("•", hidden) + number[len(shown)+hidden:]
+	return shown + strings.Repeat(masking, hidden) + number[len(shown)+hidden:]
 }
 
 // plainCode gives the six digits of a code as people type or paste it.

@@ -23,12 +23,9 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	if err != nil {
 		return nil, err
 	}
-	u, err := s.newUser(ctx, here.org, req.GetUser(), "user.")
+	u, err := s.newUser(ctx, here.org, req.GetUser())
 	if err != nil {
 		return nil, err
-	}
-	if len(req.GetUser().GetRoleIds())+len(req.GetUser().GetPermissionKeys()) == 0 {
-		return nil, invalid("user.role_ids", "at_least_one", "at least one role or permission must be assigned")
 	}
 	phone := newPhone(req.GetUser(), "user.phone")
 	err = s.change(ctx, func(ch *change) error {
@@ -65,13 +62,9 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 }
 
 // newUser makes the row of a new person out of what was asked for. It hashes
-// the password, so it is called before the lock is taken. Fields of the
-// request are named with the prefix.
-func (s *Service) newUser(ctx context.Context, org store.Organization, in *identityv1.User, prefix string) (store.User, error) {
-	address, ok := parseEmail(in.GetEmail())
-	if !ok {
-		return store.User{}, invalid(prefix+"email", "email", "must be an e-mail address")
-	}
+// the password, so it is called before the lock is taken.
+func (s *Service) newUser(ctx context.Context, org store.Organization, in *identityv1.User) (store.User, error) {
+	address, _ := parseEmail(in.GetEmail()) // the door saw that it is one
 	now := store.At(s.now())
 	u := store.User{
 		Org: org.ID, ID: s.newID(), Email: address.text, EmailKey: address.key, Confirmed: in.GetConfirmed(), Enabled: true,
@@ -102,10 +95,10 @@ func (ch *change) mayConfirm() bool { return ch.by.Platform && ch.by.has(adminis
 
 // addUser writes a new person with what is assigned, in the organization u.Org.
 func (ch *change) addUser(ctx context.Context, u store.User, add assignment) error {
-	if err := ch.AddUser(ctx, u); err != nil {
+	if err := ch.claimEmail(ctx, u); err != nil {
 		return err
 	}
-	if err := ch.claimEmail(ctx, u); err != nil {
+	if err := ch.AddUser(ctx, u); err != nil {
 		return err
 	}
 	if err := ch.putGrants(ctx, u.Org, u.ID, add); err != nil {

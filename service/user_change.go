@@ -58,10 +58,7 @@ func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserReques
 	for _, path := range req.GetUpdateMask().GetPaths() {
 		switch path {
 		case "email":
-			address, ok := parseEmail(in.GetEmail())
-			if !ok {
-				return e, invalid("user.email", "email", "must be an e-mail address")
-			}
+			address, _ := parseEmail(in.GetEmail()) // the door saw that it is one
 			e.email = &address
 		case "first_name":
 			e.first = in.FirstName

@@ -89,23 +89,23 @@ func (s *Service) readImportRow(row *importRow, cells []table.Cell) error {
 	confirmed := cells[columnConfirmed].Text() == "true"
 	in.Confirmed = &confirmed
 	create := s.methods[identityv1.UserService_CreateUser_FullMethodName]
-	if err := s.check(create, &identityv1.CreateUserRequest{User: in}); err != nil {
+	found, err := s.checkFields(create, &identityv1.CreateUserRequest{User: in})
+	if err != nil {
 		return err
 	}
+	found.person("user.", in, func(string) bool { return true })
 	if len(cells[columnRoles]) > maxRolesOfUser {
-		return invalid("roles", "repeated.max_items", "must have fewer items")
+		found.add("roles", "repeated.max_items", "must have fewer items")
 	}
-	if len(cells[columnRoles])+len(cells[columnPermissions]) == 0 {
-		return invalid("roles", "at_least_one", "at least one role or permission must be assigned")
-	}
-	address, ok := parseEmail(in.GetEmail())
-	if !ok {
-		return invalid("email", "email", "must be an e-mail address")
-	}
+	found.assigned("roles", len(cells[columnRoles])+len(cells[columnPermissions]))
 	hash := cells[columnPasswordHash].Text()
 	if hash != "" && s.passwords.CheckHash(hash) != nil {
-		return invalid("password_hash", "hash", "must be of a known format, of bounded cost")
+		found.add("password_hash", "hash", "must be of a known format, of bounded cost")
 	}
+	if err := found.orNothing(); err != nil {
+		return err
+	}
+	address, _ := parseEmail(in.GetEmail())
 	now := store.At(s.now())
 	row.roles, row.add.keys = cells[columnRoles], cells[columnPermissions]
 	row.user = store.User{

@@ -54,7 +54,7 @@ func TestImport_RG02(t *testing.T) {
 			{"dora@import.test,Dora,Ek,true,Monitoring User,,", "REFUSED CONFIRM_NOT_ALLOWED"},
 			{"dora@import.test,Dora,Ek,,,,", "REFUSED INVALID_FIELDS roles: at_least_one"},
 			{"no address,Dora,Ek,,Monitoring User,,", "REFUSED INVALID_FIELDS email: email"},
-			{",Dora,,,Monitoring User,,", "REFUSED INVALID_FIELDS email: required, last_name: required"},
+			{",Dora,,,Monitoring User,,", "REFUSED INVALID_FIELDS email: required, last_name: required, roles: at_least_one"},
 			{"dora@import.test,D0ra,Ek,maybe,Monitoring User,,", "REFUSED INVALID_FIELDS confirmed: bool"},
 			{"dora@import.test,D0ra,Ek,,Monitoring User,,", "REFUSED INVALID_FIELDS first_name: string.pattern"},
 			{"dora@import.test,Dora,Ek,,Monitoring User,Not A Key,", "REFUSED INVALID_FIELDS permissions[0]: string.pattern"},
@@ -267,7 +267,7 @@ func TestImport_IN03_Bounds(t *testing.T) {
 		{"no UTF-8", 1, header + "\xff@import.test,Ann,Ng,Monitoring User\n", codes.OK, []string{"1 REFUSED INVALID_FIELDS email: string.utf8"}},
 		{
 			"a line of 1 MiB in JSON", 2, `{"email":"` + strings.Repeat("x", 1<<20) + "\"}\n{}\n", codes.OK,
-			[]string{"1 REFUSED INVALID_FIELDS row: too_long", "2 REFUSED INVALID_FIELDS email: required, first_name: required, last_name: required"},
+			[]string{"1 REFUSED INVALID_FIELDS row: too_long", "2 REFUSED INVALID_FIELDS email: required, first_name: required, last_name: required, roles: at_least_one"},
 		},
 		{"deep JSON", 2, `{"email":` + strings.Repeat("[", 60_000) + "\n", codes.OK, []string{"1 REFUSED INVALID_FIELDS row: json"}},
 		{"100,000 roles", 2, `{"email":"r@import.test","first_name":"R","last_name":"R","roles":["x"` + strings.Repeat(`,"x"`, 15_000) + "]}\n", codes.OK, []string{"1 REFUSED INVALID_FIELDS roles: repeated.max_items"}},

@@ -95,6 +95,6 @@ func (ch *change) takePhoneProof(ctx context.Context, proof, user string) (strin
 	return number, err
 }
 
-func invalidPhone(field string) error {
-	return invalid(field, "phone", "must be a mobile number with its country code, such as +41 79 123 45 67")
-}
+const wantPhone = "must be a mobile number with its country code, such as +41 79 123 45 67"
+
+func invalidPhone(field string) error { return invalid(field, "phone", wantPhone) }

@@ -13,15 +13,12 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service"
@@ -32,40 +29,6 @@ var headersIn = []string{"Authorization", "Idempotency-Key", "X-Forwarded-For", 
 
 // headersOut are all headers of the door that reach the client.
 var headersOut = map[string]string{"request-id": "Request-Id", "identity-revision": "Identity-Revision"}
-
-// codec reads and writes proto3 JSON: scalars always shown, absent messages
-// not, unknown fields refused.
-var codec = &jsonCodec{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitDefaultValues: true}}}
-
-type jsonCodec struct{ runtime.JSONPb }
-
-// texts are buffers that an answer grows in. Growing one for each page of a
-// list would take several times the page in memory.
-var texts = sync.Pool{New: func() any { return new([]byte) }}
-
-// textAtMost is the size of the largest buffer that is kept.
-const textAtMost = 1 << 20
-
-// Marshal implements runtime.Marshaler.
-func (c *jsonCodec) Marshal(v any) ([]byte, error) {
-	m, ok := v.(proto.Message)
-	if !ok {
-		return c.JSONPb.Marshal(v)
-	}
-	buffer := texts.Get().(*[]byte) //nolint:forcetypeassert // there is nothing else in it
-	text, err := c.MarshalAppend((*buffer)[:0], m)
-	if err != nil {
-		return nil, err
-	}
-	if cap(text) <= textAtMost {
-		*buffer = text
-		defer texts.Put(buffer)
-	}
-	return bytes.Clone(text), nil
-}
-
-// ContentType implements runtime.Marshaler.
-func (*jsonCodec) ContentType(any) string { return typeJSON }
 
 // newGateway makes the REST mirror. Its requests are made by rest alone.
 func (p *port) newGateway() (http.Handler, error) {

@@ -11,19 +11,29 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// commonPasswords are some 7,000 that everybody tries first, in lower case.
-var commonPasswords = sync.OnceValue(func() map[string]bool {
-	list := frequency.Lists["Passwords"].List
-	set := make(map[string]bool, len(list))
-	for _, word := range list {
-		set[word], set[once(word)] = true, true
+// commonTexts are some 7,000 passwords that everybody tries first, and the
+// words and names of a dictionary that are long enough to make a password with
+// little around them, in lower case.
+var commonTexts = sync.OnceValue(func() map[string]bool {
+	set := map[string]bool{}
+	for name, list := range frequency.Lists {
+		for _, word := range list.List {
+			if name == "Passwords" {
+				set[word], set[once(word)] = true, true
+			} else if len(word) >= leastDictionary {
+				set[word] = true
+			}
+		}
 	}
 	return set
 })
 
-// isCommon tells whether a password as a whole is a common one: in any case,
-// with figures for letters, several times in a row, and with digits and signs
-// around it. A long text that only contains one is not.
+const leastDictionary = 5
+
+// isCommon tells whether a password as a whole is a common one, a single word,
+// or nothing but runs such as abcdefgh: in any case, with figures for letters,
+// several times in a row, and with digits and signs around it. A long text that
+// only contains one is not.
 func isCommon(password string) bool {
 	text := plain(password)
 	for _, start := range []string{text, strings.TrimLeftFunc(text, isSign), strings.TrimLeftFunc(text, isNoLetter)} {
@@ -50,7 +60,7 @@ const (
 
 func anyCommon(forms ...string) bool {
 	for _, form := range forms {
-		if common := commonPasswords(); common[form] || common[once(form)] {
+		if common := commonTexts(); common[form] || common[once(form)] || isRuns(form) {
 			return true
 		}
 	}

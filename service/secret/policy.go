@@ -29,8 +29,8 @@ const (
 const Unchanged = "unchanged"
 
 // UnmetRules lists the rules that a password breaks, nil if none: too_short,
-// too_long, no_upper, no_digit, no_special, common, context (made of the given
-// words, such as its owner's name). An unknown policy asks for everything, so
+// too_long, no_upper, no_digit, no_special, common (what is tried first),
+// context (made of the given words, such as its owner's name). An unknown policy asks for everything, so
 // that a slip of the caller never weakens one. Code points are counted in NFC,
 // the form that is hashed.
 func UnmetRules(policy, password string, context ...string) []string {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestUnmetRules(t *testing.T) {
+	long := strings.Repeat("xkvbtqzwyjrmndfs", 16) // 256
 	rows := []struct {
 		rule, policy, password string
 		want                   []string
@@ -20,7 +21,7 @@ func TestUnmetRules(t *testing.T) {
 		{"just enough", "standard", "Aa1#aaaa", nil},
 		{"seven", "standard", "Aa1#aaa", []string{"too_short"}},
 		{"no upper-case letter", "standard", "aa1#aaaa", []string{"no_upper"}},
-		{"no digit", "standard", "Aaa#aaaa", []string{"no_digit"}},
+		{"no digit", "standard", "Aab#kaca", []string{"no_digit"}},
 		{"no listed special", "standard", "Aa1~~~~~", []string{"no_special"}},
 		{"nothing", "standard", "", []string{"too_short", "no_upper", "no_digit", "no_special"}},
 		{"a phrase has the three unmet rules", "standard", "correct horse battery staple", []string{"no_upper", "no_digit", "no_special"}},
@@ -29,16 +30,16 @@ func TestUnmetRules(t *testing.T) {
 		{"emoji count as one each", "standard", "A1#" + strings.Repeat("😀", 5), nil},
 
 		{"a phrase", "nist", "correct horse battery staple", nil},
-		{"fifteen", "nist", strings.Repeat("a", 15), nil},
-		{"fourteen", "nist", strings.Repeat("a", 14), []string{"too_short"}},
-		{"PW-02: 64", "nist", strings.Repeat("a", 64), nil},
-		{"PW-02: 256", "nist", strings.Repeat("a", 256), nil},
-		{"PW-02: 257", "nist", strings.Repeat("a", 257), []string{"too_long"}},
-		{"PW-02: 256 code points in 1,024 bytes", "nist", strings.Repeat("😀", 256), nil},
+		{"fifteen", "nist", long[:15], nil},
+		{"fourteen", "nist", long[:14], []string{"too_short"}},
+		{"PW-02: 64", "nist", long[:64], nil},
+		{"PW-02: 256", "nist", long, nil},
+		{"PW-02: 257", "nist", long + "x", []string{"too_long"}},
+		{"PW-02: 256 code points in 1,024 bytes", "nist", strings.Repeat("😀🐢🚀🌵", 64), nil},
 		{"PW-02: 1,025 bytes", "nist", strings.Repeat("a", 1025), []string{"too_long"}},
 		{"PW-02: 1 MiB", "standard", strings.Repeat("a", 1<<20), []string{"too_long"}},
 
-		{"an unknown policy asks for everything", "lax", "aaaaaaaaaaaaaa", []string{"too_short", "no_upper", "no_digit", "no_special"}},
+		{"an unknown policy asks for everything", "lax", long[1:3] + long[4:10], []string{"too_short", "no_upper", "no_digit", "no_special"}},
 	}
 	for _, r := range rows {
 		t.Run(r.policy+"/"+r.rule, func(t *testing.T) {
@@ -55,7 +56,7 @@ func TestUnmetRules_PW04_Common(t *testing.T) {
 		"P@ssw0rd": true, "Pa$$w0rd1!": true, "p4ssw0rd#99": true, "L3tm31n!!": true, "we1come": true, "123456": true, "12345678!": true,
 		"passwordpassword": true, "PasswordPassword1!": true, "qwertyqwertyqwerty": true, "ｐａｓｓｗｏｒｄ": true, "pässword": true,
 		"my password is a long story": false, "password for the old barn door": false, "Aa1#aaaa": false, "correct horse battery staple": false,
-		"Dog#48123571": false, "!!Dragon2024!!2025": false, "": false, "😀😀😀😀😀😀😀😀": false, "Zebra#river9stone": false,
+		"Dog#48123571": false, "!!Dragon2024!!2025": false, "": false, "Zebra#river9stone": false,
 	}
 	for password, common := range rows {
 		if got := slices.Contains(secret.UnmetRules(secret.NIST, password), "common"); got != common {
@@ -77,6 +78,29 @@ func TestUnmetRules_PW04_Common(t *testing.T) {
 	}
 	if n < 3000 {
 		t.Errorf("%d passwords", n)
+	}
+}
+
+// What is long enough and still guessed at once: runs, single words, and either
+// with little around it.
+func TestUnmetRules_PW04_Guessable(t *testing.T) {
+	rows := map[string]bool{
+		"aaaaaaaaaaaaaaa": true, "               ": true, "...............": true, "000000000000000000": true, "😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀": true,
+		"abcdefghijklmnop": true, "ponmlkjihgfedcba": true, "ABCDEFGHIJKLMNOP": true, "abcabcabcabcabcabc": true, "aaaaabbbbbccccc": true,
+		"1234567890123456": true, "987654321098765": true, "1111222233334444": true, "qwertyuiopasdfgh": true, "poiuytrewqlkjhgf": true,
+		"1qaz2wsx3edc4rfv": true, "qwertzuiopyxcvbn": true, "azertyuiopqsdfgh": true, "!@#$%^&*()!@#$%^": true, "asdfghjklqwertyuiop1!": true,
+		"Qwertyuiopasdfgh2026!": true, "2026abcdefghijkl": true, "qw3rtyuiopasdfgh": true, "aaaaaaaaaaaaaaab": true, "Aaaaaa1!": true,
+		"administrator123": true, "administratoradministrator": true, "Administrator2026!": true, "adm1n1str4t0r#99": true, "Sunflower1!": true,
+		"aaab#Kq9tz_mwv3x": false, "abcXkq9tz_mwv3w": false, "Aa1#aaaa": false, "correct horse battery staple": false, "sunflowers over the barn": false,
+		"administrator of nothing": false, "1234 sheep jump over": false, "A1#😀😀😀😀😀": false, "xkvbtqzwyjrmndf": false, "Zebra#river9stone": false,
+		"qwerty is what I typed": false, "我的密码是一只猫和一条狗在花园里": false,
+	}
+	for password, guessable := range rows {
+		for _, policy := range []string{secret.Standard, secret.NIST} {
+			if got := slices.Contains(secret.UnmetRules(policy, password), "common"); got != guessable {
+				t.Errorf("%s, %q: common is %t", policy, password, got)
+			}
+		}
 	}
 }
 
