@@ -51,7 +51,7 @@ func (s *Service) notify(ctx context.Context, t *store.Tx, org store.Organizatio
 		}
 		m.Principal = u.ID
 		if all[i].used > noticesToAddress.limit {
-			m.Created, m.Due = all[i].again, all[i].again // does not count as waiting before
+			m.Due = all[i].again
 		}
 		messages = append(messages, m)
 	}
