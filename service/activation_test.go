@@ -360,7 +360,7 @@ func TestSendActivation(t *testing.T) {
 			t.Errorf("%d mails", n)
 		}
 		v := w.invite(a)
-		for range 5 {
+		for range 4 { // the fifth is that of the beginning
 			if err := send(a.Admin.Token, v.GetId(), ""); err != nil {
 				t.Fatal(err)
 			}

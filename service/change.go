@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/store"
@@ -25,7 +26,7 @@ type change struct {
 // administrators who remove each other, one wins.
 func (s *Service) change(ctx context.Context, fn func(*change) error) error {
 	c := callOf(ctx)
-	return s.commit(ctx, c.org, func(t *store.Tx) error {
+	err := s.commit(ctx, c.org, func(t *store.Tx) error {
 		ch := &change{Tx: t, s: s, c: c, now: store.At(s.now())}
 		var err error
 		if ch.by, ch.cat, ch.org, err = s.readCaller(ctx, t.Reads, c.caller.claims, c.org); err != nil {
@@ -36,6 +37,10 @@ func (s *Service) change(ctx context.Context, fn func(*change) error) error {
 		}
 		return fn(ch)
 	}, c.caller.Org)
+	if errors.Is(err, errEmailTaken) {
+		return s.tellTaken(ctx, err)
+	}
+	return err
 }
 
 // authorizeAgain repeats what the door decided, with the rights as they are now.

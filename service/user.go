@@ -16,6 +16,9 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
+	if err := s.mayLearn(ctx); err != nil {
+		return nil, err
+	}
 	here, err := s.memory.organization(ctx, callOf(ctx).org)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,11 @@ func (s *Service) UpdateUser(ctx context.Context, req *identityv1.UpdateUserRequ
 	if err != nil {
 		return nil, err
 	}
+	if edit.email != nil || edit.confirmed != nil {
+		if err := s.mayLearn(ctx); err != nil {
+			return nil, err
+		}
+	}
 	var resp *identityv1.User
 	err = s.change(ctx, func(ch *change) error {
 		former, err := ch.User(ctx, ch.org.ID, req.GetUser().GetId())
@@ -180,7 +185,8 @@ func (ch *change) editLogin(ctx context.Context, former store.User, u *store.Use
 }
 
 // applyLogin moves the address in the directory, and ends what was issued
-// before a new password or the loss of confirmation.
+// before a new password, the loss of confirmation or an address that is not
+// proven: links to the former one are void, also if it comes back.
 func (ch *change) applyLogin(ctx context.Context, former store.User, u *store.User, newPassword bool) error {
 	if former.EmailKey != u.EmailKey || former.Confirmed != u.Confirmed {
 		if former.Confirmed {
@@ -192,7 +198,7 @@ func (ch *change) applyLogin(ctx context.Context, former store.User, u *store.Us
 			return err
 		}
 	}
-	if newPassword || (former.Confirmed && !u.Confirmed) {
+	if newPassword || (!u.Confirmed && (former.Confirmed || former.EmailKey != u.EmailKey)) {
 		u.Epoch = ch.nextEpoch(u.Epoch)
 		return ch.EndSessions(ctx, u.Org, u.ID, "login changed", ch.now)
 	}
