@@ -43,12 +43,14 @@ func (w writes) Spend(ctx context.Context, now Micros, charges ...Charge) (map[s
 			args = append(args, c.Key, c.N, c.End)
 		}
 		var rows []Spent
-		err := w.all(ctx, &rows, `
-			INSERT INTO budgets (key, used, end_time) VALUES (?, ?, ?)`+strings.Repeat(`, (?, ?, ?)`, n-1)+`
-			ON CONFLICT (key) DO UPDATE SET
-				used = CASE WHEN budgets.end_time <= ? THEN excluded.used ELSE budgets.used + excluded.used END,
-				end_time = CASE WHEN budgets.end_time <= ? THEN excluded.end_time ELSE budgets.end_time END
-			RETURNING key, used, end_time`, append(args, now, now)...)
+		err := w.ahead(func() error {
+			return w.all(ctx, &rows, `
+				INSERT INTO budgets (key, used, end_time) VALUES (?, ?, ?)`+strings.Repeat(`, (?, ?, ?)`, n-1)+`
+				ON CONFLICT (key) DO UPDATE SET
+					used = CASE WHEN budgets.end_time <= ? THEN excluded.used ELSE budgets.used + excluded.used END,
+					end_time = CASE WHEN budgets.end_time <= ? THEN excluded.end_time ELSE budgets.end_time END
+				RETURNING key, used, end_time`, append(args, now, now)...)
+		})
 		if err != nil {
 			return nil, err
 		}
