@@ -55,6 +55,9 @@ func (row *importRow) refuseFor(err error) {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
 			reason = d.GetReason()
+			if key := d.GetMetadata()["permission"]; key != "" {
+				violations = append(violations, "permissions: unknown "+key)
+			}
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations() {
 				violations = append(violations, columnOf.Replace(v.GetField())+": "+v.GetReason())
