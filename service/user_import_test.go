@@ -54,7 +54,7 @@ func TestImport_RG02(t *testing.T) {
 			{"dora@import.test,Dora,Ek,true,Monitoring User,,", "REFUSED CONFIRM_NOT_ALLOWED"},
 			{"dora@import.test,Dora,Ek,,,,", "REFUSED INVALID_FIELDS roles: at_least_one"},
 			{"no address,Dora,Ek,,Monitoring User,,", "REFUSED INVALID_FIELDS email: email"},
-			{",Dora,,,Monitoring User,,", "REFUSED INVALID_FIELDS email: required, last_name: required, roles: at_least_one"},
+			{",Dora,,,Monitoring User,,", "REFUSED INVALID_FIELDS email: required, last_name: required"},
 			{"dora@import.test,D0ra,Ek,maybe,Monitoring User,,", "REFUSED INVALID_FIELDS confirmed: bool"},
 			{"dora@import.test,D0ra,Ek,,Monitoring User,,", "REFUSED INVALID_FIELDS first_name: string.pattern"},
 			{"dora@import.test,Dora,Ek,,Monitoring User,Not A Key,", "REFUSED INVALID_FIELDS permissions[0]: string.pattern"},
