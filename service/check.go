@@ -3,7 +3,9 @@ package service
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"buf.build/go/protovalidate"
@@ -184,14 +186,17 @@ func isSet(msg protoreflect.Message, f protoreflect.FieldDescriptor) bool {
 	return msg.Has(f) && (f.Kind() != protoreflect.StringKind || f.IsList() || strings.TrimSpace(msg.Get(f).String()) != "")
 }
 
+// behaviorsOf keeps what the fields of the contract say: looking an option up
+// costs more than all else that is done to a field.
+var behaviorsOf sync.Map // protoreflect.FieldDescriptor: []annotations.FieldBehavior
+
 func behaves(f protoreflect.FieldDescriptor, want annotations.FieldBehavior) bool {
-	list, _ := proto.GetExtension(f.Options(), annotations.E_FieldBehavior).([]annotations.FieldBehavior)
-	for _, b := range list {
-		if b == want {
-			return true
-		}
+	kept, ok := behaviorsOf.Load(f)
+	if !ok {
+		kept, _ = behaviorsOf.LoadOrStore(f, proto.GetExtension(f.Options(), annotations.E_FieldBehavior))
 	}
-	return false
+	list, _ := kept.([]annotations.FieldBehavior)
+	return slices.Contains(list, want)
 }
 
 func join(path, name string) string {

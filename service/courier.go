@@ -15,9 +15,13 @@ import (
 const (
 	lookEvery = time.Second // besides being told of what this process enqueued
 	// gather and settleAfter collect the messages, and the outcomes, of a moment
-	// into one transaction.
-	gather      = 50 * time.Millisecond
-	settleAfter = 10 * time.Millisecond
+	// into one transaction, of settledAtOnce outcomes at most.
+	gather        = 50 * time.Millisecond
+	settleAfter   = 20 * time.Millisecond
+	settledAtOnce = 64
+	// carriedAtOnce bounds the messages of this process that are not claimed, but
+	// leased as they are written.
+	carriedAtOnce = 64
 	// sendersAtOnce bounds the sends under way, of each channel.
 	sendersAtOnce = 8
 	// sendTime ends a send; the lease outlasts it, so that nobody else begins meanwhile.
@@ -34,13 +38,15 @@ const (
 )
 
 // courier carries the messages of the outbox. Any number of replicas has one.
-// A message is claimed before it is sent and settled afterwards, each in a
-// short transaction: who crashes between the two lets the lease run out, and
+// A message is leased before it is sent, as it is written or by a claim, and
+// settled afterwards: who crashes between the two lets the lease run out, and
 // the same message, with the same id and token, goes out again.
 type courier struct {
 	s     *Service
 	lanes []*lane
+	own   *store.Carrier
 	done  chan outcome
+	over  []outcome // to be settled
 }
 
 // lane is a channel with its sender.
@@ -48,6 +54,14 @@ type lane struct {
 	channel string
 	sender  notify.Sender
 	busy    int
+	waiting []leased
+	more    bool // the last claim found as many as it could take
+}
+
+// leased is a message that waits for a sender; own tells that it has a place of the carrier.
+type leased struct {
+	store.Message
+	own bool
 }
 
 // outcome is how a send ended.
@@ -70,22 +84,40 @@ func newCourier(s *Service, mail, sms notify.Sender) *courier {
 
 // run sends until the context ends, and settles what was under way then.
 func (c *courier) run(ctx context.Context) {
+	channels := make([]string, len(c.lanes))
+	for i, l := range c.lanes {
+		channels[i] = l.channel
+	}
+	c.own = c.s.store.Carry(carriedAtOnce, store.Micros(leaseTime.Microseconds()), channels...)
 	look, count := time.NewTicker(lookEvery), time.NewTicker(countEvery)
 	defer look.Stop()
 	defer count.Stop()
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	var settle <-chan time.Time // runs while there is something to settle
 	for {
+		more := false // of what was found waiting before
 		select {
 		case <-ctx.Done():
 			defer time.AfterFunc(stopTime, stop).Stop()
-			for c.busy() {
-				c.settle(sending, <-c.done)
-			}
+			c.finish(sending)
 			return
+		case m := <-c.own.Messages():
+			c.accept(m)
+			c.begin(sending)
+			continue
 		case o := <-c.done:
-			time.Sleep(settleAfter)
-			c.settle(ctx, o)
+			c.ended(o)
+			c.begin(sending)
+			if settle == nil {
+				settle = time.After(settleAfter)
+			}
+			if len(c.over) < settledAtOnce && (o.lane.busy > 0 || !o.lane.more) {
+				continue
+			}
+			more = true
+		case <-settle:
+			more = true
 		case <-count.C:
 			c.s.tried(ctx, "count the outbox", c.count)
 			continue
@@ -93,30 +125,55 @@ func (c *courier) run(ctx context.Context) {
 			time.Sleep(gather)
 		case <-look.C:
 		}
+		if more {
+			settle = nil
+			c.settle(ctx)
+		}
 		for _, l := range c.lanes {
-			c.s.tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, sending, l) })
+			if !more || l.more {
+				c.s.tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, l) })
+			}
 		}
+		c.begin(sending)
 	}
 }
 
-func (c *courier) busy() bool {
+// finish waits for what is under way, and gives back what is not.
+func (c *courier) finish(ctx context.Context) {
+	c.s.store.CarryNoMore()
+	for len(c.own.Messages()) > 0 {
+		c.accept(<-c.own.Messages())
+	}
 	for _, l := range c.lanes {
-		if l.busy > 0 {
-			return true
+		for _, m := range l.waiting {
+			c.over = append(c.over, outcome{l, m.Message, context.Canceled})
+		}
+		l.waiting = nil
+		for l.busy > 0 {
+			c.ended(<-c.done)
 		}
 	}
-	return false
+	c.settle(ctx)
 }
 
-// claim takes as many messages as there is room for, and begins to send them.
-func (c *courier) claim(ctx, sending context.Context, l *lane) error {
-	room := sendersAtOnce - l.busy
+// accept takes a message of this process.
+func (c *courier) accept(m store.Message) {
+	for _, l := range c.lanes {
+		if l.channel == m.Channel {
+			l.waiting = append(l.waiting, leased{m, true})
+		}
+	}
+}
+
+// claim takes as many messages as there is room for.
+func (c *courier) claim(ctx context.Context, l *lane) error {
+	room := sendersAtOnce - l.busy - len(l.waiting)
 	now := c.s.now()
-	if room == 0 {
+	if room <= 0 {
 		return nil
 	}
 	due, err := c.s.store.Due(ctx, l.channel, store.At(now), room)
-	if err != nil || len(due) == 0 {
+	if l.more = len(due) == room; err != nil || len(due) == 0 {
 		return err
 	}
 	var claimed []store.Message
@@ -127,11 +184,29 @@ func (c *courier) claim(ctx, sending context.Context, l *lane) error {
 	if err != nil {
 		return err
 	}
-	l.busy += len(claimed)
 	for _, m := range claimed {
-		go func() { c.done <- outcome{l, m, c.send(sending, l.sender, m)} }()
+		l.waiting = append(l.waiting, leased{m, false})
 	}
 	return nil
+}
+
+// begin sends what waits, as far as there is room. What waited so long that
+// its lease could end before the send is left to whoever claims it then.
+func (c *courier) begin(sending context.Context) {
+	for _, l := range c.lanes {
+		for len(l.waiting) > 0 && l.busy < sendersAtOnce {
+			m := l.waiting[0]
+			l.waiting = l.waiting[1:]
+			if m.own {
+				c.own.Done()
+			}
+			if m.Leased < store.At(c.s.now().Add(sendTime)) {
+				continue
+			}
+			l.busy++
+			go func() { c.done <- outcome{l, m.Message, c.send(sending, l.sender, m.Message)} }()
+		}
+	}
 }
 
 // errExpired is why a message is not sent any more.
@@ -155,29 +230,32 @@ func (c *courier) send(ctx context.Context, sender notify.Sender, m store.Messag
 	return sender.Send(ctx, out)
 }
 
-// settle writes down how a send ended, and others that ended meanwhile, in one
-// transaction. What cannot be written is sent again when the lease has run out.
-func (c *courier) settle(ctx context.Context, o outcome) {
-	over := []outcome{o}
-	for len(c.done) > 0 {
-		over = append(over, <-c.done)
+// ended notes how a send ended.
+func (c *courier) ended(o outcome) {
+	o.lane.busy--
+	c.over = append(c.over, o)
+	c.s.metrics.messages.WithLabelValues(o.lane.channel, o.word()).Inc()
+	if o.err != nil {
+		c.s.log.Warn("a message was not sent", "kind", o.message.Kind, "message", o.message.ID, "organization", o.message.Org,
+			"attempts", o.message.Attempts, "error", o.err.Error())
 	}
-	for _, o := range over {
-		o.lane.busy--
-		c.s.metrics.messages.WithLabelValues(o.lane.channel, o.word()).Inc()
-		if o.err != nil {
-			c.s.log.Warn("a message was not sent", "kind", o.message.Kind, "message", o.message.ID, "organization", o.message.Org,
-				"attempts", o.message.Attempts, "error", o.err.Error())
-		}
-	}
+}
+
+// settle writes down how sends ended, in one transaction. What cannot be
+// written is sent again when the lease has run out.
+func (c *courier) settle(ctx context.Context) {
 	var sent []store.Message
 	var failed []outcome
-	for _, o := range over {
+	for _, o := range c.over {
 		if o.err == nil {
 			sent = append(sent, o.message)
 		} else {
 			failed = append(failed, o)
 		}
+	}
+	c.over = nil
+	if len(sent)+len(failed) == 0 {
+		return
 	}
 	c.s.tried(context.WithoutCancel(ctx), "settle messages", func(ctx context.Context) error {
 		return c.s.store.Short(ctx, func(t *store.ShortTx) error {

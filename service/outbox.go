@@ -30,7 +30,7 @@ func (s *Service) message(org, kind, to string, values map[string]string) (store
 		Org: org, ID: s.newID(), Kind: kind, Recipient: masked(to),
 		Created: store.At(now), Due: store.At(now), Expires: store.At(now.Add(messageLife)),
 	}
-	if _, err := notify.Write(m.ID, kind, to, values); err != nil { // now, while somebody sees it
+	if err := notify.Check(kind, values); err != nil { // now, while somebody sees it
 		return m, err
 	}
 	text, err := json.Marshal(letter{to, values})

@@ -87,10 +87,10 @@ func (ch *change) mayConfirm() bool { return ch.by.Platform && ch.by.has(adminis
 
 // addUser writes a new person with what is assigned, in the organization u.Org.
 func (ch *change) addUser(ctx context.Context, u store.User, add assignment) error {
-	if err := ch.AddUser(ctx, u); err != nil {
+	if err := ch.claimEmail(ctx, u); err != nil {
 		return err
 	}
-	if err := ch.claimEmail(ctx, u); err != nil {
+	if err := ch.AddUser(ctx, u); err != nil {
 		return err
 	}
 	if err := ch.putGrants(ctx, u.Org, u.ID, add); err != nil {

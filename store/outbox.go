@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -38,7 +39,13 @@ const messagesAtOnce = 500
 // sent if it is committed, and not otherwise.
 func (w writes) Enqueue(ctx context.Context, messages ...Message) error {
 	for i := range messages {
-		messages[i].Channel, _, _ = strings.Cut(messages[i].Kind, ".")
+		m := &messages[i]
+		m.Channel, _, _ = strings.Cut(m.Kind, ".")
+		if w.outgoing.carrier.takes(m) {
+			w.outgoing.handed = append(w.outgoing.handed, *m)
+		} else {
+			w.outgoing.waiting = true
+		}
 	}
 	for len(messages) > 0 {
 		n := min(len(messages), messagesAtOnce)
@@ -49,14 +56,74 @@ func (w writes) Enqueue(ctx context.Context, messages ...Message) error {
 		if err != nil {
 			return err
 		}
-		*w.enqueued = true
 		messages = messages[n:]
 	}
 	return nil
 }
 
-// Enqueued gets a sign after a commit of this process that added messages.
+// Enqueued gets a sign after a commit of this process that added messages
+// which nobody carries.
 func (s *Store) Enqueued() <-chan struct{} { return s.enqueued }
+
+// Carrier takes messages that this process adds without their being claimed:
+// they are leased to it as they are written, and are handed over after the
+// commit. What it does not bring to an end others claim when the lease is over.
+type Carrier struct {
+	channels []string
+	lease    Micros
+	places   chan struct{}
+	messages chan Message
+}
+
+// Carry makes the one carrier of the store: for so many messages at once of
+// the channels, leased for so long (us).
+func (s *Store) Carry(places int, lease Micros, channels ...string) *Carrier {
+	c := &Carrier{channels: channels, lease: lease, places: make(chan struct{}, places), messages: make(chan Message, places)}
+	s.carrier.Store(c)
+	return c
+}
+
+// CarryNoMore has messages wait for whoever claims them.
+func (s *Store) CarryNoMore() { s.carrier.Store(nil) }
+
+// Messages are those handed over. Each has a place until Done.
+func (c *Carrier) Messages() <-chan Message { return c.messages }
+
+// Done frees the place of a message.
+func (c *Carrier) Done() { <-c.places }
+
+// takes leases a message if there is a place for it and it is due already.
+func (c *Carrier) takes(m *Message) bool {
+	if c == nil || m.Due > m.Created || !slices.Contains(c.channels, m.Channel) {
+		return false
+	}
+	select {
+	case c.places <- struct{}{}:
+		m.Leased, m.Attempts = m.Created+c.lease, 1
+		return true
+	default:
+		return false
+	}
+}
+
+// outgoing is what a transaction adds to the outbox.
+type outgoing struct {
+	carrier *Carrier
+	handed  []Message
+	waiting bool // there are some for whoever claims them
+}
+
+// end hands the messages over if they are there for sure. Otherwise their
+// places are free again, and whoever finds them claims them.
+func (o *outgoing) end(committed bool) {
+	for _, m := range o.handed {
+		if committed {
+			o.carrier.messages <- m // has room for all that have places
+		} else {
+			o.carrier.Done()
+		}
+	}
+}
 
 // Due returns up to limit messages that a channel has to send, the oldest
 // first: whose they are and which.

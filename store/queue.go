@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// inFlight is how many changes of one organization may hold a connection: one
-// that has the lock and one that is next.
-const inFlight = 2
+// inFlight is how many changes of one organization may hold a connection. A
+// second one would begin a moment earlier, but wait for the lock in the
+// database, which costs that as much as half of a change.
+const inFlight = 1
 
 // maxWaiting bounds how many more may wait, so that one busy organization
 // neither drains the pool nor fills the memory.

@@ -22,6 +22,7 @@ type Store struct {
 	// listenURL reaches the database itself, for the bell.
 	listenURL string
 	enqueued  chan struct{} // gets a sign after a commit that added messages
+	carrier   atomic.Pointer[Carrier]
 }
 
 // Reads holds every query. It runs on a pool or inside a transaction, so that
@@ -245,8 +246,10 @@ func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
 	}
 	defer s.writing.prepareMissed(context.WithoutCancel(ctx)) // when the connection is free again
 	defer func() { _ = tx.Rollback() }()                      // after a commit it does nothing
-	enqueued := false
-	w := writes{Reads{h: tx, tx: tx, late: &late{together: s.dialect == "postgres"}, prepared: s.writing, count: s.count}, &enqueued}
+	out := &outgoing{carrier: s.carrier.Load()}
+	committed := false
+	defer func() { out.end(committed) }()
+	w := writes{Reads{h: tx, tx: tx, late: &late{together: s.dialect == "postgres"}, prepared: s.writing, count: s.count}, out}
 	if err := fn(w); err != nil {
 		return err
 	}
@@ -254,7 +257,8 @@ func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
 		return err
 	}
 	err = tx.Commit()
-	if enqueued { // also where the outcome is unknown
+	committed = err == nil
+	if out.waiting { // also where the outcome is unknown
 		select {
 		case s.enqueued <- struct{}{}:
 		default: // it will be looked at anyway

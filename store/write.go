@@ -12,7 +12,7 @@ import (
 // writes is what a transaction adds.
 type writes struct {
 	Reads
-	enqueued *bool // whether it added messages
+	outgoing *outgoing
 }
 
 func (w writes) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {

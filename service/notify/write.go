@@ -23,13 +23,35 @@ var page = html.Must(html.ParseFS(files, "templates/page.html"))
 // Known tells whether there is a template for a kind, such as "mail.activation".
 func Known(kind string) bool { return texts.Lookup(kind+".txt") != nil }
 
+// Check tells whether a message of a kind can be made of the values.
+func Check(kind string, values map[string]string) error {
+	_, err := paragraphs(kind, values)
+	return err
+}
+
 // Write makes a message of its kind. The value "link" is shown as a button.
 // Values come from people: they become text, on one line, and nothing else.
 func Write(id, kind, to string, values map[string]string) (Message, error) {
 	m := Message{ID: id, To: to}
+	var err error
+	if m.Text, err = paragraphs(kind, values); err != nil || !strings.HasPrefix(kind, "mail.") {
+		return m, err
+	}
+	m.Subject, m.Text, _ = strings.Cut(m.Text, "\n\n")
+	m.Text += "\n"
+	var h bytes.Buffer
+	err = page.Execute(&h, map[string]any{
+		"Subject": m.Subject, "Paragraphs": strings.Split(strings.TrimSpace(m.Text), "\n\n"), "Link": oneLine(values["link"]),
+	})
+	m.HTML = h.String()
+	return m, err
+}
+
+// paragraphs is the text of a message, of a mail with the subject on top.
+func paragraphs(kind string, values map[string]string) (string, error) {
 	t := texts.Lookup(kind + ".txt")
 	if t == nil {
-		return m, fmt.Errorf("there is no message %q", kind)
+		return "", fmt.Errorf("there is no message %q", kind)
 	}
 	clean := make(map[string]string, len(values))
 	for name, value := range values {
@@ -37,20 +59,9 @@ func Write(id, kind, to string, values map[string]string) (Message, error) {
 	}
 	var b strings.Builder
 	if err := t.Execute(&b, clean); err != nil {
-		return m, fmt.Errorf("write a message: %w", err)
+		return "", fmt.Errorf("write a message: %w", err)
 	}
-	m.Text = strings.TrimSpace(b.String())
-	if !strings.HasPrefix(kind, "mail.") {
-		return m, nil
-	}
-	m.Subject, m.Text, _ = strings.Cut(m.Text, "\n\n")
-	m.Text += "\n"
-	var h bytes.Buffer
-	err := page.Execute(&h, map[string]any{
-		"Subject": m.Subject, "Paragraphs": strings.Split(strings.TrimSpace(m.Text), "\n\n"), "Link": clean["link"],
-	})
-	m.HTML = h.String()
-	return m, err
+	return strings.TrimSpace(b.String()), nil
 }
 
 // oneLine takes out of a value what ends a line or changes how the rest reads.
