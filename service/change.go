@@ -28,11 +28,7 @@ func (s *Service) change(ctx context.Context, fn func(*change) error) error {
 	c := callOf(ctx)
 	err := s.commit(ctx, c.org, func(t *store.Tx) error {
 		ch := &change{Tx: t, s: s, c: c, now: store.At(s.now())}
-		var err error
-		if ch.by, ch.cat, ch.org, err = s.readCaller(ctx, t.Reads, c.caller.claims, c.org); err != nil {
-			return err
-		}
-		if err := ch.authorizeAgain(); err != nil {
+		if err := ch.begin(ctx, t.Reads); err != nil {
 			return err
 		}
 		return fn(ch)
@@ -41,6 +37,14 @@ func (s *Service) change(ctx context.Context, fn func(*change) error) error {
 		return s.tellTaken(ctx, err)
 	}
 	return err
+}
+
+// begin reads the caller, and what is decided by.
+func (ch *change) begin(ctx context.Context, q store.Reads) (err error) {
+	if ch.by, ch.cat, ch.org, err = ch.s.readCaller(ctx, q, ch.c.caller.claims, ch.c.org); err != nil {
+		return err
+	}
+	return ch.authorizeAgain()
 }
 
 // authorizeAgain repeats what the door decided, with the rights as they are now.

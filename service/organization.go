@@ -29,11 +29,11 @@ func (s *Service) CreateOrganization(ctx context.Context, req *identityv1.Create
 		ChangeInitialPassword: in.ChangeInitialPassword == nil || in.GetChangeInitialPassword(),
 		Epoch:                 now, Version: 1, Created: now, Updated: now,
 	}
-	u, err := s.newUser(ctx, org, req.GetAdministrator())
-	if err != nil {
-		return nil, err
+	u := s.newUser(org.ID, req.GetAdministrator())
+	if err := s.founderPassword(ctx, org, &u, req.GetAdministrator()); err != nil {
+		return resp, s.orReplayed(ctx, req, resp, err)
 	}
-	err = s.change(ctx, func(ch *change) error {
+	err := s.change(ctx, func(ch *change) error {
 		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (ch *change) found(ctx context.Context, org store.Organization, u store.Use
 	if _, _, err := here.editPhone(ctx, "", u, newPhone(in, "administrator.phone")); err != nil { // no proof can be of it yet
 		return err
 	}
-	extra := assignment{roles: slices.DeleteFunc(slices.Clone(in.GetRoleIds()), func(id string) bool { return id == superUser }), keys: in.GetPermissionKeys()}
+	extra := besidesSuperUser(in)
 	if err := here.mustGrant(extra); err != nil {
 		return err
 	}
@@ -75,6 +75,27 @@ func (ch *change) found(ctx context.Context, org store.Organization, u store.Use
 		return err
 	}
 	return here.inviteUnlessConfirmed(ctx, org, u)
+}
+
+// founderPassword hashes the password that the first administrator gets, if any.
+func (s *Service) founderPassword(ctx context.Context, org store.Organization, u *store.User, in *identityv1.User) error {
+	if in.GetPassword() == "" {
+		return nil
+	}
+	look, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	look.org = org
+	return look.givePassword(ctx, u, besidesSuperUser(in), newPhone(in, "administrator.phone"), in.GetPassword())
+}
+
+// besidesSuperUser is what the first administrator of an organization is to have besides that role.
+func besidesSuperUser(in *identityv1.User) assignment {
+	return assignment{
+		roles: slices.DeleteFunc(slices.Clone(in.GetRoleIds()), func(id string) bool { return id == superUser }),
+		keys:  in.GetPermissionKeys(),
+	}
 }
 
 // policyOf is the name of a policy in rows; what is not specified is STANDARD.

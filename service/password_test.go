@@ -188,7 +188,7 @@ func TestChangePassword_PF02_Weak(t *testing.T) {
 			password, unmet string
 			hashes          uint64
 		}{
-			{"short", "too_short,no_upper,no_digit,no_special", 0},
+			{"brief", "too_short,no_upper,no_digit,no_special,common", 0},
 			{servicetest.RootPassword + strings.Repeat("x", 300), "too_long", 0},
 			{servicetest.InitialPassword, "unchanged", 1},
 		} {

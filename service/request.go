@@ -43,6 +43,15 @@ func (s *Service) replay(ctx context.Context, q store.Reads, req retryable, resp
 	return true, proto.Unmarshal(first.Response, resp)
 }
 
+// orReplayed is the outcome of a call whose change was refused on a look, before
+// the lock: where the same request came through meanwhile, what that answered.
+func (s *Service) orReplayed(ctx context.Context, req retryable, resp proto.Message, refused error) error {
+	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
+		return err
+	}
+	return refused
+}
+
 // keeper is a transaction that can keep an outcome.
 type keeper interface {
 	PutRequest(ctx context.Context, q store.Request, since store.Micros) error

@@ -19,23 +19,25 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	if err := s.mayLearn(ctx); err != nil {
 		return nil, err
 	}
-	here, err := s.memory.organization(ctx, callOf(ctx).org)
-	if err != nil {
-		return nil, err
-	}
-	u, err := s.newUser(ctx, here.org, req.GetUser())
-	if err != nil {
-		return nil, err
-	}
+	u := s.newUser(callOf(ctx).org, req.GetUser())
+	add := assignment{roles: req.GetUser().GetRoleIds(), keys: req.GetUser().GetPermissionKeys()}
 	phone := newPhone(req.GetUser(), "user.phone")
-	err = s.change(ctx, func(ch *change) error {
+	if password := req.GetUser().GetPassword(); password != "" {
+		look, err := s.look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := look.givePassword(ctx, &u, add, phone, password); err != nil {
+			return resp, s.orReplayed(ctx, req, resp, err)
+		}
+	}
+	err := s.change(ctx, func(ch *change) error {
 		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
 			return err
 		}
 		if u.Confirmed && !ch.mayConfirm() {
 			return errConfirmNotAllowed
 		}
-		add := assignment{roles: req.GetUser().GetRoleIds(), keys: req.GetUser().GetPermissionKeys()}
 		if err := ch.mustGrant(add); err != nil {
 			return err
 		}
@@ -61,24 +63,17 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	return resp, err
 }
 
-// newUser makes the row of a new person out of what was asked for. It hashes
-// the password, so it is called before the lock is taken.
-func (s *Service) newUser(ctx context.Context, org store.Organization, in *identityv1.User) (store.User, error) {
+// newUser makes the row of a new person out of what was asked for, but for the
+// password.
+func (s *Service) newUser(org string, in *identityv1.User) store.User {
 	address, _ := parseEmail(in.GetEmail()) // the door saw that it is one
 	now := store.At(s.now())
 	u := store.User{
-		Org: org.ID, ID: s.newID(), Email: address.text, EmailKey: address.key, Confirmed: in.GetConfirmed(), Enabled: true,
+		Org: org, ID: s.newID(), Email: address.text, EmailKey: address.key, Confirmed: in.GetConfirmed(), Enabled: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	setName(&u, in.GetFirstName(), in.GetLastName())
-	if in.GetPassword() != "" {
-		var err error
-		if u.PasswordHash, err = s.hashPassword(ctx, org, u, in.GetPassword()); err != nil {
-			return u, err
-		}
-		u.PasswordInitial = true
-	}
-	return u, nil
+	return u
 }
 
 // setName is the one place where names come in: whatever way their marks were

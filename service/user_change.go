@@ -80,26 +80,34 @@ func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserReques
 		}
 	}
 	if newPassword != "" {
-		e.hash, err = s.hashPasswordOf(ctx, in.GetId(), e, newPassword)
+		e.hash, err = s.hashPasswordOf(ctx, in, e, newPassword)
 	}
 	return e, err
 }
 
-// hashPasswordOf hashes a new password of a person, as they will be after the edit.
-func (s *Service) hashPasswordOf(ctx context.Context, id string, e edit, password string) (string, error) {
-	org, err := s.store.Organization(ctx, callOf(ctx).org)
+// hashPasswordOf hashes a new password of a person, as they will be after the
+// edit, unless it is known already that the edit will be refused.
+func (s *Service) hashPasswordOf(ctx context.Context, in *identityv1.User, e edit, password string) (string, error) {
+	look, err := s.look(ctx)
 	if err != nil {
 		return "", err
 	}
-	u, err := s.store.User(ctx, org.ID, id)
+	u, err := s.store.User(ctx, look.org.ID, in.GetId())
 	if err != nil {
 		return "", err
 	}
-	if e.email != nil {
-		u.Email, u.EmailKey = e.email.text, e.email.key
+	if err := checkEtag(in.GetEtag(), u.Version); err != nil {
+		return "", err
+	}
+	if err := look.mayEdit(ctx, &u, e); err != nil {
+		return "", err
 	}
 	setName(&u, or(e.first, u.FirstName), or(e.last, u.LastName))
-	return s.hashPassword(ctx, org, u, password)
+	if err := acceptPassword(look.org, u, password); err != nil {
+		return "", err
+	}
+	err = look.setPassword(ctx, &u, password)
+	return u.PasswordHash, err
 }
 
 // updateUser applies an edit to a person: u begins as the former row and is
@@ -145,19 +153,8 @@ func (ch *change) updateUser(ctx context.Context, former store.User, u *store.Us
 // editLogin changes what a person signs in with: address, confirmation,
 // password and phone. Whoever changes it could become that person.
 func (ch *change) editLogin(ctx context.Context, former store.User, u *store.User, e edit) (changed []string, err error) {
-	if e.email != nil && *e.email != (email{u.Email, u.EmailKey}) {
-		u.Email, u.EmailKey = e.email.text, e.email.key
-		changed = append(changed, "email")
-		if u.EmailKey != former.EmailKey && !ch.mayConfirm() {
-			u.Confirmed = false // the new address is not proven
-		}
-	}
-	if e.confirmed != nil && *e.confirmed != former.Confirmed {
-		if !ch.mayConfirm() {
-			return nil, errConfirmNotAllowed
-		}
-		u.Confirmed = *e.confirmed
-		changed = append(changed, "confirmed")
+	if changed, err = ch.editAddress(former, u, e); err != nil {
+		return nil, err
 	}
 	if e.hash != "" {
 		u.PasswordHash, u.PasswordInitial = e.hash, true
@@ -182,6 +179,25 @@ func (ch *change) editLogin(ctx context.Context, former store.User, u *store.Use
 		}
 	}
 	return changed, ch.applyLogin(ctx, former, u, e.hash != "")
+}
+
+// editAddress changes address and confirmation in the row.
+func (ch *change) editAddress(former store.User, u *store.User, e edit) (changed []string, err error) {
+	if e.email != nil && *e.email != (email{u.Email, u.EmailKey}) {
+		u.Email, u.EmailKey = e.email.text, e.email.key
+		changed = append(changed, "email")
+		if u.EmailKey != former.EmailKey && !ch.mayConfirm() {
+			u.Confirmed = false // the new address is not proven
+		}
+	}
+	if e.confirmed != nil && *e.confirmed != former.Confirmed {
+		if !ch.mayConfirm() {
+			return nil, errConfirmNotAllowed
+		}
+		u.Confirmed = *e.confirmed
+		changed = append(changed, "confirmed")
+	}
+	return changed, nil
 }
 
 // applyLogin moves the address in the directory, and ends what was issued
@@ -212,23 +228,9 @@ func (ch *change) replaceGrants(ctx context.Context, id string, roles, keys *[]s
 	if err != nil {
 		return nil, err
 	}
-	var add, drop assignment
-	kept := 0
-	for _, g := range present {
-		switch {
-		case ended(g.Expires, ch.now):
-		case g.Role != "" && roles != nil && !slices.Contains(*roles, g.Role):
-			drop.roles = append(drop.roles, g.Role)
-		case g.Permit != "" && keys != nil && !slices.Contains(*keys, g.Permit):
-			drop.keys = append(drop.keys, g.Permit)
-		default:
-			kept++
-		}
-	}
-	add.roles = without(roles, present, func(g store.Grant) string { return g.Role }, ch.now)
-	add.keys = without(keys, present, func(g store.Grant) string { return g.Permit }, ch.now)
-	if kept+len(add.roles)+len(add.keys) == 0 {
-		return nil, invalid("user.role_ids", "at_least_one", "at least one role or permission must stay assigned")
+	add, drop, err := replaced(present, roles, keys, ch.now)
+	if err != nil {
+		return nil, err
 	}
 	if err := ch.grant(ctx, id, add); err != nil {
 		return nil, err
@@ -241,6 +243,29 @@ func (ch *change) replaceGrants(ctx context.Context, id string, roles, keys *[]s
 		data["dropped_"+name] = value
 	}
 	return data, nil
+}
+
+// replaced is what has to come and to go, so that roles and permissions become
+// those that are wanted.
+func replaced(present []store.Grant, roles, keys *[]string, now store.Micros) (add, drop assignment, err error) {
+	kept := 0
+	for _, g := range present {
+		switch {
+		case ended(g.Expires, now):
+		case g.Role != "" && roles != nil && !slices.Contains(*roles, g.Role):
+			drop.roles = append(drop.roles, g.Role)
+		case g.Permit != "" && keys != nil && !slices.Contains(*keys, g.Permit):
+			drop.keys = append(drop.keys, g.Permit)
+		default:
+			kept++
+		}
+	}
+	add.roles = without(roles, present, func(g store.Grant) string { return g.Role }, now)
+	add.keys = without(keys, present, func(g store.Grant) string { return g.Permit }, now)
+	if kept+len(add.roles)+len(add.keys) == 0 {
+		return add, drop, invalid("user.role_ids", "at_least_one", "at least one role or permission must stay assigned")
+	}
+	return add, drop, nil
 }
 
 // without lists the wanted names that no present grant gives.

@@ -81,7 +81,13 @@ func (ch *change) takePhoneProof(ctx context.Context, proof, user string) (strin
 	if err != nil || !isID(id) || !ch.s.ring.VerifyMAC("phone_proof", mac, ch.org.ID, id) {
 		return "", errPhoneNotVerified
 	}
-	v, err := ch.TakePhoneProof(ctx, ch.org.ID, id, ch.now-store.Micros(proofLife.Microseconds()), ch.now)
+	after := ch.now - store.Micros(proofLife.Microseconds())
+	var v store.PhoneVerification
+	if ch.Tx != nil {
+		v, err = ch.TakePhoneProof(ctx, ch.org.ID, id, after, ch.now)
+	} else if v, err = ch.s.store.PhoneVerification(ctx, ch.org.ID, id); err == nil && (v.Taken != 0 || v.Confirmed <= after) {
+		err = errNotFound // what only looks leaves the proof as it is
+	}
 	if isNotFound(err) || (err == nil && (v.CallerOrg != ch.by.Org || v.Caller != ch.by.ID || v.User != user)) {
 		return "", errPhoneNotVerified
 	}
