@@ -14,27 +14,72 @@ import (
 // linkLife is how long an activation link is good.
 const linkLife = 72 * time.Hour
 
-// How often activation mails can be asked for.
+// How many links are mailed, whatever for. Of an address each organization has
+// a budget of its own, so that none keeps another from inviting somebody.
 var (
-	activationsOfUser         = budget{"activation: user", 5, time.Hour}
-	activationsByCaller       = budget{"activation: caller", 100, time.Hour}
-	activationsOfOrganization = budget{"activation: organization", 1000, time.Hour}
+	linksToAddress        = budget{"links: address and organization", 5, time.Hour}
+	linksToAddressFromAll = budget{"links: address", 20, time.Hour}
+	linksByCaller         = budget{"links: caller", 10_000, 24 * time.Hour}
+	linksOfOrganization   = budget{"links: organization", 10_000, 24 * time.Hour}
 )
 
 // invite makes activation links for people who were just written, in place of
-// those they had, and mails them in the same transaction.
-func (ch *change) invite(ctx context.Context, org store.Organization, users ...store.User) error {
-	links, messages := make([]store.Link, len(users)), make([]store.Message, len(users))
-	for i, u := range users {
-		var err error
-		if links[i], messages[i], err = ch.s.invitation(org, u); err != nil {
-			return err
+// those they had, and mails them in the same transaction. Whom a spent budget
+// leaves without is returned, by id, with the time when there may be a link
+// again; an event says so too.
+func (ch *change) invite(ctx context.Context, org store.Organization, users ...store.User) (withheld map[string]store.Micros, err error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	withheld, err = ch.spendOnLinks(ctx, org, users)
+	if err != nil {
+		return nil, err
+	}
+	var links []store.Link
+	var messages []store.Message
+	for _, u := range users {
+		if withheld[u.ID] != 0 {
+			ch.recordIn(org.ID, "user.activation_withheld", u.ID, nil)
+			continue
 		}
+		l, m, err := ch.s.invitation(org, u)
+		if err != nil {
+			return nil, err
+		}
+		links, messages = append(links, l), append(messages, m)
 	}
 	if err := ch.PutLinks(ctx, links...); err != nil {
-		return err
+		return nil, err
 	}
-	return ch.Enqueue(ctx, messages...)
+	return withheld, ch.Enqueue(ctx, messages...)
+}
+
+// spendOnLinks takes a link for each person, with one statement for a few of
+// them, and returns for whom there is none.
+func (ch *change) spendOnLinks(ctx context.Context, org store.Organization, users []store.User) (map[string]store.Micros, error) {
+	n := int64(len(users))
+	charges := []charge{{linksByCaller, ch.by.ID, n}, {linksOfOrganization, org.ID, n}}
+	for _, u := range users {
+		charges = append(charges, linksToAddress.one(org.ID+" "+u.EmailKey), linksToAddressFromAll.one(u.EmailKey))
+	}
+	all, err := ch.s.take(ctx, ch, charges...)
+	if err != nil {
+		return nil, err
+	}
+	withheld := map[string]store.Micros{}
+	left, again := min(all[0].left, all[1].left), max(all[0].again, all[1].again)
+	for i, u := range users {
+		here, anywhere := all[2+2*i], all[3+2*i]
+		switch {
+		case left == 0:
+			withheld[u.ID] = again
+		case here.left == 0 || anywhere.left == 0:
+			withheld[u.ID] = max(here.again, anywhere.again)
+		default:
+			left--
+		}
+	}
+	return withheld, nil
 }
 
 // inviteUnlessConfirmed is invite for a person whose address may be proven already.
@@ -42,7 +87,8 @@ func (ch *change) inviteUnlessConfirmed(ctx context.Context, org store.Organizat
 	if u.Confirmed {
 		return nil
 	}
-	return ch.invite(ctx, org, u)
+	_, err := ch.invite(ctx, org, u)
+	return err
 }
 
 // invitation is the link of a person and the mail with it. It is void as soon
@@ -81,6 +127,9 @@ func (s *Service) SendActivation(ctx context.Context, req *identityv1.SendActiva
 	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
+	if err := s.mayLearn(ctx); err != nil {
+		return nil, err
+	}
 	err := s.change(ctx, func(ch *change) error {
 		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
 			return err
@@ -98,11 +147,12 @@ func (s *Service) SendActivation(ctx context.Context, req *identityv1.SendActiva
 		if err := ch.claimEmail(ctx, u); err != nil { // confirmed elsewhere: the link would be good for nothing
 			return err
 		}
-		if err := ch.spendOnInvitation(ctx, u); err != nil {
+		withheld, err := ch.invite(ctx, ch.org, u)
+		if err != nil {
 			return err
 		}
-		if err := ch.invite(ctx, ch.org, u); err != nil {
-			return err
+		if again := withheld[u.ID]; again != 0 { // here there is nothing else to do
+			return retryIn(errRateLimited, again.Time().Sub(s.now()))
 		}
 		ch.record("user.activation_sent", u.ID, nil)
 		if resp, err = ch.userAnswer(ctx, u); err != nil {
@@ -111,20 +161,6 @@ func (s *Service) SendActivation(ctx context.Context, req *identityv1.SendActiva
 		return ch.remember(ctx, req, resp)
 	})
 	return resp, err
-}
-
-// spendOnInvitation bounds how often mail goes to a person, by a caller and in
-// an organization.
-func (ch *change) spendOnInvitation(ctx context.Context, u store.User) error {
-	for _, spent := range []struct {
-		of    budget
-		whose string
-	}{{activationsByCaller, ch.by.ID}, {activationsOfOrganization, u.Org}, {activationsOfUser, u.ID}} {
-		if err := ch.s.spendIn(ctx, ch, spent.of, spent.whose); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // ActivateUser follows an activation link. Used, expired, replaced and unknown

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/store"
@@ -25,13 +26,17 @@ type change struct {
 // administrators who remove each other, one wins.
 func (s *Service) change(ctx context.Context, fn func(*change) error) error {
 	c := callOf(ctx)
-	return s.commit(ctx, c.org, func(t *store.Tx) error {
+	err := s.commit(ctx, c.org, func(t *store.Tx) error {
 		ch := &change{Tx: t, s: s, c: c, now: store.At(s.now())}
 		if err := ch.begin(ctx, t.Reads); err != nil {
 			return err
 		}
 		return fn(ch)
 	}, c.caller.Org)
+	if errors.Is(err, errEmailTaken) {
+		return s.tellTaken(ctx, err)
+	}
+	return err
 }
 
 // begin reads the caller, and what is decided by.

@@ -317,7 +317,7 @@ func (c *courier) count(ctx context.Context) error {
 		}
 		age := 0.0
 		if b.Oldest != 0 {
-			age = c.s.now().Sub(b.Oldest.Time()).Seconds()
+			age = max(0, c.s.now().Sub(b.Oldest.Time()).Seconds())
 		}
 		c.s.metrics.outbox.WithLabelValues(l.channel, "waiting").Set(float64(b.Waiting))
 		c.s.metrics.outbox.WithLabelValues(l.channel, "dead").Set(float64(b.Dead))

@@ -49,7 +49,7 @@ var passwordChecks = budget{name: "password check", limit: 300, window: 5 * time
 // CheckPassword tells how strong a password is. Nothing is kept of it.
 func (s *Service) CheckPassword(ctx context.Context, req *identityv1.CheckPasswordRequest) (*identityv1.CheckPasswordResponse, error) {
 	c := callOf(ctx)
-	if err := s.spend(ctx, passwordChecks, c.caller.ID); err != nil {
+	if err := s.spend(ctx, passwordChecks.one(c.caller.ID)); err != nil {
 		return nil, err
 	}
 	org, err := s.memory.organization(ctx, c.org)

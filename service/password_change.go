@@ -127,7 +127,7 @@ func (s *Service) replacePassword(ctx context.Context, org store.Organization, u
 	if err := acceptPassword(org, u, password); err != nil {
 		return "", err
 	}
-	if err := s.spend(ctx, passwordChanges, u.ID); err != nil {
+	if err := s.spend(ctx, passwordChanges.one(u.ID)); err != nil {
 		return "", err
 	}
 	same, _, err := s.passwords.Verify(ctx, password, u.PasswordHash)
@@ -154,11 +154,7 @@ func (s *Service) savePassword(ctx context.Context, t *store.Tx, org store.Organ
 	if err := t.EndSessions(ctx, u.Org, u.ID, "password changed", now); err != nil {
 		return session, err
 	}
-	told, err := s.notice(org, u, "mail.password_changed", mailbox(u), nil)
-	if err != nil {
-		return session, err
-	}
-	if err := t.Enqueue(ctx, told); err != nil {
+	if err := s.notify(ctx, t, org, u, notice{kind: "mail.password_changed", to: u}); err != nil {
 		return session, err
 	}
 	session = s.newSession(ctx, u, org)

@@ -100,7 +100,7 @@ func (s *Service) ConfirmPhoneVerification(ctx context.Context, req *identityv1.
 	}
 	now := store.At(s.now())
 	err = s.store.Short(ctx, func(t *store.ShortTx) (err error) {
-		if err := s.spendIn(ctx, t, codesOfCaller, v.Caller); err != nil {
+		if err := s.spendIn(ctx, t, codesOfCaller.one(v.Caller)); err != nil {
 			return err
 		}
 		v, err = t.CountPhoneTry(ctx, v.Org, v.ID, codeTries, now)
@@ -212,13 +212,9 @@ func (s *Service) sendOnce(ctx context.Context, req retryable, send func(*store.
 // sendCode makes the next code of a verification and queues its message, if
 // there is a budget left for it.
 func (s *Service) sendCode(ctx context.Context, t *store.ShortTx, v *store.PhoneVerification, number string) error {
-	for _, spent := range []struct {
-		of    budget
-		whose string
-	}{{smsOfCaller, v.Caller}, {smsOfOrganization, v.Org}, {smsToNumber, number}, {smsToNumberADay, number}} {
-		if err := s.spendIn(ctx, t, spent.of, spent.whose); err != nil {
-			return err
-		}
+	err := s.spendIn(ctx, t, smsOfCaller.one(v.Caller), smsOfOrganization.one(v.Org), smsToNumber.one(number), smsToNumberADay.one(number))
+	if err != nil {
+		return err
 	}
 	n, err := rand.Int(s.rand, big.NewInt(1_000_000))
 	if err != nil {

@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"buf.build/go/protovalidate"
+	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -74,6 +76,7 @@ type Service struct {
 	keysMu      sync.Mutex
 	keysLoaded  uint64 // the load that signing is of
 	sources     *sources
+	learners    *otter.Cache[string, store.Micros] // who was told of too many taken addresses, until when
 	memory      *memory
 	rope        chan struct{} // pulled after a change, rings the bell
 	stopping    chan struct{} // closed when streams have to end
@@ -94,7 +97,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	s := &Service{
 		store: cfg.Store, ring: cfg.Ring, issuer: cfg.Issuer, passwords: cfg.Passwords,
 		now: cfg.Now, rand: cfg.Rand, log: cfg.Log, proxies: cfg.TrustedProxies,
-		sources:  newSources(cfg.Now),
+		sources: newSources(cfg.Now), learners: newLearners(),
 		activity: newActivity(), lastUsed: newLastUsed(), streams: newStreams(),
 		memory: newMemory(cfg.Store, cfg.Now, cfg.StalenessBudget), rope: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
@@ -170,7 +173,10 @@ func (s *Service) Run(ctx context.Context) error {
 	var others sync.WaitGroup
 	others.Go(func() { s.followFeed(ctx) })
 	others.Go(func() { s.courier.run(ctx) })
-	others.Go(s.compileRules)
+	others.Go(func() {
+		s.compileRules()
+		debug.FreeOSMemory() // a start leaves as much behind as the service keeps
+	})
 	defer others.Wait()
 	for {
 		select {

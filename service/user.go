@@ -16,6 +16,9 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
+	if err := s.mayLearn(ctx); err != nil {
+		return nil, err
+	}
 	u := s.newUser(callOf(ctx).org, req.GetUser())
 	add := assignment{roles: req.GetUser().GetRoleIds(), keys: req.GetUser().GetPermissionKeys()}
 	phone := newPhone(req.GetUser(), "user.phone")

@@ -74,6 +74,11 @@ func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserReques
 			newPassword = in.GetPassword() // empty: keep the present one
 		}
 	}
+	if e.email != nil || e.confirmed != nil {
+		if err := s.mayLearn(ctx); err != nil {
+			return e, err
+		}
+	}
 	if newPassword != "" {
 		e.hash, err = s.hashPasswordOf(ctx, in, e, newPassword)
 	}
@@ -196,7 +201,8 @@ func (ch *change) editAddress(former store.User, u *store.User, e edit) (changed
 }
 
 // applyLogin moves the address in the directory, and ends what was issued
-// before a new password or the loss of confirmation.
+// before a new password, the loss of confirmation or an address that is not
+// proven: links to the former one are void, also if it comes back.
 func (ch *change) applyLogin(ctx context.Context, former store.User, u *store.User, newPassword bool) error {
 	if former.EmailKey != u.EmailKey || former.Confirmed != u.Confirmed {
 		if former.Confirmed {
@@ -208,7 +214,7 @@ func (ch *change) applyLogin(ctx context.Context, former store.User, u *store.Us
 			return err
 		}
 	}
-	if newPassword || (former.Confirmed && !u.Confirmed) {
+	if newPassword || (!u.Confirmed && (former.Confirmed || former.EmailKey != u.EmailKey)) {
 		u.Epoch = ch.nextEpoch(u.Epoch)
 		return ch.EndSessions(ctx, u.Org, u.ID, "login changed", ch.now)
 	}

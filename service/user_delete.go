@@ -30,6 +30,9 @@ func (s *Service) expired() store.Micros { return store.At(s.now().Add(-keptFor)
 // UndeleteUser brings a person back, disabled. What they held is still theirs,
 // so the caller must hold it too; the address may be somebody else's by now.
 func (s *Service) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUserRequest) (*identityv1.User, error) {
+	if err := s.mayLearn(ctx); err != nil {
+		return nil, err
+	}
 	var resp *identityv1.User
 	err := s.change(ctx, func(ch *change) error {
 		former, err := ch.UserDeletedAfter(ctx, ch.org.ID, req.GetId(), s.expired())

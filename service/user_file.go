@@ -35,7 +35,7 @@ const (
 // can be read in again, and a hash.
 var importColumns = []table.Column{
 	columnID:             {Name: "id"},
-	columnEmail:          {Name: "email"},
+	columnEmail:          {Name: "email", Required: true},
 	columnFirstName:      {Name: "first_name"},
 	columnLastName:       {Name: "last_name"},
 	columnConfirmed:      {Name: "confirmed", Flag: true},

@@ -92,6 +92,7 @@ type importing struct {
 	stream                       grpc.BidiStreamingServer[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]
 	validateOnly, sendActivation bool
 	full                         bool   // the file has more rows than it may
+	refused                      error  // too many addresses that others have: why the batch is the last
 	operation                    string // id that all its events have
 	analyzeAt                    int64  // people added, after which the database looks at its tables again
 	sum                          *identityv1.ImportUsersResponse_Summary
@@ -133,6 +134,9 @@ func (im *importing) settle(ctx context.Context, rows []*importRow) error {
 		return nil
 	}
 	if undecided := open(rows); len(undecided) > 0 {
+		if err := im.s.mayLearn(ctx); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(ctx, batchTime)
 		defer cancel()
 		if err := im.s.change(ctx, func(ch *change) error { return im.change(ctx, ch, undecided) }); err != nil {
@@ -156,7 +160,10 @@ func (im *importing) settle(ctx context.Context, rows []*importRow) error {
 		im.analyzeAt = 2 * im.sum.GetCreated()
 		im.s.tried(ctx, "analyze", im.s.store.Analyze)
 	}
-	return im.stream.Send(resp)
+	if err := im.stream.Send(resp); err != nil {
+		return err
+	}
+	return im.refused
 }
 
 // batchTime bounds the transaction of a batch.
@@ -164,7 +171,11 @@ const batchTime = maxDeadline
 
 func (im *importing) change(ctx context.Context, ch *change, rows []*importRow) error {
 	ch.operation = im.operation
-	if err := ch.findHolders(ctx, rows); err != nil {
+	taken, err := ch.findHolders(ctx, rows)
+	if err != nil {
+		return err
+	}
+	if im.refused, err = ch.tellHolders(ctx, rows, taken); err != nil {
 		return err
 	}
 	ch.judge(open(rows))

@@ -55,6 +55,9 @@ func (row *importRow) refuseFor(err error) {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
 			reason = d.GetReason()
+			if key := d.GetMetadata()["permission"]; key != "" {
+				violations = append(violations, "permissions: unknown "+key)
+			}
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations() {
 				violations = append(violations, columnOf.Replace(v.GetField())+": "+v.GetReason())
@@ -144,40 +147,68 @@ func (ch *change) judge(rows []*importRow) {
 	}
 }
 
-// findHolders settles the rows whose addresses somebody has: a person of the
-// organization, a deleted one there, or a confirmed one elsewhere.
-func (ch *change) findHolders(ctx context.Context, rows []*importRow) error {
+// findHolders settles the rows whose addresses somebody of the organization
+// has, deleted or not, and returns which of the others are confirmed elsewhere.
+func (ch *change) findHolders(ctx context.Context, rows []*importRow) (taken map[string]bool, err error) {
 	keys := make([]string, len(rows))
 	for i, row := range rows {
 		keys[i] = row.user.EmailKey
 	}
 	holders, err := ch.AddressHolders(ctx, ch.org.ID, keys)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	confirmed, err := ch.FindAll(ctx, store.ConfirmedEmail, keys)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	here, taken := map[string]string{}, map[string]bool{}
+	taken = map[string]bool{}
 	for _, e := range confirmed {
 		taken[e.Key] = true
 	}
+	here := map[string]string{}
 	for _, h := range holders {
-		if h.ID == "" {
-			taken[h.Key] = true
-		} else {
-			here[h.Key] = h.ID
-		}
+		here[h.Key] = h.ID
 	}
 	for _, row := range rows {
-		if id := here[row.user.EmailKey]; id != "" {
-			row.settled(identityv1.ImportUsersResponse_Row_EXISTS, id)
-		} else if taken[row.user.EmailKey] {
+		switch id, known := here[row.user.EmailKey]; {
+		case !known:
+		case id == "": // a deleted person's
 			row.refuseFor(errEmailTaken)
+		default:
+			row.settled(identityv1.ImportUsersResponse_Row_EXISTS, id)
 		}
 	}
-	return nil
+	return taken, nil
+}
+
+// tellHolders refuses the rows whose addresses are confirmed elsewhere, as many
+// as may be told. From the first that may not, every row is refused alike, so
+// that it tells nothing; the error says so, and when to go on.
+func (ch *change) tellHolders(ctx context.Context, rows []*importRow, taken map[string]bool) (refused, err error) {
+	var elsewhere []int
+	for i, row := range rows {
+		if taken[row.user.EmailKey] && row.status.GetOutcome() == identityv1.ImportUsersResponse_Row_OUTCOME_UNSPECIFIED {
+			elsewhere = append(elsewhere, i)
+		}
+	}
+	if len(elsewhere) == 0 {
+		return nil, nil
+	}
+	ch.Keep() // what was learned from a dry run counts too
+	told, refused, err := ch.s.learn(ctx, ch, len(elsewhere))
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range elsewhere[:told] {
+		rows[i].refuseFor(errEmailTaken)
+	}
+	if told < len(elsewhere) {
+		for _, row := range rows[elsewhere[told]:] {
+			row.refuseFor(errRateLimited)
+		}
+	}
+	return refused, nil
 }
 
 // pairTwins finds the rows that repeat the address of an earlier one.
@@ -228,7 +259,13 @@ func (ch *change) addImported(ctx context.Context, rows []*importRow, invite boo
 	if err := ch.AddGrants(ctx, grants); err != nil {
 		return err
 	}
-	return ch.invite(ctx, ch.org, invited...)
+	withheld, err := ch.invite(ctx, ch.org, invited...)
+	for _, row := range rows {
+		if withheld[row.user.ID] != 0 { // created, without a mail
+			row.status.Reason = identityv1.Error_RATE_LIMITED.String()
+		}
+	}
+	return err
 }
 
 // claimEmails takes the addresses of confirmed rows in the whole service. One

@@ -27,12 +27,7 @@ var (
 // hashes, so it is called before the lock is taken, when everything that is
 // cheap to refuse has been.
 func (look *change) setPassword(ctx context.Context, u *store.User, password string) error {
-	err := look.s.store.Short(ctx, func(t *store.ShortTx) error {
-		if err := look.s.spendIn(ctx, t, passwordsByCaller, look.by.ID); err != nil {
-			return err
-		}
-		return look.s.spendIn(ctx, t, passwordsOfOrganization, look.by.Org)
-	})
+	err := look.s.spend(ctx, charge{passwordsByCaller, look.by.ID, 1}, charge{passwordsOfOrganization, look.by.Org, 1})
 	if err != nil {
 		return err
 	}
@@ -102,7 +97,7 @@ func (look *change) mayEdit(ctx context.Context, u *store.User, e edit) error {
 func (look *change) free(ctx context.Context, u store.User) error {
 	taken, err := look.s.store.EmailTaken(ctx, u.Org, u.EmailKey, u.ID)
 	if err == nil && taken {
-		err = errEmailTaken
+		err = look.s.tellTaken(ctx, errEmailTaken)
 	}
 	return err
 }

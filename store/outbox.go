@@ -217,14 +217,15 @@ func (t *ShortTx) Revive(ctx context.Context, id string, now Micros) (rows int64
 // Backlog is how much waits in the outbox.
 type Backlog struct {
 	Waiting int64  `db:"waiting"`
-	Oldest  Micros `db:"oldest"` // when the first of them was made; 0: none
+	Oldest  Micros `db:"oldest"` // when the first of them was made, or is due at the earliest; 0: none
 	Dead    int64  `db:"dead"`
 }
 
 // Backlog counts what is not sent of a channel.
 func (r Reads) Backlog(ctx context.Context, channel string) (b Backlog, err error) {
 	err = r.one(ctx, &b, `
-		SELECT COUNT(*) AS waiting, COALESCE(MIN(create_time), 0) AS oldest,
+		SELECT COUNT(*) AS waiting,
+			COALESCE(MIN(CASE WHEN attempts = 0 AND due_time > create_time THEN due_time ELSE create_time END), 0) AS oldest,
 			(SELECT COUNT(*) FROM outbox WHERE channel = ? AND dead_time > 0) AS dead
 		FROM outbox WHERE channel = ? AND sent_time = 0 AND dead_time = 0`, channel, channel)
 	return b, err

@@ -284,7 +284,7 @@ func (s *Store) Short(ctx context.Context, fn func(*ShortTx) error) error {
 type Tx struct {
 	writes
 	clocks map[string]*clock
-	// outcome is set where the outcome is to be remembered, even if nothing changed.
+	// outcome is set where something is to be kept, even if nothing changed.
 	outcome bool
 }
 
@@ -297,6 +297,9 @@ type clock struct {
 	writtenRows int64
 	badges      Badges
 }
+
+// Keep has what was written kept even where no event is recorded.
+func (t *Tx) Keep() { t.outcome = true }
 
 // errNothing rolls back a change that recorded no event.
 var errNothing = errors.New("nothing changed")

@@ -144,6 +144,16 @@ func (w writes) add(ctx context.Context, query string, args []any) error {
 	return nil
 }
 
+// ahead runs a statement that is about other tables than what is still to be
+// written, and does not wait for that.
+func (w writes) ahead(statement func() error) error {
+	parts := w.late.parts
+	w.late.parts = nil
+	err := statement()
+	w.late.parts = append(parts, w.late.parts...)
+	return err
+}
+
 // tableOf is the table of an INSERT INTO or UPDATE.
 func tableOf(query string) string {
 	words := strings.Fields(query)

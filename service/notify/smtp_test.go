@@ -281,7 +281,7 @@ func TestMail_IN02(t *testing.T) {
 		if i == 0 {
 			plain = tags
 		}
-		if tags != plain || strings.Contains(html, "\u202e") || name == "{{.link}}" && !strings.Contains(html, name) {
+		if tags != plain || strings.Contains(html, "\u202e") || name == "{{.link}}" && !strings.Contains(html, "Hello link,") {
 			t.Errorf("%q: %s", name, html)
 		}
 		if first, _, _ := strings.Cut(both["text/plain"], "\n"); !strings.HasPrefix(first, "Hello ") || strings.ContainsAny(first, "\x00\r") {
@@ -306,6 +306,34 @@ func TestMail_IN02(t *testing.T) {
 		mails := s.Mails()
 		if got := mails[len(mails)-1]; got.To != address || bytes.Count(got.Raw, []byte("\nTo: ")) != 1 {
 			t.Errorf("%q: to %q", address, got.To)
+		}
+	}
+}
+
+// Names show in mails as names: nothing in them looks like an address.
+func TestWrite_NamesAreNoLinks(t *testing.T) {
+	for name, want := range map[string]string{
+		"Payroll - verify at http://evil.example/x": "Payroll - verify at http evil example x",
+		"write to boss@evil.example now":            "write to boss evil example now",
+		"Dr. Ng & Søns (Zürich) Inc.":               "Dr. Ng & Søns (Zürich) Inc.",
+		"O'Neill-D’Arcy":                            "O'Neill-D’Arcy",
+		"株式会社。テスト":                                  "株式会社 テスト",
+		strings.Repeat("long ", 20):                 strings.Repeat("long ", 12) + "lon…",
+	} {
+		m, err := notify.Write("1", "mail.phone_changed", "ann@people.test", map[string]string{"name": name, "organization": name, "time": "now"})
+		if err != nil || !strings.HasPrefix(m.Text, "Hello "+want+",\n") || !strings.Contains(m.Text, "at "+want+" was changed") {
+			t.Errorf("%q: %v, %s", name, err, m.Text)
+		}
+	}
+}
+
+// IN-02: what else stands in a mail is escaped.
+func TestWrite_IN02_ValuesAreEscaped(t *testing.T) {
+	for _, hostile := range []string{"<script>alert(1)</script>", `<img src=x onerror=alert(1)>`, `"><a href="https://evil.test">`} {
+		m, err := notify.Write("1", "mail.email_changed", "ann@people.test",
+			map[string]string{"name": "Ann", "organization": "QA", "time": "now", "old": hostile, "new": hostile})
+		if err != nil || strings.Contains(m.HTML, hostile) || strings.Count(m.HTML, "&lt;") == 0 {
+			t.Errorf("%q: %v, %s", hostile, err, m.HTML)
 		}
 	}
 }

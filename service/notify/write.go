@@ -56,12 +56,35 @@ func paragraphs(kind string, values map[string]string) (string, error) {
 	clean := make(map[string]string, len(values))
 	for name, value := range values {
 		clean[name] = oneLine(value)
+		if name == "name" || name == "organization" {
+			clean[name] = plainName(clean[name])
+		}
 	}
 	var b strings.Builder
 	if err := t.Execute(&b, clean); err != nil {
 		return "", fmt.Errorf("write a message: %w", err)
 	}
 	return strings.TrimSpace(b.String()), nil
+}
+
+// nameAtMost is how much of a name a message shows.
+const nameAtMost = 64
+
+// plainName leaves of a name what names are made of, so that nothing in it
+// looks or works like an address: no mail program makes a link of it.
+func plainName(name string) string {
+	runes := []rune(name)
+	for i, r := range runes {
+		dot := r == '.' && (i+1 == len(runes) || runes[i+1] == ' ')
+		if !dot && !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-'’,&()+!", r) {
+			runes[i] = ' '
+		}
+	}
+	runes = []rune(strings.Join(strings.Fields(string(runes)), " "))
+	if len(runes) > nameAtMost {
+		return string(runes[:nameAtMost-1]) + "…"
+	}
+	return string(runes)
 }
 
 // oneLine takes out of a value what ends a line or changes how the rest reads.

@@ -84,6 +84,11 @@ func (r *Reader) readHeader() error {
 		}
 		r.at = append(r.at, i)
 	}
+	for i, c := range r.columns {
+		if c.Required && !slices.Contains(r.at, i) {
+			return &FileError{Text: fmt.Sprintf("the column %q is missing", c.Name)}
+		}
+	}
 	return nil
 }
 

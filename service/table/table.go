@@ -32,6 +32,8 @@ type Column struct {
 	List bool
 	// Flag is set where a cell is true or false.
 	Flag bool
+	// Required is set where a header line must name it.
+	Required bool
 }
 
 // Cell is a value of a row. Of a column that is not a list it has at most one text.

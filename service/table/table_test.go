@@ -107,6 +107,18 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// A file without a column that it must have is no file of this kind, even if it has no rows.
+func TestRead_Required(t *testing.T) {
+	for file, want := range map[string]string{
+		"ok\ntrue\n": `row 0: the column "name" is missing`, "ok\n": `row 0: the column "name" is missing`, "ok,name\n": "",
+	} {
+		_, err := table.NewReader(strings.NewReader(file), table.CSV, []table.Column{{Name: "name", Required: true}, {Name: "ok", Flag: true}})
+		if got := fmt.Sprint(err); (err == nil) != (want == "") || (err != nil && got != want) {
+			t.Errorf("%q: %v, want %q", file, err, want)
+		}
+	}
+}
+
 // What a file says of columns that are not there is shown safely.
 func TestRead_SafeNames(t *testing.T) {
 	_, end := readAll(t, table.CSV, strings.NewReader("\x1b[31m"+strings.Repeat("x", 500)+"\n"))

@@ -2999,7 +2999,8 @@ type ImportUsersResponse_Row struct {
 	Outcome ImportUsersResponse_Row_Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=bizmetry.identity.v1.ImportUsersResponse_Row_Outcome" json:"outcome,omitempty"`
 	// Id of the user who was added or is there.
 	Id string `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
-	// Reason of a refusal, by docs/errors.md.
+	// Reason of a refusal, by docs/errors.md; RATE_LIMITED beside CREATED: the
+	// person is there, but no mail was sent.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The fields that break their rules, as "column: rule".
 	Violations    []string `protobuf:"bytes,6,rep,name=violations,proto3" json:"violations,omitempty"`
