@@ -15,11 +15,6 @@ func (s *Service) UpdateUser(ctx context.Context, req *identityv1.UpdateUserRequ
 	if err != nil {
 		return nil, err
 	}
-	if edit.email != nil || edit.confirmed != nil {
-		if err := s.mayLearn(ctx); err != nil {
-			return nil, err
-		}
-	}
 	var resp *identityv1.User
 	err = s.change(ctx, func(ch *change) error {
 		former, err := ch.User(ctx, ch.org.ID, req.GetUser().GetId())
@@ -77,6 +72,11 @@ func (s *Service) readEdit(ctx context.Context, req *identityv1.UpdateUserReques
 			e.phone.proof = in.GetPhoneProof()
 		case "password":
 			newPassword = in.GetPassword() // empty: keep the present one
+		}
+	}
+	if e.email != nil || e.confirmed != nil {
+		if err := s.mayLearn(ctx); err != nil {
+			return e, err
 		}
 	}
 	if newPassword != "" {

@@ -235,6 +235,9 @@ func (ch *change) addImported(ctx context.Context, rows []*importRow, invite boo
 		}
 		u := row.user
 		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
+		// Who vouches for addresses vouches for passwords too: others may have
+		// made the one behind the hash themselves.
+		u.PasswordInitial = u.PasswordHash != "" && !ch.mayConfirm()
 		users = append(users, u)
 		if invite && u.Enabled && !u.Confirmed {
 			invited = append(invited, u)

@@ -245,6 +245,43 @@ func TestImport_HashSignsIn(t *testing.T) {
 	})
 }
 
+// A hash that a platform administrator imports is the user's own password; any
+// other administrator may have made it, so it has to be replaced at the first
+// sign-in, by one that meets the policy.
+func TestImport_PW08_Initial(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		a := w.newTenant()
+		for _, row := range []struct {
+			rule, token string
+			initial     bool
+		}{
+			{"by the organization's administrator", a.Admin.Token, true},
+			{"by a platform administrator", w.Root, false},
+		} {
+			for kind, hash := range hashesOfOthers(t) {
+				email := w.Draft().GetEmail()
+				imported(t, w, row.token, &identityv1.ImportUsersRequest{OrganizationId: a.GetId(), SendActivation: true},
+					"email,first_name,last_name,roles,password_hash\n"+email+",Ann,Ng,Monitoring User,\""+hash+"\"\n")
+				noError(t, w.activate(w.Link(email), ""))
+				resp, err := w.Sessions.SignIn(t.Context(), &identityv1.SignInRequest{Email: email, Password: "Hello world!"})
+				noError(t, err)
+				if initial := resp.GetPasswordChange() != nil; initial != row.initial || initial == (resp.GetTokens() != nil) {
+					t.Errorf("%s, %s: %v", row.rule, kind, resp)
+				}
+				if !row.initial {
+					continue
+				}
+				if _, reason := changePassword(w.World, resp.GetPasswordChange().GetToken(), "Hello world!"); reason != "WEAK_PASSWORD" {
+					t.Errorf("%s, %s: the same again is %q", row.rule, kind, reason)
+				}
+				if tokens, reason := changePassword(w.World, resp.GetPasswordChange().GetToken(), servicetest.RootPassword); reason != "" || usable(w.World, tokens.GetAccessToken()) != nil {
+					t.Errorf("%s, %s: another is %q", row.rule, kind, reason)
+				}
+			}
+		}
+	})
+}
+
 // What cannot be read is refused with its place, and never as our fault.
 func TestImport_IN03_Bounds(t *testing.T) {
 	w := sqliteWorld(t)
