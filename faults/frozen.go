@@ -6,6 +6,9 @@ import (
 	"syscall"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/rig"
 	"github.com/bizmetry/identity/service"
@@ -13,6 +16,9 @@ import (
 
 // victimsFrozen are revoked while a server stands still, in each round.
 const victimsFrozen = 50
+
+// triesFrozen outlast the transaction of a server that stands still: each waits for three seconds.
+const triesFrozen = 8
 
 // frozen stops a server, ends rights at the other, and lets the first go on:
 // what it answers then, also to what was sent meanwhile, is not from before.
@@ -54,7 +60,13 @@ func (t tenancy) freeze(ctx context.Context, e ending, victims []*victim, s *ser
 	other := t.other(s)
 	var failed firstError
 	parallel(len(victims), 8, func(i int) {
-		failed.note(e.end(rig.Bearing(ctx, t.admin.Token), other, victims[i]))
+		var err error
+		for range triesFrozen { // who stands still may hold a row, until the database ends its transaction
+			if err = e.end(rig.Bearing(ctx, t.admin.Token), other, victims[i]); status.Code(err) != codes.Unavailable {
+				break
+			}
+		}
+		failed.note(err)
 	})
 	if failed.err != nil {
 		return 0, failed.err
