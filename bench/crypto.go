@@ -10,7 +10,9 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -60,13 +62,20 @@ func measureCrypto(in io.Reader, out io.Writer) error {
 		return err
 	}
 	salt := make([]byte, 16)
+	// On all processors at once, as in the service: they share the way to the memory.
+	lanes := runtime.GOMAXPROCS(0)
 	cost.Hash, err = each(task.Hashes, func() error {
-		argon2.IDKey([]byte(rig.Password), salt, 2, 19<<10, 1, 32)
+		var all sync.WaitGroup
+		for range lanes {
+			all.Go(func() { argon2.IDKey([]byte(rig.Password), salt, 2, 19<<10, 1, 32) })
+		}
+		all.Wait()
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	cost.Hash /= time.Duration(lanes)
 	return json.NewEncoder(out).Encode(cost)
 }
 

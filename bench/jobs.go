@@ -40,7 +40,7 @@ var (
 	callsOfRow    = [3]int{240, 720, 720}
 	callsOfPage   = [3]int{60, 160, 160}
 	callsOfCreate = [3]int{40, 128, 128}
-	callsOfHash   = [3]int{4, 16, 64}
+	callsOfHash   = [3]int{8, 48, 96}
 )
 
 // serviceJobs are those whose cost is the question.

@@ -89,6 +89,17 @@ func (b *bench) printGoals(out io.Writer, begin beginning, size int64, counts ma
 			}
 		}
 	}
+	if m := merge(b.rounds[cell{jobCreate, levels[1]}]); m.calls > 0 {
+		server, database := m.perThousand()
+		goal(out, jobCreate+", 16 clients: CPU-s per 1,000, its mail carried", 0.90, server+database, "%.2f")
+	}
+	for _, j := range b.jobs {
+		if j.name == jobPassword {
+			hashed := *j
+			hashed.floor = []string{floorHash}
+			goal(out, jobPassword+", 16 clients: CPU / (bare hash)", 1.03, b.ratio(&hashed, levels[1]), "%.2f")
+		}
+	}
 	for _, name := range []string{jobIssue, jobKnown, jobNew, jobAuthorize, jobHot} {
 		if n, counted := counts[name]; counted {
 			goal(out, name+": statements a call", 0.02, n, "%.2f")
