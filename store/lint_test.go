@@ -39,10 +39,7 @@ var allowedParts = map[string][]string{
 	"Sent":                 {"these"},
 	"inLists":              {"query"},
 	"Revive":               {"revive"}, // a constant
-	"tunePostgres":         {"statement"},
-	"searchPostgres":       {"statement"},
-	"freeRows":             {"statement"},
-	"freePeople":           {"statement"},
+	"inTurn":               {"statement"},
 	// The helpers themselves.
 	"one": {"query", "args"}, "all": {"query", "args"}, "in": {"query"}, "list": {"query", "args"}, "query": {"query", "args"},
 	"exec": {"query", "args"}, "must": {"query"}, "each": {"query"}, "execIn": {"query"},

@@ -95,29 +95,19 @@ func (s *Store) provider() (*goose.Provider, error) {
 // third of its events; the clock row refers to it already, and whoever writes
 // them holds that one's lock.
 func freeRows(ctx context.Context, tx *sql.Tx) error {
-	for _, statement := range []string{
+	return inTurn(ctx, tx,
 		`ALTER TABLE events DROP CONSTRAINT IF EXISTS events_organization_id_fkey`,
 		`ALTER TABLE grants DROP CONSTRAINT IF EXISTS grants_organization_id_fkey`,
-	} {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-	}
-	return nil
+	)
 }
 
 // freePeople does the same for people and their links, for whom nobody deletes
 // an organization either.
 func freePeople(ctx context.Context, tx *sql.Tx) error {
-	for _, statement := range []string{
+	return inTurn(ctx, tx,
 		`ALTER TABLE users DROP CONSTRAINT IF EXISTS users_organization_id_fkey`,
 		`ALTER TABLE links DROP CONSTRAINT IF EXISTS links_organization_id_fkey`,
-	} {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-	}
-	return nil
+	)
 }
 
 // searchPostgres adds the index for parts of names and addresses, which leads
@@ -125,29 +115,29 @@ func freePeople(ctx context.Context, tx *sql.Tx) error {
 // more than 512 kB are left lying, because every search reads that too. SQLite
 // scans the organization.
 func searchPostgres(ctx context.Context, tx *sql.Tx) error {
-	for _, statement := range []string{
+	return inTurn(ctx, tx,
 		`CREATE EXTENSION IF NOT EXISTS pg_trgm`,
 		`CREATE EXTENSION IF NOT EXISTS btree_gin`,
 		`CREATE INDEX users__search ON users USING gin (organization_id, name_key gin_trgm_ops, email_key gin_trgm_ops)
 			WITH (gin_pending_list_limit = 512) WHERE delete_time = 0`,
-	} {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-	}
-	return nil
+	)
 }
 
 // tunePostgres leaves room in the pages of rows that change often, so that
 // PostgreSQL updates them in place. SQLite has no such thing.
 func tunePostgres(ctx context.Context, tx *sql.Tx) error {
-	for _, statement := range []string{
+	return inTurn(ctx, tx,
 		`ALTER TABLE organization_clock SET (fillfactor = 50)`,
 		`ALTER TABLE users SET (fillfactor = 85)`,
 		`ALTER TABLE service_accounts SET (fillfactor = 85)`,
 		`ALTER TABLE credentials SET (fillfactor = 85)`,
 		`ALTER TABLE sessions SET (fillfactor = 85)`,
-	} {
+	)
+}
+
+// inTurn runs statements of a migration.
+func inTurn(ctx context.Context, tx *sql.Tx, statements ...string) error {
+	for _, statement := range statements {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return err
 		}
