@@ -99,6 +99,9 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 // merge makes one measurement of several rounds: the median of their costs, so
 // that a burst elsewhere on the machine counts for nothing, over all latencies.
 func merge(rounds []measurement) (m measurement) {
+	if len(rounds) == 0 { // not asked for
+		return m
+	}
 	servers, databases := make([]float64, len(rounds)), make([]float64, len(rounds))
 	for i, r := range rounds {
 		servers[i], databases[i] = r.perThousand()
