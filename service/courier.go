@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/bizmetry/identity/service/notify"
@@ -22,6 +23,9 @@ const (
 	// carriedAtOnce bounds the messages of this process that are not claimed, but
 	// leased as they are written.
 	carriedAtOnce = 64
+	// claimedAtLeast are claimed however many of its own wait, so that a stream
+	// of those does not starve what failed before.
+	claimedAtLeast = 2
 	// sendersAtOnce bounds the sends under way, of each channel.
 	sendersAtOnce = 8
 	// sendTime ends a send; the lease outlasts it, so that nobody else begins meanwhile.
@@ -127,7 +131,9 @@ func (c *courier) run(ctx context.Context) {
 		}
 		if more {
 			settle = nil
-			c.settle(ctx)
+			if c.settle(ctx); len(c.over) > 0 {
+				settle = time.After(lookEvery)
+			}
 		}
 		for _, l := range c.lanes {
 			if !more || l.more {
@@ -167,7 +173,13 @@ func (c *courier) accept(m store.Message) {
 
 // claim takes as many messages as there is room for.
 func (c *courier) claim(ctx context.Context, l *lane) error {
-	room := sendersAtOnce - l.busy - len(l.waiting)
+	others := 0 // that were claimed before
+	for _, m := range l.waiting {
+		if !m.own {
+			others++
+		}
+	}
+	room := max(sendersAtOnce-l.busy-len(l.waiting), claimedAtLeast-others)
 	now := c.s.now()
 	if room <= 0 {
 		return nil
@@ -185,7 +197,7 @@ func (c *courier) claim(ctx context.Context, l *lane) error {
 		return err
 	}
 	for _, m := range claimed {
-		l.waiting = append(l.waiting, leased{m, false})
+		l.waiting = slices.Insert(l.waiting, 0, leased{m, false}) // it has waited longer
 	}
 	return nil
 }
@@ -242,7 +254,8 @@ func (c *courier) ended(o outcome) {
 }
 
 // settle writes down how sends ended, in one transaction. What cannot be
-// written is sent again when the lease has run out.
+// written is tried again with the next, as far as there is room; otherwise it is
+// sent again when the lease has run out.
 func (c *courier) settle(ctx context.Context) {
 	var sent []store.Message
 	var failed []outcome
@@ -253,12 +266,12 @@ func (c *courier) settle(ctx context.Context) {
 			failed = append(failed, o)
 		}
 	}
-	c.over = nil
-	if len(sent)+len(failed) == 0 {
+	if len(c.over) == 0 {
 		return
 	}
+	settled := len(c.over) >= 2*settledAtOnce // then it is given up
 	c.s.tried(context.WithoutCancel(ctx), "settle messages", func(ctx context.Context) error {
-		return c.s.store.Short(ctx, func(t *store.ShortTx) error {
+		err := c.s.store.Short(ctx, func(t *store.ShortTx) error {
 			if len(sent) > 0 {
 				if err := t.Sent(ctx, sent, store.At(c.s.now())); err != nil {
 					return err
@@ -271,7 +284,12 @@ func (c *courier) settle(ctx context.Context) {
 			}
 			return nil
 		})
+		settled = settled || err == nil
+		return err
 	})
+	if settled {
+		c.over = nil
+	}
 }
 
 func (o outcome) word() string {

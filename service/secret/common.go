@@ -36,6 +36,27 @@ const leastDictionary = 5
 // only contains one is not.
 func isCommon(password string) bool {
 	text := plain(password)
+	joined := strings.Map(func(r rune) rune {
+		if isSign(r) {
+			return -1
+		}
+		return r
+	}, text)
+	if isCommonForm(text) {
+		return true
+	}
+	for _, whole := range []string{text, joined} {
+		if part := once(whole); part != whole && (utf8.RuneCountInString(part) <= mostOnce || isCommonForm(part)) {
+			return true
+		}
+	}
+	return false
+}
+
+// mostOnce is up to how many characters a text is common that repeats nothing but them.
+const mostOnce = 3
+
+func isCommonForm(text string) bool {
 	for _, start := range []string{text, strings.TrimLeftFunc(text, isSign), strings.TrimLeftFunc(text, isNoLetter)} {
 		for end := start; len(text)-len(end) <= max(len(end), mostAround); {
 			if anyCommon(end, unfigured.Replace(end), unfiguredL.Replace(end)) {

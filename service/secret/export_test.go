@@ -2,10 +2,10 @@ package secret
 
 // Occupy holds a slot of the gate until the returned function is called.
 func Occupy(p *Passwords) (leave func()) {
-	if !p.running.TryAcquire(1) {
+	if !p.all.running.TryAcquire(1) {
 		panic("the gate is full")
 	}
-	return func() { p.running.Release(1) }
+	return func() { p.all.running.Release(1) }
 }
 
 // SlotsOf tells how many slots of the gate a stored hash takes.

@@ -16,7 +16,7 @@ import (
 
 // Bounds of stored hashes. Whoever can write one row must not be able to stop
 // the process with it, nor to let any password in. What is commonly used stays
-// within: a check then takes about ten times one of ours at most, a fraction of
+// within: a check then takes ten to fifteen times one of ours at most, a fraction of
 // the gate's wait. docs/files.md tells them.
 const (
 	maxPHCSize = 512
@@ -194,6 +194,12 @@ func (h *stored) weaker(than Params) bool {
 	work := func(p Params) uint64 { return uint64(p.MemoryKiB) * uint64(p.Time) }
 	return h.kind != argon2.AlgIdentifierVariantID ||
 		h.argon2.MemoryKiB < than.MemoryKiB || work(h.argon2) < work(than) || len(h.digest.Key()) < hashSize
+}
+
+// costlier tells whether a hash takes more than one of ours.
+func (h *stored) costlier(than Params) bool {
+	return h.kind != argon2.AlgIdentifierVariantID || h.argon2.MemoryKiB > than.MemoryKiB ||
+		uint64(h.argon2.MemoryKiB)*uint64(h.argon2.Time) > uint64(than.MemoryKiB)*uint64(than.Time)
 }
 
 // CheckHash tells whether Verify would take a stored hash: its format is known

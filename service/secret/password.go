@@ -51,20 +51,31 @@ type PasswordsConfig struct {
 
 // Passwords hashes and verifies passwords. Everything that runs a hash passes
 // one gate, also the dummy for unknown users: a gate of its own would tell by
-// the waiting time who exists. A foreign hash takes as many slots as its memory
-// fills, at most all, so that memory is bounded by the slots or by the one hash
-// that is larger than all of them. Safe for concurrent use.
+// the waiting time who exists. Hashes that cost more than ours come one at a
+// time, with a queue of their own, and take as many slots as their memory fills,
+// at most half: whoever imported many of them cannot hold up all others. So
+// memory is bounded by the slots and the largest hash. Safe for concurrent use.
 type Passwords struct {
 	params  Params
 	hasher  *argon2.Hasher
 	decoder *crypt.Decoder
 	rand    io.Reader
 
-	slots   int
-	running *semaphore.Weighted // of the slots, those in use
-	queue   chan struct{}       // one element for each waiting call
-	wait    time.Duration
-	runs    atomic.Uint64
+	slots  int
+	all    gate // of the slots
+	costly gate // of the one hash that costs more than ours
+	wait   time.Duration
+	runs   atomic.Uint64
+}
+
+// gate lets so many in at a time, and so many wait.
+type gate struct {
+	running *semaphore.Weighted
+	queue   chan struct{} // one element for each waiting call
+}
+
+func newGate(places, waiting int) gate {
+	return gate{semaphore.NewWeighted(int64(places)), make(chan struct{}, max(0, waiting))}
 }
 
 // NewPasswords checks the configuration. It runs no hash.
@@ -103,7 +114,7 @@ func NewPasswords(c PasswordsConfig) (*Passwords, error) {
 	}
 	return &Passwords{
 		params: c.Params, hasher: hasher, decoder: decoder, rand: c.Rand,
-		slots: c.Slots, running: semaphore.NewWeighted(int64(c.Slots)), queue: make(chan struct{}, max(0, c.Queue)), wait: c.Wait,
+		slots: c.Slots, all: newGate(c.Slots, c.Queue), costly: newGate(1, c.Queue/4), wait: c.Wait,
 	}, nil
 }
 
@@ -128,7 +139,7 @@ func (p *Passwords) Hash(ctx context.Context, password string) (phc string, err 
 		return "", fmt.Errorf("hash a password: %w", err)
 	}
 	password = norm.NFC.String(password)
-	err = p.run(ctx, 1, func() error {
+	err = p.run(ctx, func() error {
 		digest, err := p.hasher.HashWithSalt(password, salt)
 		if err != nil {
 			return fmt.Errorf("hash a password: %w", err)
@@ -158,7 +169,13 @@ func (p *Passwords) Verify(ctx context.Context, password, phc string) (ok, stale
 	if !h.takes(password) {
 		return false, false, p.runDummy(ctx, password)
 	}
-	err = p.run(ctx, p.slotsFor(h.memoryKiB), func() error {
+	run := p.run
+	if h.costlier(p.params) {
+		run = func(ctx context.Context, work func() error) error {
+			return p.runCostly(ctx, p.slotsFor(h.memoryKiB), work)
+		}
+	}
+	err = run(ctx, func() error {
 		ok, err = h.digest.MatchAdvanced(password)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrHash, err)
@@ -173,7 +190,7 @@ func (p *Passwords) Runs() uint64 { return p.runs.Load() }
 
 // runDummy spends what a hash with our own parameters costs.
 func (p *Passwords) runDummy(ctx context.Context, password string) error {
-	return p.run(ctx, 1, func() error {
+	return p.run(ctx, func() error {
 		if _, err := p.hasher.HashWithSalt(password, make([]byte, saltSize)); err != nil {
 			return fmt.Errorf("hash a password: %w", err)
 		}
@@ -184,37 +201,53 @@ func (p *Passwords) runDummy(ctx context.Context, password string) error {
 // slotsFor is how many slots a hash with so much memory takes.
 func (p *Passwords) slotsFor(memoryKiB int) int {
 	own := int(p.params.MemoryKiB)
-	return max(1, min((memoryKiB+own-1)/own, p.slots))
+	return max(1, min((memoryKiB+own-1)/own, p.slots/2))
 }
 
-// run does the work in slots of the gate.
-func (p *Passwords) run(ctx context.Context, slots int, work func() error) error {
-	if err := p.enter(ctx, int64(slots)); err != nil {
+// run does the work in a slot.
+func (p *Passwords) run(ctx context.Context, work func() error) error {
+	patience, cancel := context.WithTimeout(ctx, p.wait)
+	defer cancel()
+	if err := p.all.enter(ctx, patience, 1); err != nil {
 		return err
 	}
-	defer p.running.Release(int64(slots))
+	defer p.all.running.Release(1)
 	p.runs.Add(1)
 	return work()
 }
 
-// enter takes slots, waiting for them if the queue has room. First come, first
-// served: nobody overtakes, so that small hashes never starve a large one.
-func (p *Passwords) enter(ctx context.Context, slots int64) error {
+// runCostly does the work of a hash that costs more than ours.
+func (p *Passwords) runCostly(ctx context.Context, slots int, work func() error) error {
+	patience, cancel := context.WithTimeout(ctx, p.wait)
+	defer cancel()
+	if err := p.costly.enter(ctx, patience, 1); err != nil {
+		return err
+	}
+	defer p.costly.running.Release(1)
+	if err := p.all.enter(ctx, patience, int64(slots)); err != nil {
+		return err
+	}
+	defer p.all.running.Release(int64(slots))
+	p.runs.Add(1)
+	return work()
+}
+
+// enter takes places, waiting for them if the queue has room, as long as there
+// is patience. First come, first served.
+func (g gate) enter(ctx, patience context.Context, places int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if p.running.TryAcquire(slots) {
+	if g.running.TryAcquire(places) {
 		return nil
 	}
 	select {
-	case p.queue <- struct{}{}:
-		defer func() { <-p.queue }()
+	case g.queue <- struct{}{}:
+		defer func() { <-g.queue }()
 	default:
 		return ErrBusy
 	}
-	patience, cancel := context.WithTimeout(ctx, p.wait)
-	defer cancel()
-	if p.running.Acquire(patience, slots) == nil {
+	if g.running.Acquire(patience, places) == nil {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {

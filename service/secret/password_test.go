@@ -269,13 +269,13 @@ func TestGate(t *testing.T) {
 	})
 }
 
-// A hash with much memory waits for all the slots that it fills, and nobody
-// overtakes it.
+// A hash with much memory takes the slots that it fills, at most half. Costly
+// ones come one at a time: however many wait, one of ours waits for one of them.
 func TestGate_PF08_Memory(t *testing.T) {
 	salt, key := raw.EncodeToString(make([]byte, 16)), raw.EncodeToString(make([]byte, 32))
 	argon := func(memory string) string { return "$argon2id$v=19$m=" + memory + ",t=1,p=1$" + salt + "$" + key }
 	synctest.Test(t, func(t *testing.T) {
-		p := passwords(t, secret.PasswordsConfig{Slots: 3, Queue: 3, Wait: time.Second, Params: secret.Params{MemoryKiB: 64, Time: 1, Threads: 1}})
+		p := passwords(t, secret.PasswordsConfig{Slots: 6, Queue: 3, Wait: time.Second, Params: secret.Params{MemoryKiB: 64, Time: 1, Threads: 1}})
 		for phc, want := range map[string]int{
 			argon("8"): 1, argon("64"): 1, argon("65"): 2, argon("128"): 2, argon("192"): 3, argon("1024"): 3,
 			"$scrypt$ln=7,r=8,p=1$" + salt + "$" + key:                          2,
@@ -287,19 +287,27 @@ func TestGate_PF08_Memory(t *testing.T) {
 			}
 		}
 
+		p = passwords(t, secret.PasswordsConfig{Slots: 1, Queue: 8, Wait: time.Second, Params: secret.Params{MemoryKiB: 64, Time: 1, Threads: 1}})
 		leave := secret.Occupy(p)
-		ended := make(chan string, 2)
-		go func() { _, _, _ = p.Verify(t.Context(), "a", argon("1024")); ended <- "large" }()
-		synctest.Wait()
+		ended := make(chan string, 4)
+		for range 3 { // one that is next, and two behind it
+			go func() { _, _, _ = p.Verify(t.Context(), "a", argon("1024")); ended <- "large" }()
+			synctest.Wait()
+		}
+		if _, _, err := p.Verify(t.Context(), "a", argon("1024")); !errors.Is(err, secret.ErrBusy) {
+			t.Errorf("one more than may wait: %v", err)
+		}
 		go func() { _, _ = p.Hash(t.Context(), "a"); ended <- "small" }()
 		synctest.Wait()
 		if len(ended) != 0 || p.Runs() != 0 {
 			t.Errorf("%d runs beside one that is in the way", p.Runs())
 		}
 		leave()
-		if first := <-ended; first != "large" {
-			t.Errorf("the %s one came first", first)
+		synctest.Wait()
+		if first, second := <-ended, <-ended; first != "large" || second != "small" {
+			t.Errorf("a %s one came first, then a %s one", first, second)
 		}
+		<-ended
 		<-ended
 	})
 }

@@ -91,6 +91,8 @@ func TestUnmetRules_PW04_Guessable(t *testing.T) {
 		"1qaz2wsx3edc4rfv": true, "qwertzuiopyxcvbn": true, "azertyuiopqsdfgh": true, "!@#$%^&*()!@#$%^": true, "asdfghjklqwertyuiop1!": true,
 		"Qwertyuiopasdfgh2026!": true, "2026abcdefghijkl": true, "qw3rtyuiopasdfgh": true, "aaaaaaaaaaaaaaab": true, "Aaaaaa1!": true,
 		"administrator123": true, "administratoradministrator": true, "Administrator2026!": true, "adm1n1str4t0r#99": true, "Sunflower1!": true,
+		"Password1!Password1!": true, "Summer2024!Summer2024!": true, "password123password123": true, "password password": true,
+		"football-football": true, "admin-admin-admin": true, "abababababababab": true, "12!12!12!12!12!A": false, "147147147147147147": true,
 		"aaab#Kq9tz_mwv3x": false, "abcXkq9tz_mwv3w": false, "Aa1#aaaa": false, "correct horse battery staple": false, "sunflowers over the barn": false,
 		"administrator of nothing": false, "1234 sheep jump over": false, "A1#😀😀😀😀😀": false, "xkvbtqzwyjrmndf": false, "Zebra#river9stone": false,
 		"qwerty is what I typed": false, "我的密码是一只猫和一条狗在花园里": false,
