@@ -35,6 +35,18 @@ func (r *refusal) orNothing() error {
 	return r
 }
 
+// inWords says what the patterns of the contract ask for.
+var inWords = map[string]string{
+	`^['’]?\p{L}([\p{L}\p{M} '’-]*[\p{L}\p{M}'’])?$`:  "must be letters of any script, with spaces, hyphens and apostrophes between them",
+	`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`:     "must be an id: 32 hexadecimal digits in lower case, in groups of 8, 4, 4, 4 and 12",
+	`^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$`:  "must be an id: 32 hexadecimal digits in lower case, in groups of 8, 4, 4, 4 and 12",
+	`^(-|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`: "must be an id in groups of 8, 4, 4, 4 and 12 hexadecimal digits, or -",
+	`^[^\p{Cc}]*$`:               "must be on one line, without control characters",
+	`^[a-z]+(\.[a-z]+){1,3}$`:    "must be a permission: two to four words of lower case letters with full stops between them",
+	`^([a-z_]+\.[a-z_]+)?$`:      "must be the type of an event: two words with a full stop between them",
+	`^([a-z][a-z0-9_-]{0,62})?$`: "must begin with a lower case letter, and go on with those, digits, hyphens and underscores",
+}
+
 // checkFields holds a request against its field rules: those of protovalidate,
 // NUL in no text, REQUIRED fields of a resource set and OUTPUT_ONLY ones not.
 // Broken ones are in the refusal; the error says that it need not be looked at
@@ -51,7 +63,11 @@ func (s *Service) checkFields(m *method, msg proto.Message) (*refusal, error) {
 			return nil, err
 		}
 		for _, v := range failed.Violations {
-			found.add(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetRuleId(), v.Proto.GetMessage())
+			text := v.Proto.GetMessage()
+			if v.Proto.GetRuleId() == "string.pattern" {
+				text = inWords[v.RuleValue.String()]
+			}
+			found.add(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetRuleId(), text)
 		}
 	}
 	found.texts("", msg.ProtoReflect())

@@ -15,3 +15,6 @@ var Weak = func(unmet []string) error {
 	}
 	return nil
 }
+
+// InWords says what patterns ask for.
+var InWords = inWords

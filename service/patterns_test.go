@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/servicetest"
 )
 
@@ -30,6 +31,15 @@ func patterns(t testing.TB) (found []*regexp.Regexp) {
 		t.Fatalf("%d patterns", len(found))
 	}
 	return found
+}
+
+// Who broke a pattern is told in words, not in a regular expression.
+func TestPatterns_InWords(t *testing.T) {
+	for _, p := range patterns(t) {
+		if service.InWords[p.String()] == "" {
+			t.Errorf("nothing says what %s asks for", p)
+		}
+	}
 }
 
 // hostile are texts of 64 KiB that make engines which go back run for years.
