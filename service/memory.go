@@ -339,8 +339,9 @@ func (f *followed) dropAll() {
 	f.view.Store(nil)
 }
 
-// apply drops what events say has changed. Events may come twice, and before
-// others that are still to come: only the feed moves the number, in order.
+// apply drops what events say has changed. Events may come before others that
+// are still to come: the number moves in order only. Up to that all are applied,
+// so those that come again, of a poll beside a change, drop nothing.
 func (m *memory) apply(events []store.Event) {
 	for _, e := range events {
 		m.mu.Lock()
@@ -350,7 +351,9 @@ func (m *memory) apply(events []store.Event) {
 			continue
 		}
 		f.mu.Lock()
-		m.drop(f, e)
+		if e.Seq > f.seq {
+			m.drop(f, e)
+		}
 		if e.Seq-e.Before == f.seq+1 {
 			f.seq = e.Seq
 		}
