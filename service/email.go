@@ -74,7 +74,7 @@ func validLocal(local string) bool {
 }
 
 // How often somebody may learn whether an address is free: enough for a dialog
-// that asks while one types, too little to go through a list. Whoever learns it
+// that asks while one types, too little to collect those of a list. Whoever learns it
 // from a change that was refused has asked too.
 var (
 	availabilityByCaller       = budget{"availability: caller", 300, 10 * time.Minute}
