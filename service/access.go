@@ -124,6 +124,16 @@ func (m *method) across(c *caller) bool {
 	return m.access.GetAcross() != "" && c.has(m.access.GetAcross())
 }
 
+// opens tells whether a caller of the method may act in an organization: its
+// own, any that the method's system permission opens, and with the permission to
+// act in others any in which the method is allowed.
+func (m *method) opens(c *caller, org string) bool {
+	return org == c.Org || m.across(c) || (c.has(actInOrganizations) && m.allows(c, false))
+}
+
+// actInOrganizations opens other organizations to the caller's own permissions.
+const actInOrganizations = "system.organizations.act"
+
 // needs names what the method takes, for the answer to who lacks it.
 func (m *method) needs() string {
 	switch rule := m.access.GetRule().(type) {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"crypto/rand"
 	"strings"
 	"testing"
 	"time"
@@ -101,7 +102,7 @@ func TestAuthorize_AC01(t *testing.T) {
 		})
 	}
 	c := &call{method: &method{name: "unknown"}}
-	(&Service{methods: map[string]*method{}, rand: systemRand, now: time.Now}).enter(t.Context(), c, "/nobody.Knows/It")
+	(&Service{methods: map[string]*method{}, kit: kit{rand: rand.Reader, now: time.Now}}).enter(t.Context(), c, "/nobody.Knows/It")
 	if c.method.anonymous() || c.method.access != nil {
 		t.Errorf("an unknown method is %+v", c.method)
 	}

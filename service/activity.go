@@ -51,9 +51,6 @@ func (s *Service) noteActivity(c *call, org, kind, outcome, principal, detail st
 
 // noteRefused notes a call that was refused for want of a right.
 func (s *Service) noteRefused(c *call) {
-	if c.caller == nil {
-		return
-	}
 	s.noteActivity(c, c.caller.Org, "call", "refused", c.caller.ID, c.method.name)
 }
 
@@ -95,6 +92,11 @@ func (l *lastUsed) note(key usedKey, at store.Micros) {
 	if len(l.at) < lastUsedAtMost {
 		l.at[key] = at
 	}
+}
+
+// noteUsed notes that a credential was used now.
+func (s *Service) noteUsed(org, account, credential string) {
+	s.lastUsed.note(usedKey{org, account, credential}, store.At(s.now()))
 }
 
 func (s *Service) writeLastUsed(ctx context.Context) error {

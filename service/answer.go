@@ -137,6 +137,25 @@ func retryIn(sentinel error, wait time.Duration) error {
 	return &refusal{sentinel: sentinel, retry: max(wait, time.Second).Round(time.Second)}
 }
 
+// orNothing is the refusal, if there is anything to refuse.
+func (r *refusal) orNothing() error {
+	if len(r.violations) == 0 {
+		return nil
+	}
+	return r
+}
+
+// violationsAtMost bounds what is answered: each item of a long list can be wrong.
+const violationsAtMost = 50
+
+// add adds a bad field, as far as there is room.
+func (r *refusal) add(field, rule, text string) {
+	if len(r.violations) >= violationsAtMost {
+		return
+	}
+	r.violations = append(r.violations, &errdetails.BadRequest_FieldViolation{Field: field, Reason: rule, Description: text})
+}
+
 // Answer makes of an error what the client may see. Unknown errors become INTERNAL.
 func Answer(err error) *status.Status {
 	code, reason, text := codes.Internal, identityv1.Error_INTERNAL, "internal error"

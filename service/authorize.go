@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -12,11 +13,11 @@ import (
 // of the organization that the call is about.
 func (s *Service) Authorize(ctx context.Context, req *identityv1.AuthorizeRequest) (*identityv1.AuthorizeResponse, error) {
 	c := callOf(ctx)
-	here, err := s.memory.organization(ctx, c.org)
+	org, cat, err := s.organization(ctx, c.org)
 	if err != nil {
 		return nil, err
 	}
-	if !here.cat.Known(req.GetPermission()) {
+	if !cat.Known(req.GetPermission()) {
 		return nil, refuse(errUnknownPermission, "permission", cut(req.GetPermission(), 100))
 	}
 	denied := &identityv1.AuthorizeResponse{}
@@ -37,7 +38,7 @@ func (s *Service) Authorize(ctx context.Context, req *identityv1.AuthorizeReques
 		return denied, nil // whose token it is, is none of this caller's business
 	}
 	return &identityv1.AuthorizeResponse{
-		Allowed:     !here.org.Suspended && bearer.has(req.GetPermission()) && (local || bearer.has(actInOrganizations)),
+		Allowed:     !org.Suspended && bearer.has(req.GetPermission()) && (local || bearer.has(actInOrganizations)),
 		PrincipalId: bearer.ID, PrincipalType: bearer.Kind, PrincipalOrganizationId: bearer.Org,
 	}, nil
 }
@@ -48,7 +49,7 @@ func (s *Service) BatchCheckPermissions(ctx context.Context, req *identityv1.Bat
 	for _, q := range req.GetChecks() {
 		about := q.GetPrincipalId()
 		if about != "" && about != c.caller.ID && !c.caller.has(c.method.needs()) && !c.method.across(c.caller) {
-			return nil, s.denied(c)
+			return nil, c.denied()
 		}
 	}
 	resp := &identityv1.BatchCheckPermissionsResponse{Allowed: make([]bool, len(req.GetChecks()))}
@@ -72,22 +73,5 @@ func (s *Service) CheckPermission(ctx context.Context, req *identityv1.CheckPerm
 
 func (s *Service) checkOne(ctx context.Context, id, key string) (bool, error) {
 	c := callOf(ctx)
-	if id == "" {
-		id = c.caller.ID
-	}
-	org, err := s.memory.organization(ctx, c.org)
-	if err != nil {
-		return false, err
-	}
-	v, err := s.memory.principal(ctx, c.org, id)
-	if err == nil && v.principal.Deleted != 0 {
-		err = errNotFound
-	}
-	if err != nil {
-		return false, err
-	}
-	if !org.cat.Known(key) {
-		return false, refuse(errUnknownPermission, "permission", cut(key, 100))
-	}
-	return s.allowed(org, v, key), nil
+	return s.allowed(ctx, c.org, cmp.Or(id, c.caller.ID), key)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"time"
 
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
@@ -19,6 +21,16 @@ type Founder struct {
 	Organization string
 }
 
+// Founding is what Bootstrap works with: the database, the master keys, and
+// what hashes the password of the founder.
+type Founding struct {
+	Store     *store.Store
+	Ring      *secret.KeyRing
+	Passwords *secret.Passwords
+	Now       func() time.Time
+	Rand      io.Reader
+}
+
 // Empty tells whether the database was never bootstrapped.
 func Empty(ctx context.Context, st *store.Store) (bool, error) {
 	_, err := st.Platform(ctx)
@@ -31,22 +43,19 @@ func Empty(ctx context.Context, st *store.Store) (bool, error) {
 // Bootstrap makes the platform organization, its first Super User and
 // Platform Operator, and the first signing key, in an empty database. Of
 // several at once one wins; done is false where it was done already.
-func Bootstrap(ctx context.Context, cfg Config, f Founder) (password string, done bool, err error) {
-	if err := cfg.setDefaults(); err != nil {
+func Bootstrap(ctx context.Context, with Founding, f Founder) (password string, done bool, err error) {
+	if empty, err := Empty(ctx, with.Store); err != nil || !empty {
 		return "", false, err
 	}
-	if empty, err := Empty(ctx, cfg.Store); err != nil || !empty {
-		return "", false, err
-	}
-	org, u, password, err := cfg.founded(ctx, f)
+	org, u, password, err := with.founded(ctx, f)
 	if err != nil {
 		return "", false, err
 	}
-	key, err := newSigningKey(cfg.Ring, cfg.Rand, cfg.Now(), cfg.Now())
+	key, err := newSigningKey(with.Ring, with.Rand, with.Now(), with.Now())
 	if err != nil {
 		return "", false, err
 	}
-	err = cfg.Store.Found(ctx, func(t *store.Tx) error {
+	err = with.Store.Found(ctx, func(t *store.Tx) error {
 		if err := t.AddOrganization(ctx, org); err != nil {
 			return err
 		}
@@ -64,31 +73,31 @@ func Bootstrap(ctx context.Context, cfg Config, f Founder) (password string, don
 }
 
 // founded makes the rows of the platform organization and its first person.
-func (c *Config) founded(ctx context.Context, f Founder) (org store.Organization, u store.User, password string, err error) {
-	now := store.At(c.Now())
+func (with Founding) founded(ctx context.Context, f Founder) (org store.Organization, u store.User, password string, err error) {
+	now := store.At(with.Now())
 	address, ok := parseEmail(f.Email)
 	if !ok {
 		return org, u, "", fmt.Errorf("%q is no e-mail address", f.Email)
 	}
 	org = store.Organization{
-		ID: newID(c.Now(), c.Rand), DisplayName: f.Organization, Platform: true, PasswordPolicy: secret.Standard, ChangeInitialPassword: true,
+		ID: newID(with.Now(), with.Rand), DisplayName: f.Organization, Platform: true, PasswordPolicy: secret.Standard, ChangeInitialPassword: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	u = store.User{
-		Org: org.ID, ID: newID(c.Now(), c.Rand), Email: address.text, EmailKey: address.key, Confirmed: true, Enabled: true,
+		Org: org.ID, ID: newID(with.Now(), with.Rand), Email: address.text, EmailKey: address.key, Confirmed: true, Enabled: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	setName(&u, f.FirstName, f.LastName)
-	context := passwordContext(org, u)
+	avoid := passwordContext(org, u)
 	if password = f.Password; password == "" {
-		if password, err = secret.Generate(c.Rand, context...); err != nil {
+		if password, err = secret.Generate(with.Rand, avoid...); err != nil {
 			return org, u, "", err
 		}
 	}
-	if unmet := secret.UnmetRules(org.PasswordPolicy, password, context...); len(unmet) > 0 {
+	if unmet := secret.UnmetRules(org.PasswordPolicy, password, avoid...); len(unmet) > 0 {
 		return org, u, "", fmt.Errorf("the password does not meet the rules %v", unmet)
 	}
-	u.PasswordHash, err = c.Passwords.Hash(ctx, password)
+	u.PasswordHash, err = with.Passwords.Hash(ctx, password)
 	return org, u, password, err
 }
 

@@ -23,6 +23,11 @@ type call struct {
 	revisions metadata.MD
 }
 
+// denied is the refusal of a call whose caller lacks what the method takes.
+func (c *call) denied() error {
+	return refuse(errDenied, "permission", c.method.needs(), "principal", c.caller.ID, "organization", c.org)
+}
+
 type callKey struct{}
 
 func callOf(ctx context.Context) *call {
@@ -30,6 +35,19 @@ func callOf(ctx context.Context) *call {
 		return c
 	}
 	return &call{}
+}
+
+// authenticator knows principals and organizations. The door asks it who calls.
+type authenticator interface {
+	// verifyCaller makes of a bearer token the caller with its present rights.
+	verifyCaller(ctx context.Context, bearer string) (*caller, error)
+	// recallCaller makes of verified claims the caller, with the rights it has now.
+	recallCaller(ctx context.Context, claims token.Claims) (*caller, error)
+	// knows refuses an organization that is not there.
+	knows(ctx context.Context, org string) error
+	// reached waits until what is remembered has seen the moment that a
+	// consistency token names.
+	reached(ctx context.Context, revision string) error
 }
 
 // caller is the principal who calls, with the rights it has now.

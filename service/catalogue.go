@@ -3,7 +3,6 @@ package service
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -125,16 +124,6 @@ func (k catalogues) of(ctx context.Context, q store.Reads, org string) (*catalog
 	return k.get(ctx, q, edition{builtIn: builtIn}.with(org, own))
 }
 
-// catalogueOf is the catalogue of an organization out of memory, for answers
-// that describe what is granted.
-func (s *Service) catalogueOf(ctx context.Context, org string) (*catalogue, error) {
-	v, err := s.memory.organization(ctx, org)
-	if err != nil {
-		return nil, err
-	}
-	return v.cat, nil
-}
-
 // visible tells whether a role may be seen and used in an organization.
 func (cat *catalogue) visible(r store.Role, org string, platform bool) bool {
 	return (r.Org == store.BuiltIn || r.Org == org) && (platform || !r.PlatformOnly)
@@ -142,12 +131,12 @@ func (cat *catalogue) visible(r store.Role, org string, platform bool) bool {
 
 // heldBy adds up what is granted to a principal. System permissions count in
 // the platform organization only, whatever is written.
-func (s *Service) heldBy(ctx context.Context, q store.Reads, cat *catalogue, p store.Principal) (perm.Held, error) {
+func (cat *catalogue) heldBy(ctx context.Context, q store.Reads, p store.Principal, now store.Micros) (perm.Held, error) {
 	grants, err := q.Grants(ctx, p.Org, p.ID)
 	if err != nil {
 		return perm.Held{}, err
 	}
-	return cat.heldOf(grants, p.Platform, store.At(s.now())), nil
+	return cat.heldOf(grants, p.Platform, now), nil
 }
 
 func (cat *catalogue) heldOf(grants []store.Grant, platform bool, now store.Micros) perm.Held {
@@ -162,5 +151,3 @@ func (cat *catalogue) heldOf(grants []store.Grant, platform bool, now store.Micr
 }
 
 func scopeKeys(scope string) []string { return strings.Fields(scope) }
-
-func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }

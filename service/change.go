@@ -8,17 +8,23 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// change is one change under the lock of the organization that a call is about.
-type change struct {
-	*store.Tx
-	s   *Service
+// decision is what a change, or a look ahead of one, is decided by: the call,
+// its caller as they are now, the catalogue, the organization and the time.
+type decision struct {
 	c   *call
+	by  *caller
 	org store.Organization
-	by  *caller // read under the lock
 	cat *catalogue
 	now store.Micros
 	// operation is the id that all events of a change of many have.
 	operation string
+}
+
+// change is one change under the lock of the organization that a call is about.
+type change struct {
+	*store.Tx
+	decision
+	s *Service
 }
 
 // change runs fn under the lock, after it read the caller again: who was
@@ -27,36 +33,32 @@ type change struct {
 func (s *Service) change(ctx context.Context, fn func(*change) error) error {
 	c := callOf(ctx)
 	err := s.commit(ctx, c.org, func(t *store.Tx) error {
-		ch := &change{Tx: t, s: s, c: c, now: store.At(s.now())}
-		if err := ch.begin(ctx, t.Reads); err != nil {
+		d, err := s.decide(ctx, t.Reads)
+		if err != nil {
 			return err
 		}
-		return fn(ch)
+		return fn(&change{Tx: t, decision: d, s: s})
 	}, c.caller.Org)
 	if errors.Is(err, errEmailTaken) {
-		return s.tellTaken(ctx, err)
+		return s.onTaken(ctx, err)
 	}
 	return err
 }
 
-// begin reads the caller, and what is decided by.
-func (ch *change) begin(ctx context.Context, q store.Reads) (err error) {
-	if ch.by, ch.cat, ch.org, err = ch.s.readCaller(ctx, q, ch.c.caller.claims, ch.c.org); err != nil {
-		return err
+// decide reads the caller, and what is decided by, and repeats what the door
+// decided with the rights as they are now.
+func (s *Service) decide(ctx context.Context, q store.Reads) (d decision, err error) {
+	d = decision{c: callOf(ctx), now: store.At(s.now())}
+	if d.by, d.cat, d.org, err = s.readCaller(ctx, q, d.c.caller.claims, d.c.org); err != nil {
+		return d, err
 	}
-	return ch.authorizeAgain()
-}
-
-// authorizeAgain repeats what the door decided, with the rights as they are now.
-func (ch *change) authorizeAgain() error {
-	m := ch.c.method
-	if !m.allows(ch.by, false) {
-		return ch.s.denied(ch.c)
+	if !d.c.method.allows(d.by, false) {
+		return d, d.c.denied()
 	}
-	if ch.c.org != ch.by.Org && !m.across(ch.by) && !ch.by.has(actInOrganizations) {
-		return errNotFound
+	if !d.c.method.opens(d.by, d.c.org) {
+		return d, errNotFound
 	}
-	return nil
+	return d, nil
 }
 
 // record notes the event of this change: its type, what it was done to, and
@@ -69,22 +71,23 @@ func (ch *change) recordIn(org, kind, target string, data store.Data) {
 	ch.Record(ch.event(org, kind, target, data))
 }
 
-func (ch *change) event(org, kind, target string, data store.Data) store.Event {
+// event is an event of this change.
+func (d *decision) event(org, kind, target string, data store.Data) store.Event {
 	e := store.Event{
-		Org: org, Time: ch.now, Type: kind, Target: target, Data: data,
-		Actor: ch.by.ID, Credential: ch.by.proof(), RequestID: ch.c.requestID, Source: ch.c.source, Operation: ch.operation,
+		Org: org, Time: d.now, Type: kind, Target: target, Data: data,
+		Actor: d.by.ID, Credential: d.by.proof(), RequestID: d.c.requestID, Source: d.c.source, Operation: d.operation,
 	}
-	if ch.by.Org != org {
-		e.ActorOrg = ch.by.Org
+	if d.by.Org != org {
+		e.ActorOrg = d.by.Org
 	}
 	return e
 }
 
 // mustHold refuses to grant what the caller does not hold, at least until the
 // given time (0: for ever).
-func (ch *change) mustHold(set perm.Set, until store.Micros) error {
-	missing := ch.by.held.Missing(set, int64(until))
-	if !missing.Empty() || !ch.by.set.Contains(set) {
+func (d *decision) mustHold(set perm.Set, until store.Micros) error {
+	missing := d.by.held.Missing(set, int64(until))
+	if !missing.Empty() || !d.by.set.Contains(set) {
 		return errGrantExceedsOwn
 	}
 	return nil
@@ -93,7 +96,7 @@ func (ch *change) mustHold(set perm.Set, until store.Micros) error {
 // mustControl refuses to silence or let in again a principal that holds what
 // the caller does not hold now.
 func (ch *change) mustControl(ctx context.Context, p store.Principal) error {
-	held, err := ch.s.heldBy(ctx, ch.Reads, ch.cat, p)
+	held, err := ch.cat.heldBy(ctx, ch.Reads, p, ch.now)
 	if err != nil {
 		return err
 	}
@@ -103,51 +106,27 @@ func (ch *change) mustControl(ctx context.Context, p store.Principal) error {
 // mustOutlive refuses to become a principal, by a password or credential good
 // until the given time, that then holds what the caller no longer does.
 func (ch *change) mustOutlive(ctx context.Context, p store.Principal, until store.Micros) error {
-	return ch.s.mustOutlive(ctx, ch.Reads, ch.cat, ch.by, p, until)
+	return ch.outlives(ctx, ch.Reads, p, until)
 }
 
-func (s *Service) mustOutlive(ctx context.Context, q store.Reads, cat *catalogue, by *caller, p store.Principal, until store.Micros) error {
-	held, err := s.heldBy(ctx, q, cat, p)
+func (d *decision) outlives(ctx context.Context, q store.Reads, p store.Principal, until store.Micros) error {
+	held, err := d.cat.heldBy(ctx, q, p, d.now)
 	if err != nil {
 		return err
 	}
-	if !by.held.MissingOf(held, int64(until)).Empty() || !by.set.Contains(held.Set()) {
+	if !d.by.held.MissingOf(held, int64(until)).Empty() || !d.by.set.Contains(held.Set()) {
 		return errGrantExceedsOwn
 	}
 	return nil
 }
 
 // principal is the common part of a row of this organization.
-func (ch *change) principal(kind, id string) store.Principal {
-	return store.Principal{Org: ch.org.ID, ID: id, Kind: kind, Platform: ch.org.Platform}
-}
-
-// administers is the permission that makes an administrator.
-const administers = "platform.administer"
-
-// keepingAdministrator makes a change after which the organization still has
-// an administrator, if it had one before; otherwise everything is rolled back.
-func (ch *change) keepingAdministrator(ctx context.Context, fn func() error) error {
-	before, err := ch.hasAdministrator(ctx)
-	if err != nil {
-		return err
-	}
-	if err := fn(); err != nil || !before {
-		return err
-	}
-	after, err := ch.hasAdministrator(ctx)
-	if err == nil && !after {
-		err = errLastAdministrator
-	}
-	return err
-}
-
-func (ch *change) hasAdministrator(ctx context.Context) (bool, error) {
-	return ch.HasAdministrator(ctx, ch.org.ID, ch.cat.RolesWith(administers), administers)
+func (d *decision) principal(kind, id string) store.Principal {
+	return store.Principal{Org: d.org.ID, ID: id, Kind: kind, Platform: d.org.Platform}
 }
 
 // nextEpoch ends everything that was issued in an epoch.
-func (ch *change) nextEpoch(epoch store.Micros) store.Micros { return max(ch.now, epoch+1) }
+func (d *decision) nextEpoch(epoch store.Micros) store.Micros { return max(d.now, epoch+1) }
 
 // checkEtag compares the version that a caller saw, where it names one.
 func checkEtag(etag string, version int64) error {

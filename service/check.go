@@ -10,7 +10,6 @@ import (
 
 	"buf.build/go/protovalidate"
 	"google.golang.org/genproto/googleapis/api/annotations"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -23,16 +22,25 @@ func (s *Service) check(m *method, msg proto.Message) error {
 	if err != nil {
 		return err
 	}
-	found.meaning(msg)
+	if further := s.meanings[msg.ProtoReflect().Descriptor().FullName()]; further != nil {
+		further(found, msg)
+	}
 	return found.orNothing()
 }
 
-// orNothing is the refusal, if there is anything to refuse.
-func (r *refusal) orNothing() error {
-	if len(r.violations) == 0 {
-		return nil
-	}
-	return r
+// meaning adds to a refusal what the field rules of the contract cannot say of a request.
+type meaning func(found *refusal, msg proto.Message)
+
+// checkFurther has requests of the message's type held against another check
+// besides their field rules. It stands in the door, so that a caller hears of
+// everything at once.
+func (s *Service) checkFurther(of proto.Message, further meaning) {
+	s.meanings[of.ProtoReflect().Descriptor().FullName()] = further
+}
+
+// checkOf holds a message against the field rules of a method.
+func (s *Service) checkOf(fullMethod string, msg proto.Message) (*refusal, error) {
+	return s.checkFields(s.methods[fullMethod], msg)
 }
 
 // inWords says what the patterns of the contract ask for.
@@ -52,7 +60,7 @@ var inWords = map[string]string{
 // Broken ones are in the refusal; the error says that it need not be looked at
 // further.
 func (s *Service) checkFields(m *method, msg proto.Message) (*refusal, error) {
-	found := &refusal{sentinel: errInvalidFields}
+	found := findings{&refusal{sentinel: errInvalidFields}}
 	found.long("", msg.ProtoReflect())
 	if err := found.orNothing(); err != nil {
 		return nil, err
@@ -76,26 +84,18 @@ func (s *Service) checkFields(m *method, msg proto.Message) (*refusal, error) {
 	} else {
 		found.behaviors("", msg.ProtoReflect())
 	}
-	return found, nil
+	return found.refusal, nil
 }
 
-func (r *refusal) add(field, rule, text string) {
-	if len(r.violations) >= violationsAtMost {
-		return
-	}
-	r.violations = append(r.violations, &errdetails.BadRequest_FieldViolation{Field: field, Reason: rule, Description: text})
-}
+// findings is what is found wrong with the fields of a request.
+type findings struct{ *refusal }
 
-// Limits of what is looked at and of what is answered. No list of the contract
-// takes more than listAtMost; a list within it can still be wrong in each item.
-const (
-	listAtMost       = 1000
-	violationsAtMost = 50
-)
+// listAtMost bounds what is looked at: no list of the contract takes more.
+const listAtMost = 1000
 
 // long refuses lists that are far too long before each item is looked at:
 // a small message can have half a million.
-func (r *refusal) long(path string, msg protoreflect.Message) {
+func (r findings) long(path string, msg protoreflect.Message) {
 	msg.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case f.IsList() && v.List().Len() > listAtMost:
@@ -108,7 +108,7 @@ func (r *refusal) long(path string, msg protoreflect.Message) {
 }
 
 // texts refuses NUL, which PostgreSQL cannot store and SQLite would.
-func (r *refusal) texts(path string, msg protoreflect.Message) {
+func (r findings) texts(path string, msg protoreflect.Message) {
 	msg.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		here := join(path, string(f.Name()))
 		switch {
@@ -131,7 +131,7 @@ func (r *refusal) texts(path string, msg protoreflect.Message) {
 	})
 }
 
-func (r *refusal) text(path, value string) {
+func (r findings) text(path, value string) {
 	if strings.ContainsRune(value, 0) {
 		r.add(path, "string.nul", "must not contain U+0000")
 	}
@@ -139,7 +139,7 @@ func (r *refusal) text(path, value string) {
 
 // behaviors checks google.api.field_behavior in the resource of a create.
 // Requests themselves say the same by protovalidate.
-func (r *refusal) behaviors(path string, msg protoreflect.Message) {
+func (r findings) behaviors(path string, msg protoreflect.Message) {
 	fields := msg.Descriptor().Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
@@ -158,7 +158,7 @@ func (r *refusal) behaviors(path string, msg protoreflect.Message) {
 // masked checks an update: only fields that a caller may set, and REQUIRED
 // ones not emptied. An empty mask stands for the fields that are set; it is
 // filled in here, so that the rules need not care.
-func (r *refusal) masked(req protoreflect.Message) {
+func (r findings) masked(req protoreflect.Message) {
 	fields := req.Descriptor().Fields()
 	mask := req.Mutable(fields.ByName("update_mask")).Message().Interface().(*fieldmaskpb.FieldMask)
 	for i := range fields.Len() {
@@ -168,7 +168,7 @@ func (r *refusal) masked(req protoreflect.Message) {
 	}
 }
 
-func (r *refusal) maskedResource(mask *fieldmaskpb.FieldMask, name string, resource protoreflect.Message) {
+func (r findings) maskedResource(mask *fieldmaskpb.FieldMask, name string, resource protoreflect.Message) {
 	fields := resource.Descriptor().Fields()
 	if len(mask.GetPaths()) == 0 {
 		resource.Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {

@@ -8,7 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/bizmetry/identity/service/notify"
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -46,11 +49,14 @@ const (
 // settled afterwards: who crashes between the two lets the lease run out, and
 // the same message, with the same id and token, goes out again.
 type courier struct {
-	s     *Service
-	lanes []*lane
-	own   *store.Carrier
-	done  chan outcome
-	over  []outcome // to be settled
+	kit
+	store   *store.Store
+	ring    *secret.KeyRing
+	metrics outboxMetrics
+	lanes   []*lane
+	own     *store.Carrier
+	done    chan outcome
+	over    []outcome // to be settled
 }
 
 // lane is a channel with its sender.
@@ -75,8 +81,8 @@ type outcome struct {
 	err     error
 }
 
-func newCourier(s *Service, mail, sms notify.Sender) *courier {
-	c := &courier{s: s}
+func newCourier(k kit, st *store.Store, ring *secret.KeyRing, mail, sms notify.Sender, metrics prometheus.Registerer) *courier {
+	c := &courier{kit: k, store: st, ring: ring, metrics: newOutboxMetrics(metrics)}
 	for channel, sender := range map[string]notify.Sender{"mail": mail, "sms": sms} {
 		if sender != nil {
 			c.lanes = append(c.lanes, &lane{channel: channel, sender: sender})
@@ -92,7 +98,7 @@ func (c *courier) run(ctx context.Context) {
 	for i, l := range c.lanes {
 		channels[i] = l.channel
 	}
-	c.own = c.s.store.Carry(carriedAtOnce, store.Micros(leaseTime.Microseconds()), channels...)
+	c.own = c.store.Carry(carriedAtOnce, store.Micros(leaseTime.Microseconds()), channels...)
 	look, count := time.NewTicker(lookEvery), time.NewTicker(countEvery)
 	defer look.Stop()
 	defer count.Stop()
@@ -123,9 +129,9 @@ func (c *courier) run(ctx context.Context) {
 		case <-settle:
 			more = true
 		case <-count.C:
-			c.s.tried(ctx, "count the outbox", c.count)
+			c.tried(ctx, "count the outbox", c.count)
 			continue
-		case <-c.s.store.Enqueued():
+		case <-c.store.Enqueued():
 			time.Sleep(gather)
 		case <-look.C:
 		}
@@ -137,7 +143,7 @@ func (c *courier) run(ctx context.Context) {
 		}
 		for _, l := range c.lanes {
 			if !more || l.more {
-				c.s.tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, l) })
+				c.tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, l) })
 			}
 		}
 		c.begin(sending)
@@ -146,7 +152,7 @@ func (c *courier) run(ctx context.Context) {
 
 // finish waits for what is under way, and gives back what is not.
 func (c *courier) finish(ctx context.Context) {
-	c.s.store.CarryNoMore()
+	c.store.CarryNoMore()
 	for len(c.own.Messages()) > 0 {
 		c.accept(<-c.own.Messages())
 	}
@@ -180,16 +186,16 @@ func (c *courier) claim(ctx context.Context, l *lane) error {
 		}
 	}
 	room := max(sendersAtOnce-l.busy-len(l.waiting), claimedAtLeast-others)
-	now := c.s.now()
+	now := c.now()
 	if room <= 0 {
 		return nil
 	}
-	due, err := c.s.store.Due(ctx, l.channel, store.At(now), room)
+	due, err := c.store.Due(ctx, l.channel, store.At(now), room)
 	if l.more = len(due) == room; err != nil || len(due) == 0 {
 		return err
 	}
 	var claimed []store.Message
-	err = c.s.store.Short(ctx, func(t *store.ShortTx) (err error) {
+	err = c.store.Short(ctx, func(t *store.ShortTx) (err error) {
 		claimed, err = t.Claim(ctx, due, store.At(now), store.At(now.Add(leaseTime)))
 		return err
 	})
@@ -212,7 +218,7 @@ func (c *courier) begin(sending context.Context) {
 			if m.own {
 				c.own.Done()
 			}
-			if m.Leased < store.At(c.s.now().Add(sendTime)) {
+			if m.Leased < store.At(c.now().Add(sendTime)) {
 				continue
 			}
 			l.busy++
@@ -230,10 +236,10 @@ func (c *courier) send(ctx context.Context, sender notify.Sender, m store.Messag
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	if ended(m.Expires, store.At(c.s.now())) {
+	if ended(m.Expires, store.At(c.now())) {
 		return errExpired
 	}
-	out, err := c.s.written(m)
+	out, err := c.written(m)
 	if err != nil {
 		return err
 	}
@@ -246,9 +252,9 @@ func (c *courier) send(ctx context.Context, sender notify.Sender, m store.Messag
 func (c *courier) ended(o outcome) {
 	o.lane.busy--
 	c.over = append(c.over, o)
-	c.s.metrics.messages.WithLabelValues(o.lane.channel, o.word()).Inc()
+	c.metrics.messages.WithLabelValues(o.lane.channel, o.word()).Inc()
 	if o.err != nil {
-		c.s.log.Warn("a message was not sent", "kind", o.message.Kind, "message", o.message.ID, "organization", o.message.Org,
+		c.log.Warn("a message was not sent", "kind", o.message.Kind, "message", o.message.ID, "organization", o.message.Org,
 			"attempts", o.message.Attempts, "error", o.err.Error())
 	}
 }
@@ -270,15 +276,15 @@ func (c *courier) settle(ctx context.Context) {
 		return
 	}
 	settled := len(c.over) >= 2*settledAtOnce // then it is given up
-	c.s.tried(context.WithoutCancel(ctx), "settle messages", func(ctx context.Context) error {
-		err := c.s.store.Short(ctx, func(t *store.ShortTx) error {
+	c.tried(context.WithoutCancel(ctx), "settle messages", func(ctx context.Context) error {
+		err := c.store.Short(ctx, func(t *store.ShortTx) error {
 			if len(sent) > 0 {
-				if err := t.Sent(ctx, sent, store.At(c.s.now())); err != nil {
+				if err := t.Sent(ctx, sent, store.At(c.now())); err != nil {
 					return err
 				}
 			}
 			for _, o := range failed {
-				if err := o.write(ctx, t, c.s.now()); err != nil {
+				if err := o.write(ctx, t, c.now()); err != nil {
 					return err
 				}
 			}
@@ -329,17 +335,17 @@ func retryWait(attempts int64) time.Duration {
 // count takes the metrics.
 func (c *courier) count(ctx context.Context) error {
 	for _, l := range c.lanes {
-		b, err := c.s.store.Backlog(ctx, l.channel)
+		b, err := c.store.Backlog(ctx, l.channel)
 		if err != nil {
 			return err
 		}
 		age := 0.0
 		if b.Oldest != 0 {
-			age = max(0, c.s.now().Sub(b.Oldest.Time()).Seconds())
+			age = max(0, c.now().Sub(b.Oldest.Time()).Seconds())
 		}
-		c.s.metrics.outbox.WithLabelValues(l.channel, "waiting").Set(float64(b.Waiting))
-		c.s.metrics.outbox.WithLabelValues(l.channel, "dead").Set(float64(b.Dead))
-		c.s.metrics.outboxAge.WithLabelValues(l.channel).Set(age)
+		c.metrics.outbox.WithLabelValues(l.channel, "waiting").Set(float64(b.Waiting))
+		c.metrics.outbox.WithLabelValues(l.channel, "dead").Set(float64(b.Dead))
+		c.metrics.outboxAge.WithLabelValues(l.channel).Set(age)
 	}
 	return nil
 }

@@ -107,3 +107,15 @@ func (s *Service) DeleteCredential(ctx context.Context, req *identityv1.DeleteCr
 	})
 	return resp, err
 }
+
+func credentialProto(c store.Credential) *identityv1.Credential {
+	p := &identityv1.Credential{
+		Id: c.ID, ServiceAccountId: c.Account, Kind: identityv1.Credential_Kind(identityv1.Credential_Kind_value[c.Kind]),
+		DisplayName: &c.DisplayName, Enabled: c.Enabled,
+		LastUsedTime: stamp(c.LastUsed), CreateTime: stamp(c.Created), CreatedBy: c.CreatedBy,
+	}
+	if c.Expires != 0 {
+		p.Expiration = &identityv1.Credential_ExpireTime{ExpireTime: stamp(c.Expires)}
+	}
+	return p
+}

@@ -75,8 +75,8 @@ func (s *Service) note(ctx context.Context, c *call, err error, took time.Durati
 		level = slog.LevelError
 	}
 	s.log.LogAttrs(ctx, level, "call", attrs...)
-	if code == codes.PermissionDenied {
-		s.noteRefused(c)
+	if code == codes.PermissionDenied && c.caller != nil {
+		s.refused(c)
 	}
 }
 
@@ -116,13 +116,27 @@ func (s *Service) admit(ctx context.Context, c *call, msg proto.Message) error {
 	return s.check(c.method, msg)
 }
 
+// reach is a step of the door: a call that names a consistency token is
+// answered from a memory that has seen that moment. It comes before the
+// caller's own rights are looked at, which may be what the write changed.
+func (s *Service) reach(ctx context.Context, c *call, msg proto.Message) error {
+	if c.method.atLeast == nil {
+		return nil
+	}
+	text := msg.ProtoReflect().Get(c.method.atLeast).String()
+	if text == "" {
+		return nil
+	}
+	return s.auth.reached(ctx, text)
+}
+
 // authenticate finds out who calls.
 func (s *Service) authenticate(ctx context.Context, c *call) error {
 	text, err := bearer(ctx)
 	if err != nil {
 		return err
 	}
-	c.caller, err = s.verifyCaller(ctx, text)
+	c.caller, err = s.auth.verifyCaller(ctx, text)
 	return err
 }
 
@@ -136,7 +150,7 @@ func (s *Service) authorize(ctx context.Context, c *call, msg protoreflect.Messa
 	}
 	c.org = c.caller.Org
 	if !c.method.allows(c.caller, self) {
-		return s.denied(c)
+		return c.denied()
 	}
 	if field := c.method.org; field != nil {
 		return s.enterOrganization(ctx, c, msg.Get(field).String(), self)
@@ -159,22 +173,28 @@ func (s *Service) enterOrganization(ctx context.Context, c *call, named string, 
 	if !isID(named) {
 		return nil // validation says what is wrong with it
 	}
-	acts := c.caller.has(actInOrganizations) && c.method.allows(c.caller, false)
-	if !acts && !c.method.across(c.caller) {
+	if !c.method.opens(c.caller, named) {
 		return errNotFound
 	}
-	if _, err := s.memory.organization(ctx, named); err != nil {
+	if err := s.auth.knows(ctx, named); err != nil {
 		return err
 	}
 	c.org = named
 	return nil
 }
 
-// actInOrganizations opens other organizations to the caller's own permissions.
-const actInOrganizations = "system.organizations.act"
-
-func (s *Service) denied(c *call) error {
-	return refuse(errDenied, "permission", c.method.needs(), "principal", c.caller.ID, "organization", c.org)
+// enterNamed has a call be about an organization that it names by id. Like
+// those that are not there it refuses those that the caller may not act in.
+func (s *Service) enterNamed(ctx context.Context, org string) error {
+	c := callOf(ctx)
+	if !c.method.opens(c.caller, org) {
+		return errNotFound
+	}
+	if err := s.auth.knows(ctx, org); err != nil {
+		return err
+	}
+	c.org = org
+	return nil
 }
 
 // UnknownMethod answers calls of methods that are not there.

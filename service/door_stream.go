@@ -74,7 +74,7 @@ func (s *Service) attendStream(ctx context.Context, c *call, srv any, stream grp
 		}
 		defer leave()
 	}
-	return rule(srv, &guarded{ServerStream: stream, ctx: ctx, s: s, c: c, looked: time.Now(), patience: silence})
+	return rule(srv, &guarded{ServerStream: stream, ctx: ctx, s: s, c: c, looked: s.elapsed(), patience: silence})
 }
 
 // guarded is a stream of the contract as its rule sees it.
@@ -84,7 +84,7 @@ type guarded struct {
 	s        *Service
 	c        *call
 	begun    bool          // the first message was admitted
-	looked   time.Time     // at the caller's rights
+	looked   time.Duration // when the caller's rights were looked at, by elapsed
 	patience time.Duration // that is left with a client that sends
 }
 
@@ -94,7 +94,7 @@ func (g *guarded) Context() context.Context { return g.ctx }
 // RecvMsg implements grpc.ServerStream: every message is checked, the first
 // one is what the caller's rights are held against. Errors are sentinels.
 func (g *guarded) RecvMsg(m any) error {
-	start := time.Now()
+	start := g.s.elapsed()
 	err := g.await(min(g.patience, silence), func() error { return g.ServerStream.RecvMsg(m) })
 	if errors.Is(err, io.EOF) && !g.begun {
 		err = errMalformed // nothing was asked
@@ -104,7 +104,7 @@ func (g *guarded) RecvMsg(m any) error {
 	}
 	msg := m.(proto.Message)
 	sent := time.Duration(proto.Size(msg)) * time.Second / leastRate
-	g.patience = min(g.patience-time.Since(start)+sent, 2*silence)
+	g.patience = min(g.patience-(g.s.elapsed()-start)+sent, 2*silence)
 	if !g.begun {
 		g.begun = true
 		return g.s.admit(g.ctx, g.c, msg)
@@ -178,18 +178,18 @@ func (g *guarded) cause(err error) error {
 // disabled or lost the permission gets and does nothing more. That the access
 // token runs out meanwhile ends nothing; what it stands for is looked at.
 func (g *guarded) rightsStill() error {
-	if g.c.caller == nil || time.Since(g.looked) < rightsEvery {
+	if g.c.caller == nil || g.s.elapsed()-g.looked < rightsEvery {
 		return nil
 	}
-	g.looked = time.Now()
-	now, err := g.s.recallCaller(g.ctx, g.c.caller.claims)
+	g.looked = g.s.elapsed()
+	now, err := g.s.auth.recallCaller(g.ctx, g.c.caller.claims)
 	if err != nil {
 		return err
 	}
 	if !g.c.method.allows(now, false) {
-		return g.s.denied(g.c)
+		return g.c.denied()
 	}
-	if g.c.org != now.Org && !g.c.method.across(now) && !now.has(actInOrganizations) {
+	if !g.c.method.opens(now, g.c.org) {
 		return errNotFound
 	}
 	return nil
@@ -198,14 +198,17 @@ func (g *guarded) rightsStill() error {
 // streams counts streams, so that nobody holds more than a share of them.
 type streams struct {
 	mu   sync.Mutex
-	open map[ref]int // of a principal; of an organization where the id is ""
+	open map[streamsOf]int
 }
 
-func newStreams() *streams { return &streams{open: map[ref]int{}} }
+// streamsOf is whose streams are counted: a principal's, or an organization's where the principal is "".
+type streamsOf struct{ org, principal string }
+
+func newStreams() *streams { return &streams{open: map[streamsOf]int{}} }
 
 // enter takes a place and returns the function that gives it back.
 func (s *streams) enter(by *caller) (leave func(), err error) {
-	own, all := ref{by.Org, by.ID}, ref{by.Org, ""}
+	own, all := streamsOf{by.Org, by.ID}, streamsOf{by.Org, ""}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[own] >= streamsOfCaller || s.open[all] >= streamsOfOrganization {
@@ -216,7 +219,7 @@ func (s *streams) enter(by *caller) (leave func(), err error) {
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, key := range []ref{own, all} {
+		for _, key := range []streamsOf{own, all} {
 			if s.open[key]--; s.open[key] == 0 {
 				delete(s.open, key)
 			}

@@ -84,10 +84,3 @@ func bearer(ctx context.Context) (string, error) {
 	}
 	return strings.TrimSpace(text), nil
 }
-
-func cut(text string, limit int) string {
-	if len(text) > limit {
-		text = text[:limit]
-	}
-	return strings.ToValidUTF8(text, "")
-}

@@ -39,3 +39,11 @@ func (s *Service) ListEvents(ctx context.Context, req *identityv1.ListEventsRequ
 	resp.TotalSize, resp.TotalCapped = capped(int64(n))
 	return resp, err
 }
+
+func eventProto(e store.Event) *identityv1.Event {
+	return &identityv1.Event{
+		Sequence: e.Seq, OrganizationId: e.Org, Time: stamp(e.Time), Type: e.Type,
+		Actor:    &identityv1.Event_Actor{Id: e.Actor, OrganizationId: e.ActorOrg, CredentialId: e.Credential},
+		TargetId: e.Target, Data: e.Data, RequestId: e.RequestID, Source: e.Source, OperationId: e.Operation,
+	}
+}

@@ -35,16 +35,14 @@ const (
 // feed knows how old the memory is. It measures with the monotonic clock, which
 // goes on while a process is frozen: after waking up nothing from before counts.
 type feed struct {
-	start    time.Time
+	elapsed  func() time.Duration
 	budget   time.Duration
-	caughtUp atomic.Int64 // when the last successful poll began, since start
-	failed   atomic.Int64 // when asking last failed or took too long, since start
+	caughtUp atomic.Int64 // when the last successful poll began, by elapsed
+	failed   atomic.Int64 // when asking last failed or took too long, by elapsed
 }
 
-func (f *feed) since() time.Duration { return time.Since(f.start) }
-
 // age is how old the memory may be.
-func (f *feed) age() time.Duration { return f.since() - time.Duration(f.caughtUp.Load()) }
+func (f *feed) age() time.Duration { return f.elapsed() - time.Duration(f.caughtUp.Load()) }
 
 // current makes sure that memory is at most a second old. Where the database
 // cannot be asked it is believed for the staleness budget; after that it is
@@ -55,11 +53,11 @@ func (s *Service) current(ctx context.Context) error {
 	if age <= freshFor {
 		return nil
 	}
-	if f.since()-time.Duration(f.failed.Load()) > catchUpWait || f.failed.Load() == 0 || age > f.budget {
+	if f.elapsed()-time.Duration(f.failed.Load()) > catchUpWait || f.failed.Load() == 0 || age > f.budget {
 		if err := s.catchUp(ctx); err == nil {
 			return nil
 		}
-		f.failed.Store(int64(f.since()))
+		f.failed.Store(int64(f.elapsed()))
 	}
 	if f.age() <= f.budget {
 		return nil
@@ -70,7 +68,7 @@ func (s *Service) current(ctx context.Context) error {
 // catchUp polls now, once for all who ask at the same moment. A poll that was
 // under way already when a call came does not count for it.
 func (s *Service) catchUp(ctx context.Context) error {
-	wanted := s.memory.feed.since()
+	wanted := s.memory.feed.elapsed()
 	for {
 		flight := s.memory.flights.DoChan("poll", func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), freshFor)
@@ -109,7 +107,7 @@ func (s *Service) poll(ctx context.Context) error {
 // follow reads which organizations have new events, and applies them.
 func (s *Service) follow(ctx context.Context) error {
 	m := s.memory
-	begin := m.feed.since()
+	begin := m.feed.elapsed()
 	m.mu.Lock()
 	following := maps.Clone(m.orgs)
 	m.mu.Unlock()
@@ -145,14 +143,14 @@ func (s *Service) advance(ctx context.Context, f *followed, from, to int64) erro
 		f.mu.Lock()
 		f.seq = to
 		f.mu.Unlock()
-		return s.loadKeys(ctx)
+		return s.onKeys(ctx)
 	}
 	events, err := s.store.EventsAfter(ctx, f.id, from, eventsAtOnce)
 	if err != nil {
 		return err
 	}
 	if slices.ContainsFunc(events, keyChanged) || len(events) == eventsAtOnce {
-		if err := s.loadKeys(ctx); err != nil {
+		if err := s.onKeys(ctx); err != nil {
 			return err
 		}
 	}

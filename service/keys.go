@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
@@ -27,12 +25,9 @@ const (
 	KeySetLife   = 5 * time.Minute
 	publishAhead = 2 * KeySetLife
 	rotateEvery  = 30 * 24 * time.Hour
-	keepAfter    = maxLifetime + time.Minute
+	keepAfter    = token.MaxLifetime + time.Minute
 	keysEvery    = 10 * time.Second // a replica looks for new keys and for the time of use of those it has
 )
-
-// maxLifetime of access tokens.
-const maxLifetime = time.Hour
 
 // newSigningKey makes a key and seals it for its row.
 func newSigningKey(ring *secret.KeyRing, rand io.Reader, now, use time.Time) (store.SigningKey, error) {
@@ -87,6 +82,7 @@ func (s *Service) loadKeys(ctx context.Context) error {
 	return nil
 }
 
+// useKeys has a ring sign from now on, unless a load that began later was first.
 func (s *Service) useKeys(number uint64, ring *token.Ring) {
 	s.keysMu.Lock()
 	defer s.keysMu.Unlock()
@@ -94,9 +90,7 @@ func (s *Service) useKeys(number uint64, ring *token.Ring) {
 		return
 	}
 	s.keysLoaded = number
-	if former := s.signing.Swap(ring); former == nil || !former.Same(ring) {
-		s.memory.tokens.InvalidateAll() // verified by keys that may be gone
-	}
+	s.signWith(ring)
 }
 
 // tendKeys makes a new signing key when it is time, and loads what there is.
@@ -227,9 +221,3 @@ func (k Keys) change(ctx context.Context, fn func(t *store.Tx, org string) error
 	}
 	return k.Store.Ring(ctx)
 }
-
-// JWKS is the public part of the signing keys (RFC 7517).
-func (s *Service) JWKS() jose.JSONWebKeySet { return s.signing.Load().JWKS() }
-
-// Issuer is the public URL: issuer and own audience of tokens.
-func (s *Service) Issuer() string { return s.issuer }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"crypto/rand"
 	"testing"
 	"time"
 
@@ -10,10 +11,10 @@ import (
 // A read of the keys that began earlier and ended later holds a key that was
 // revoked in between: it is not used.
 func TestUseKeys_ASlowReadDoesNotBringAKeyBack(t *testing.T) {
-	s := &Service{memory: newMemory(nil, time.Now, time.Second)}
+	s := &Service{memory: newMemory(nil, time.Now, nil, time.Second)}
 	rings := make([]*token.Ring, 3)
 	for i := range rings {
-		key, err := token.GenerateKey(systemRand)
+		key, err := token.GenerateKey(rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/bizmetry/identity/service/perm"
@@ -40,15 +41,28 @@ type memory struct {
 	clients    *otter.Cache[string, string] // client id -> organization
 	tokens     *otter.Cache[[32]byte, token.Claims]
 	catalogues catalogues
-	blocked    atomic.Pointer[blocked]
 	flights    singleflight.Group
 	feed       feed
+}
+
+// measure registers the metrics of what is remembered.
+func (s *Service) measure(r prometheus.Registerer) {
+	if r == nil {
+		return
+	}
+	r.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "identity_statements_total", Help: "Statements sent to the database.",
+		}, func() float64 { return float64(s.store.Statements()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "identity_memory_age_seconds", Help: "How old what is remembered may be.",
+		}, func() float64 { return s.memory.feed.age().Seconds() }))
 }
 
 // ref names a thing of an organization.
 type ref struct{ org, id string }
 
-func newMemory(st *store.Store, now func() time.Time, budget time.Duration) *memory {
+func newMemory(st *store.Store, now func() time.Time, elapsed func() time.Duration, budget time.Duration) *memory {
 	return &memory{
 		store: st, now: now, orgs: map[string]*followed{},
 		principals: bounded[ref, *principalView](principalsAtMost),
@@ -56,7 +70,7 @@ func newMemory(st *store.Store, now func() time.Time, budget time.Duration) *mem
 		clients:    bounded[string, string](principalsAtMost),
 		tokens:     bounded[[32]byte, token.Claims](tokensAtMost),
 		catalogues: newCatalogues(),
-		feed:       feed{start: time.Now(), budget: budget},
+		feed:       feed{elapsed: elapsed, budget: budget},
 	}
 }
 
@@ -142,7 +156,7 @@ func (m *memory) follow(ctx context.Context, org string) (*followed, error) {
 		}
 		f = m.join(&followed{id: org, seq: seq})
 	}
-	f.used.Store(int64(time.Since(m.feed.start)))
+	f.used.Store(int64(m.feed.elapsed()))
 	return f, nil
 }
 
@@ -222,6 +236,12 @@ func (m *memory) organization(ctx context.Context, org string) (*orgView, error)
 		}
 		return v, err
 	}, f.view.Store)
+}
+
+// knows refuses an organization that is not there.
+func (s *Service) knows(ctx context.Context, org string) error {
+	_, err := s.memory.organization(ctx, org)
+	return err
 }
 
 // revoked tells whether a token was ended one by one.

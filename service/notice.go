@@ -45,7 +45,7 @@ func (s *Service) notify(ctx context.Context, t *store.Tx, org store.Organizatio
 		for name, value := range n.more {
 			values[name] = value
 		}
-		m, err := s.message(u.Org, n.kind, mailbox(n.to), values)
+		m, err := s.courier.message(u.Org, n.kind, mailbox(n.to), values)
 		if err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func (ch *change) found(ctx context.Context, org store.Organization, u store.Use
 	}
 	here := *ch
 	here.org = org
-	if _, _, err := here.editPhone(ctx, "", u, newPhone(in, "administrator.phone")); err != nil { // no proof can be of it yet
+	if _, _, err := ch.s.editPhone(ctx, &here.decision, here.TakePhoneProof, "", u, newPhone(in, "administrator.phone")); err != nil { // no proof can be of it yet
 		return err
 	}
 	extra := besidesSuperUser(in)
@@ -87,7 +87,7 @@ func (s *Service) founderPassword(ctx context.Context, org store.Organization, u
 		return err
 	}
 	look.org = org
-	return look.givePassword(ctx, u, besidesSuperUser(in), newPhone(in, "administrator.phone"), in.GetPassword())
+	return s.givePassword(ctx, look, u, besidesSuperUser(in), newPhone(in, "administrator.phone"), in.GetPassword())
 }
 
 // besidesSuperUser is what the first administrator of an organization is to have besides that role.
@@ -114,8 +114,8 @@ func (s *Service) GetOrganization(ctx context.Context, req *identityv1.GetOrgani
 	if id == "-" {
 		id = c.caller.Org
 	}
-	if err := c.mayEnter(id); err != nil {
-		return nil, err
+	if !c.method.opens(c.caller, id) {
+		return nil, errNotFound
 	}
 	o, err := s.store.Organization(ctx, id)
 	if err != nil {
@@ -124,25 +124,11 @@ func (s *Service) GetOrganization(ctx context.Context, req *identityv1.GetOrgani
 	return organizationProto(o), nil
 }
 
-// mayEnter refuses organizations that a call which names one by id may not be
-// about, like those that are not there.
-func (c *call) mayEnter(org string) error {
-	if org == c.caller.Org || c.method.across(c.caller) || c.caller.has(actInOrganizations) {
-		return nil
-	}
-	return errNotFound
-}
-
 // UpdateOrganization changes the fields of the mask together or not at all.
 func (s *Service) UpdateOrganization(ctx context.Context, req *identityv1.UpdateOrganizationRequest) (*identityv1.Organization, error) {
-	c := callOf(ctx)
-	if err := c.mayEnter(req.GetOrganization().GetId()); err != nil {
+	if err := s.enterNamed(ctx, req.GetOrganization().GetId()); err != nil {
 		return nil, err
 	}
-	if _, err := s.memory.organization(ctx, req.GetOrganization().GetId()); err != nil {
-		return nil, err
-	}
-	c.org = req.GetOrganization().GetId()
 	var resp *identityv1.Organization
 	err := s.change(ctx, func(ch *change) error {
 		if err := checkEtag(req.GetOrganization().GetEtag(), ch.org.Version); err != nil {
@@ -189,4 +175,20 @@ func editOrganization(o *store.Organization, req *identityv1.UpdateOrganizationR
 		}
 	}
 	return changed, nil
+}
+
+func organizationProto(o store.Organization) *identityv1.Organization {
+	state := identityv1.Organization_ACTIVE
+	if o.Suspended {
+		state = identityv1.Organization_SUSPENDED
+	}
+	policy := identityv1.Organization_STANDARD
+	if o.PasswordPolicy == secret.NIST {
+		policy = identityv1.Organization_NIST
+	}
+	return &identityv1.Organization{
+		PasswordPolicy: policy, ChangeInitialPassword: &o.ChangeInitialPassword,
+		Id: o.ID, DisplayName: &o.DisplayName, Platform: o.Platform, State: state,
+		CreateTime: stamp(o.Created), UpdateTime: stamp(o.Updated), CreatedBy: o.CreatedBy, Etag: etagOf(o.Version),
+	}
 }

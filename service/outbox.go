@@ -24,10 +24,10 @@ type letter struct {
 // what it tells of. Kinds "mail.…" go by mail, "sms.…" by SMS; each has a
 // template in notify. Where it means nothing any more sooner than after a
 // week, the caller sets Expires.
-func (s *Service) message(org, kind, to string, values map[string]string) (store.Message, error) {
-	now := s.now()
+func (c *courier) message(org, kind, to string, values map[string]string) (store.Message, error) {
+	now := c.now()
 	m := store.Message{
-		Org: org, ID: s.newID(), Kind: kind, Recipient: masked(to),
+		Org: org, ID: c.newID(), Kind: kind, Recipient: masked(to),
 		Created: store.At(now), Due: store.At(now), Expires: store.At(now.Add(messageLife)),
 	}
 	if err := notify.Check(kind, values); err != nil { // now, while somebody sees it
@@ -37,13 +37,13 @@ func (s *Service) message(org, kind, to string, values map[string]string) (store
 	if err != nil {
 		return m, err
 	}
-	m.Sealed = s.ring.Seal("outbox", text, m.Org, m.ID, m.Kind)
+	m.Sealed = c.ring.Seal("outbox", text, m.Org, m.ID, m.Kind)
 	return m, nil
 }
 
 // written is a message as it goes out.
-func (s *Service) written(m store.Message) (notify.Message, error) {
-	text, err := s.ring.Open("outbox", m.Sealed, m.Org, m.ID, m.Kind)
+func (c *courier) written(m store.Message) (notify.Message, error) {
+	text, err := c.ring.Open("outbox", m.Sealed, m.Org, m.ID, m.Kind)
 	if err != nil {
 		return notify.Message{}, fmt.Errorf("message %s: %w", m.ID, err)
 	}

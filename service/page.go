@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -121,4 +122,23 @@ func capped(n int64) (int32, bool) {
 		return maxCount, true
 	}
 	return int32(n), false //nolint:gosec // at most maxCount
+}
+
+// clamp fits an exact count into the type that the contract gives it.
+func clamp(n int64) int32 {
+	const most = 1<<31 - 1
+	return int32(min(max(n, 0), most))
+}
+
+// window is the page of a sorted list that is in memory anyway.
+func window[T any](rows []T, page store.Page, at func(T) store.Cursor) []T {
+	if page.After != nil {
+		after := place{Text: page.After.Key.(string), ID: page.After.ID}
+		rows = rows[len(rows)-len(slices.DeleteFunc(slices.Clone(rows), func(row T) bool {
+			c := at(row)
+			return c.Key.(string) < after.Text || (c.Key == after.Text && c.ID <= after.ID)
+		})):]
+	}
+	rows = rows[min(page.Skip, len(rows)):]
+	return rows[:min(page.Limit, len(rows))]
 }

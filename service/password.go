@@ -52,14 +52,14 @@ func (s *Service) CheckPassword(ctx context.Context, req *identityv1.CheckPasswo
 	if err := s.spend(ctx, passwordChecks.one(c.caller.ID)); err != nil {
 		return nil, err
 	}
-	org, err := s.memory.organization(ctx, c.org)
+	org, _, err := s.organization(ctx, c.org)
 	if err != nil {
 		return nil, err
 	}
-	context := passwordContext(org.org, store.User{Email: req.GetEmail(), FirstName: req.GetFirstName(), LastName: req.GetLastName()})
-	resp := &identityv1.CheckPasswordResponse{Unmet: secret.UnmetRules(org.org.PasswordPolicy, req.GetPassword(), context...)}
+	avoid := passwordContext(org, store.User{Email: req.GetEmail(), FirstName: req.GetFirstName(), LastName: req.GetLastName()})
+	resp := &identityv1.CheckPasswordResponse{Unmet: secret.UnmetRules(org.PasswordPolicy, req.GetPassword(), avoid...)}
 	resp.Acceptable = len(resp.GetUnmet()) == 0
-	score, patterns := secret.Strength(req.GetPassword(), context)
+	score, patterns := secret.Strength(req.GetPassword(), avoid)
 	resp.Score = int32(score) //nolint:gosec // 0 to 4
 	resp.Advice = adviceOn(resp.GetUnmet(), score, patterns)
 	return resp, nil
@@ -100,10 +100,10 @@ func adviceOn(unmet []string, score int, patterns []string) (words []string) {
 // GeneratePassword makes a password that meets every policy. It is answered
 // and kept nowhere.
 func (s *Service) GeneratePassword(ctx context.Context, _ *identityv1.GeneratePasswordRequest) (*identityv1.GeneratePasswordResponse, error) {
-	org, err := s.memory.organization(ctx, callOf(ctx).org)
+	org, _, err := s.organization(ctx, callOf(ctx).org)
 	if err != nil {
 		return nil, err
 	}
-	password, err := secret.Generate(s.rand, passwordContext(org.org, store.User{})...)
+	password, err := secret.Generate(s.rand, passwordContext(org, store.User{})...)
 	return &identityv1.GeneratePasswordResponse{Password: password}, err
 }

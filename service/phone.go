@@ -15,7 +15,6 @@ import (
 // The life of a verification: a code is good for two minutes and five tries
 // in all, a new one can be sent for a while, and what comes out is a proof.
 const (
-	codeDigits   = 6
 	codeLife     = 2 * time.Minute
 	codeTries    = 5
 	resendAfter  = 30 * time.Second
@@ -139,7 +138,7 @@ func (s *Service) mayProve(ctx context.Context, user string) error {
 		return nil
 	}
 	if !c.caller.has(c.method.needs()) {
-		return s.denied(c)
+		return c.denied()
 	}
 	if user == "" {
 		return nil
@@ -151,11 +150,11 @@ func (s *Service) mayProve(ctx context.Context, user string) error {
 	if p.Kind != store.KindUser || p.Deleted != 0 {
 		return errNotFound
 	}
-	by, cat, _, err := s.readCaller(ctx, s.store.Reads, c.caller.claims, c.org)
+	look, err := s.look(ctx)
 	if err != nil {
 		return err
 	}
-	return s.mustOutlive(ctx, s.store.Reads, cat, by, p, 0)
+	return look.mustOutlive(ctx, p, 0)
 }
 
 // peopleOnly refuses machines: a code is read by a person.
@@ -225,7 +224,7 @@ func (s *Service) sendCode(ctx context.Context, t *store.ShortTx, v *store.Phone
 	v.Sends, v.Sent, v.Expires = v.Sends+1, store.At(now), store.At(now.Add(codeLife))
 	mac := s.ring.MAC("phone_code", codeParts(*v, code)...)
 	v.Code = mac[:]
-	message, err := s.message(v.Org, "sms.code", number, map[string]string{"code": code})
+	message, err := s.courier.message(v.Org, "sms.code", number, map[string]string{"code": code})
 	if err != nil {
 		return err
 	}

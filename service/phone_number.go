@@ -71,6 +71,9 @@ func narrow(r rune) rune {
 	return r
 }
 
+// codeDigits is how many digits a code has that is sent to a number.
+const codeDigits = 6
+
 // masking stands for the digits that are not shown.
 const masking = "•"
 

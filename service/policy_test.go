@@ -1,9 +1,11 @@
 package service_test
 
 import (
+	"crypto/rand"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -294,8 +296,8 @@ func TestBootstrap_PW05_Password(t *testing.T) {
 		"Password1!": false, "Acme-rene-2026!": false, "Aa1#": false, "Correct#Horse7battery": true, "": true,
 	} {
 		w := servicetest.SQLite(t) // its ring and hasher are borrowed
-		given, done, err := service.Bootstrap(t.Context(), service.Config{
-			Store: storetest.Open(t, storetest.SQLite(t)), Ring: w.Ring, Issuer: servicetest.Issuer, Passwords: w.Passwords,
+		given, done, err := service.Bootstrap(t.Context(), service.Founding{
+			Store: storetest.Open(t, storetest.SQLite(t)), Ring: w.Ring, Passwords: w.Passwords, Now: time.Now, Rand: rand.Reader,
 		}, service.Founder{Email: "rene@acme.test", Password: password, FirstName: "René", LastName: "Dupont", Organization: "Acme"})
 		if done != ok || (err == nil) != ok {
 			t.Errorf("%q: %t, %v", password, done, err)

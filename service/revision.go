@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/bizmetry/identity/store"
 )
@@ -43,20 +42,7 @@ func (s *Service) announce(ctx context.Context, events []store.Event) {
 	}
 }
 
-// reach is a step of the door: a call that names a consistency token is
-// answered from a memory that has seen that moment. It comes before the
-// caller's own rights are looked at, which may be what the write changed.
-func (s *Service) reach(ctx context.Context, c *call, msg proto.Message) error {
-	if c.method.atLeast == nil {
-		return nil
-	}
-	text := msg.ProtoReflect().Get(c.method.atLeast).String()
-	if text == "" {
-		return nil
-	}
-	return s.reached(ctx, text)
-}
-
+// reached waits until memory has seen the moment that a consistency token names.
 func (s *Service) reached(ctx context.Context, text string) error {
 	refused := invalid("at_least", "revision", "must be the header identity-revision of a write")
 	parts := strings.Split(text, ".")

@@ -122,12 +122,3 @@ func (ch *change) endAllTokens(ctx context.Context, p store.Principal) error {
 	ch.record("principal.tokens_revoked", p.ID, nil)
 	return ch.EndEpoch(ctx, p, ch.nextEpoch(p.Epoch), ch.now)
 }
-
-// endSession ends a session; one that has ended stays as it is.
-func (ch *change) endSession(ctx context.Context, session store.Session, reason string) error {
-	if session.Ended != 0 {
-		return nil
-	}
-	ch.record("session.ended", session.ID, store.Data{"user": session.User, "reason": reason})
-	return ch.EndSession(ctx, ch.org.ID, session.ID, reason, ch.now)
-}

@@ -81,19 +81,6 @@ func (s *Service) catalogueHere(ctx context.Context) (cat *catalogue, platform b
 	return cat, org.Platform, err
 }
 
-// window is the page of a sorted list that is in memory anyway.
-func window[T any](rows []T, page store.Page, at func(T) store.Cursor) []T {
-	if page.After != nil {
-		after := place{Text: page.After.Key.(string), ID: page.After.ID}
-		rows = rows[len(rows)-len(slices.DeleteFunc(slices.Clone(rows), func(row T) bool {
-			c := at(row)
-			return c.Key.(string) < after.Text || (c.Key == after.Text && c.ID <= after.ID)
-		})):]
-	}
-	rows = rows[min(page.Skip, len(rows)):]
-	return rows[:min(page.Limit, len(rows))]
-}
-
 func (cat *catalogue) roleProto(r store.Role, full bool) *identityv1.Role {
 	closure, _ := cat.Role(r.ID)
 	keys := cat.Keys(closure)
@@ -123,11 +110,4 @@ func (cat *catalogue) below(id string) map[string]bool {
 		}
 	}
 	return found
-}
-
-// allowed tells whether a principal is live and holds a permission now.
-func (s *Service) allowed(org *orgView, v *principalView, key string) bool {
-	p := v.principal
-	p.Suspended = org.org.Suspended
-	return p.Live() && org.cat.Has(v.rightsNow(org.cat, store.At(s.now())).set, key)
 }

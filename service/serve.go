@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"time"
-
-	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 )
 
 // Origin is what a transport other than gRPC knows about a request.
@@ -42,37 +40,12 @@ func (s *Service) Serve(ctx context.Context, name string, from Origin, fn func(c
 	return c.requestID, fn(ctx)
 }
 
-// IntrospectAs answers the OAuth introspection endpoint (RFC 7662): the
-// client authenticates with a secret, or with an access token where bearer is set.
-func (s *Service) IntrospectAs(ctx context.Context, clientID, clientSecret, bearer, text string) (*identityv1.IntrospectTokenResponse, error) {
-	by, err := s.oauthCaller(ctx, clientID, clientSecret, bearer)
-	if err != nil {
-		return nil, err
-	}
-	callOf(ctx).caller, callOf(ctx).org = by, by.Org
-	return s.introspect(ctx, by, text)
-}
-
-// RevokeAs answers the OAuth revocation endpoint (RFC 7009).
-func (s *Service) RevokeAs(ctx context.Context, clientID, clientSecret, bearer, text string) error {
-	by, err := s.oauthCaller(ctx, clientID, clientSecret, bearer)
-	if err != nil {
-		return err
-	}
+// actAs settles who calls an endpoint that is not in the contract, and with
+// which method of the contract's access it acts ("": none).
+func (s *Service) actAs(ctx context.Context, by *caller, fullMethod string) {
 	c := callOf(ctx)
-	c.caller, c.org, c.method = by, by.Org, s.methods[identityv1.ServiceAccountService_RevokeToken_FullMethodName]
-	return s.revokeToken(ctx, text)
-}
-
-func (s *Service) oauthCaller(ctx context.Context, clientID, clientSecret, bearer string) (*caller, error) {
-	if bearer != "" {
-		return s.verifyCaller(ctx, bearer)
+	c.caller, c.org = by, by.Org
+	if fullMethod != "" {
+		c.method = s.methods[fullMethod]
 	}
-	standing, credential, err := s.authenticateMachine(ctx, clientID, clientSecret)
-	if err != nil {
-		return nil, err
-	}
-	claims := s.claimsFor(standing.Standing)
-	claims.Credential = credential
-	return s.recallCaller(ctx, claims)
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,9 @@ import (
 	"buf.build/go/protovalidate"
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -37,6 +40,9 @@ type Config struct {
 	// Now and Rand are the clock and the randomness; nil: the system's.
 	Now  func() time.Time
 	Rand io.Reader
+	// Elapsed is the monotonic clock, which goes on while the process is frozen: how
+	// long ago it began to measure; nil: the system's.
+	Elapsed func() time.Duration
 	// Log gets one line a call; nil: none.
 	Log *slog.Logger
 	// Metrics gets the counters; nil: none.
@@ -59,23 +65,29 @@ type Service struct {
 	identityv1.UnsafeOrganizationServiceServer
 	identityv1.UnsafeEventServiceServer
 
+	kit
+
 	store       *store.Store
 	ring        *secret.KeyRing
 	issuer      string
 	passwords   *secret.Passwords
-	now         func() time.Time
-	rand        io.Reader
-	log         *slog.Logger
 	metrics     *metrics
 	proxies     []netip.Prefix
 	methods     map[string]*method
 	validator   protovalidate.Validator
+	auth        authenticator
+	refused     func(*call)
+	meanings    map[protoreflect.FullName]meaning
 	incarnation string
 	signing     atomic.Pointer[token.Ring]
 	keyLoads    atomic.Uint64 // loads of signing keys begun
 	keysMu      sync.Mutex
 	keysLoaded  uint64 // the load that signing is of
 	sources     *sources
+	blockedNow  atomic.Pointer[blocked]
+	asking      singleflight.Group
+	onKeys      func(context.Context) error
+	onTaken     func(context.Context, error) error
 	learners    *otter.Cache[string, store.Micros] // who was told of too many taken addresses, until when
 	memory      *memory
 	rope        chan struct{} // pulled after a change, rings the bell
@@ -96,13 +108,17 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		store: cfg.Store, ring: cfg.Ring, issuer: cfg.Issuer, passwords: cfg.Passwords,
-		now: cfg.Now, rand: cfg.Rand, log: cfg.Log, proxies: cfg.TrustedProxies,
+		kit: kit{now: cfg.Now, elapsed: cfg.Elapsed, rand: cfg.Rand, log: cfg.Log}, proxies: cfg.TrustedProxies,
 		sources: newSources(cfg.Now), learners: newLearners(),
 		activity: newActivity(), lastUsed: newLastUsed(), streams: newStreams(),
-		memory: newMemory(cfg.Store, cfg.Now, cfg.StalenessBudget), rope: make(chan struct{}, 1), stopping: make(chan struct{}),
+		memory: newMemory(cfg.Store, cfg.Now, cfg.Elapsed, cfg.StalenessBudget), rope: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
-	s.metrics = newMetrics(s, cfg.Metrics)
-	s.courier = newCourier(s, cfg.Mail, cfg.SMS)
+	s.auth, s.refused, s.onKeys, s.onTaken = s, s.noteRefused, s.loadKeys, s.tellTaken
+	s.meanings = map[protoreflect.FullName]meaning{}
+	s.checkPeople()
+	s.metrics = newMetrics(cfg.Metrics)
+	s.measure(cfg.Metrics)
+	s.courier = newCourier(s.kit, s.store, s.ring, cfg.Mail, cfg.SMS, cfg.Metrics)
 	var err error
 	if s.methods, err = readMethods(); err != nil {
 		return nil, err
@@ -130,7 +146,11 @@ func (c *Config) setDefaults() error {
 		c.Now = time.Now
 	}
 	if c.Rand == nil {
-		c.Rand = systemRand
+		c.Rand = rand.Reader
+	}
+	if c.Elapsed == nil {
+		start := time.Now()
+		c.Elapsed = func() time.Duration { return time.Since(start) }
 	}
 	if c.StalenessBudget <= 0 {
 		c.StalenessBudget = DefaultBudget
@@ -201,20 +221,6 @@ func (s *Service) flush(ctx context.Context) {
 	s.tried(ctx, "write last use", s.writeLastUsed)
 }
 
-// tried runs background work; what fails is logged and tried again next time.
-func (s *Service) tried(ctx context.Context, what string, work func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	err := work(ctx)
-	switch {
-	case err == nil || ctx.Err() != nil:
-	case errors.Is(err, store.ErrUnavailable):
-		s.log.Warn("background work waits for the database", "what", what, "error", err.Error())
-	default:
-		s.log.Error("background work failed", "what", what, "error", err.Error())
-	}
-}
-
 // Ready tells whether calls can be served: the database answers and a key signs.
 func (s *Service) Ready(ctx context.Context) error {
 	if err := s.store.Ping(ctx); err != nil {
@@ -224,21 +230,4 @@ func (s *Service) Ready(ctx context.Context) error {
 		return errors.New("no signing key")
 	}
 	return nil
-}
-
-// newID makes a UUIDv7 (RFC 9562) of the service's clock and randomness.
-func (s *Service) newID() string { return newID(s.now(), s.rand) }
-
-func newID(now time.Time, rand io.Reader) string {
-	var b [16]byte
-	if _, err := io.ReadFull(rand, b[6:]); err != nil {
-		panic(fmt.Sprintf("no randomness: %v", err)) // the system's never fails
-	}
-	ms := now.UnixMilli()
-	for i := range 6 {
-		b[i] = byte(ms >> (8 * (5 - i)) & 0xff)
-	}
-	b[6] = b[6]&0x0f | 0x70
-	b[8] = b[8]&0x3f | 0x80
-	return uuidText(b)
 }

@@ -4,8 +4,12 @@ import (
 	"context"
 	"net/netip"
 	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -102,7 +106,7 @@ func (s *Service) accountAnswers(ctx context.Context, q store.Reads, cat *catalo
 	}
 	var err error
 	if cat == nil {
-		if cat, err = s.catalogueOf(ctx, org); err != nil {
+		if _, cat, err = s.organization(ctx, org); err != nil {
 			return nil, err
 		}
 	}
@@ -230,4 +234,24 @@ func (ch *change) saveSwitchedAccount(ctx context.Context, former store.ServiceA
 		}
 	}
 	return ch.SaveServiceAccount(ctx, former, *a)
+}
+
+func accountProto(a store.ServiceAccount, g granted) *identityv1.ServiceAccount {
+	p := &identityv1.ServiceAccount{
+		Id: a.ID, OrganizationId: a.Org, DisplayName: &a.DisplayName, Description: &a.Description, Enabled: a.Enabled,
+		ParentType: &a.ParentType, ParentId: &a.ParentID, ParentName: &a.ParentName,
+		Roles: g.roles, Permissions: g.permissions, RoleIds: g.roleIDs, PermissionKeys: g.keys,
+		Audiences: a.Audiences, AllowedNetworks: a.AllowedNetworks,
+		LastUsedTime: stamp(a.LastUsed), CreateTime: stamp(a.Created), UpdateTime: stamp(a.Updated), CreatedBy: a.CreatedBy,
+		DeleteTime: stamp(a.Deleted), Etag: etagOf(a.Version),
+	}
+	p.TokenLifetime = durationpb.New(lifetimeOf(a))
+	return p
+}
+
+func lifetimeOf(a store.ServiceAccount) time.Duration {
+	if a.TokenLifetime == 0 {
+		return token.DefaultLifetime
+	}
+	return time.Duration(a.TokenLifetime) * time.Microsecond
 }

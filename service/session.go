@@ -143,7 +143,7 @@ func (s *Service) newSession(ctx context.Context, u store.User, org store.Organi
 
 // tokensFor mints the tokens of a session's generation.
 func (s *Service) tokensFor(ctx context.Context, session store.Session, generation int64) (*identityv1.Tokens, error) {
-	standing, err := s.standingInRows(ctx, s.store.Reads, proof{org: session.Org, principal: session.User, kind: store.KindUser, session: session.ID})
+	standing, err := s.sessionStanding(ctx, session)
 	if err != nil {
 		return nil, err
 	}
@@ -270,15 +270,9 @@ func (s *Service) SignOut(ctx context.Context, req *identityv1.SignOutRequest) (
 	return sessionProto(session), err
 }
 
-func (ch *change) maySignOut(ctx context.Context, session store.Session) error {
-	if session.User == ch.by.ID && session.Org == ch.by.Org {
-		return nil
+func sessionProto(s store.Session) *identityv1.Session {
+	return &identityv1.Session{
+		Id: s.ID, OrganizationId: s.Org, UserId: s.User, CreateTime: stamp(s.Created), RefreshTime: stamp(s.Refreshed),
+		ExpireTime: stamp(s.Expires), EndTime: stamp(s.Ended),
 	}
-	if !ch.by.has(endsTokens) {
-		return errNotFound // who may not end it need not know that it is there
-	}
-	return ch.mustControl(ctx, ch.principal(store.KindUser, session.User))
 }
-
-// endsTokens is the permission to end tokens and sessions of others.
-const endsTokens = "platform.tokens.write"

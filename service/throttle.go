@@ -48,7 +48,7 @@ func (s *Service) countAttempt(ctx context.Context, key string) error {
 		}
 		retry := store.At(now.Add(waitAfter(seen.Failures + 1)))
 		err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.CountAttempt(ctx, seen, retry, store.At(now)) })
-		s.memory.blocked.Store(nil)
+		s.blockedNow.Store(nil)
 		if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
@@ -67,20 +67,23 @@ type blocked struct {
 	read  time.Duration
 }
 
+// blockedFor is how long what was read of blocked accounts counts.
+const blockedFor = time.Second
+
 // whoIsBlocked reads who is blocked now, once for all who ask at the same moment.
-func (m *memory) whoIsBlocked(ctx context.Context) (*blocked, error) {
-	if b := m.blocked.Load(); b != nil && m.feed.since()-b.read <= freshFor {
+func (s *Service) whoIsBlocked(ctx context.Context) (*blocked, error) {
+	if b := s.blockedNow.Load(); b != nil && s.elapsed()-b.read <= blockedFor {
 		return b, nil
 	}
-	flight := m.flights.DoChan("blocked", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillTime)
+	flight := s.asking.DoChan("blocked", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), blockedTime)
 		defer cancel()
-		b := &blocked{read: m.feed.since()}
+		b := &blocked{read: s.elapsed()}
 		var err error
-		b.until, err = m.store.BlockedNow(ctx, store.At(m.now()), blockedAtMost)
+		b.until, err = s.store.BlockedNow(ctx, store.At(s.now()), blockedAtMost)
 		if err == nil {
 			b.many = len(b.until) == blockedAtMost
-			m.blocked.Store(b)
+			s.blockedNow.Store(b)
 		}
 		return b, err
 	})
@@ -93,13 +96,16 @@ func (m *memory) whoIsBlocked(ctx context.Context) (*blocked, error) {
 	}
 }
 
+// blockedTime bounds the reading of them.
+const blockedTime = 5 * time.Second
+
 // lockedUntil tells until when too many failed sign-ins block each of the
 // people (0: not blocked): from rows inside a change, else out of memory.
 func (s *Service) lockedUntil(ctx context.Context, q store.Reads, users []store.User, inChange bool) ([]store.Micros, error) {
 	locked, b := make([]store.Micros, len(users)), &blocked{many: true}
 	if !inChange {
 		var err error
-		if b, err = s.memory.whoIsBlocked(ctx); err != nil {
+		if b, err = s.whoIsBlocked(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -128,7 +134,7 @@ func (s *Service) lockedUntil(ctx context.Context, q store.Reads, users []store.
 // returnAttempt takes back an attempt that was never made: nobody is slowed
 // down because the service is busy.
 func (s *Service) returnAttempt(ctx context.Context, key string) error {
-	defer s.memory.blocked.Store(nil)
+	defer s.blockedNow.Store(nil)
 	return s.store.Short(ctx, func(t *store.ShortTx) error { return t.ReturnAttempt(ctx, key) })
 }
 

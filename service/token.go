@@ -4,32 +4,17 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
 )
-
-// SessionClient is the client id in the tokens of a person's session.
-const SessionClient = "identity"
-
-// maxScope bounds a requested scope, in bytes.
-const maxScope = 4000
 
 // TokenRequest is what a machine asks the token endpoint for.
 type TokenRequest struct {
 	ClientID, ClientSecret string
 	Scope, Resource        string
-}
-
-// Token is an access token that was just issued.
-type Token struct {
-	Text    string
-	Expires time.Time
-	Scope   string
 }
 
 // IssueToken is the gRPC twin of the token endpoint.
@@ -49,107 +34,47 @@ func (s *Service) IssueToken(ctx context.Context, req *identityv1.IssueTokenRequ
 // (RFC 6749 section 4.4). Unknown, disabled, expired and wrong are one
 // refusal. The context comes from the door or from Serve.
 func (s *Service) ClientCredentials(ctx context.Context, req TokenRequest) (Token, error) {
-	standing, credential, err := s.authenticateMachine(ctx, req.ClientID, req.ClientSecret)
+	m, err := s.authenticateMachine(ctx, req.ClientID, req.ClientSecret)
 	if err != nil {
 		return Token{}, err
 	}
-	account := standing.view.account
-	if !networkAllowed(account.AllowedNetworks, callOf(ctx).source) {
+	if !networkAllowed(m.account.AllowedNetworks, callOf(ctx).source) {
 		return Token{}, errCredentials
 	}
-	claims := s.claimsFor(standing.Standing)
-	claims.ClientID, claims.Credential = account.ID, credential
-	claims.Expires = claims.IssuedAt + int64(lifetimeOf(account)/time.Second)
-	if end := standing.ProofEnd; end != 0 {
+	claims := s.claimsFor(m.Standing)
+	claims.ClientID, claims.Credential = m.account.ID, m.credential
+	claims.Expires = claims.IssuedAt + int64(lifetimeOf(m.account)/time.Second)
+	if end := m.ProofEnd; end != 0 {
 		claims.Expires = min(claims.Expires, end.Time().Unix()) // no token outlives its credential
 	}
 	if req.Resource != "" && req.Resource != s.issuer {
-		if !slices.Contains(account.Audiences, req.Resource) {
+		if !slices.Contains(m.account.Audiences, req.Resource) {
 			return Token{}, errTarget
 		}
 		claims.Audience = []string{req.Resource}
 	}
-	if claims.Scope, err = s.narrow(standing, req.Scope); err != nil {
+	if claims.Scope, err = s.narrow(m, req.Scope); err != nil {
 		return Token{}, err
 	}
 	return s.sign(claims)
 }
 
-// authenticateMachine finds the account of a client id and compares the
-// secret. The secret names its credential, so nothing is tried out.
-func (s *Service) authenticateMachine(ctx context.Context, clientID, text string) (standing recalled, credential string, err error) {
+// authenticateMachine finds the account of a client id, and slows down sources
+// that fail.
+func (s *Service) authenticateMachine(ctx context.Context, clientID, text string) (m machine, err error) {
 	c := callOf(ctx)
 	if err := s.sources.admit(c.source); err != nil {
-		return standing, "", err
+		return m, err
 	}
-	standing, credential, err = s.findMachine(ctx, clientID, text)
-	if err == errCredentials && text != "" { //nolint:errorlint // findMachine returns the sentinel itself
+	m, err = s.machine(ctx, clientID, text)
+	if err == errCredentials && text != "" { //nolint:errorlint // machine returns the sentinel itself
 		s.sources.failed(c.source)
-		s.noteActivity(c, standing.Org, "token", "refused", standing.ID, "client_credentials")
+		s.noteActivity(c, m.Org, "token", "refused", m.ID, "client_credentials")
 	}
-	if err != nil {
-		return standing, "", err
+	if err == nil {
+		s.noteUsed(m.Org, m.ID, m.credential)
 	}
-	s.lastUsed.note(usedKey{standing.Org, standing.ID, credential}, store.At(s.now()))
-	return standing, credential, nil
-}
-
-func (s *Service) findMachine(ctx context.Context, clientID, text string) (standing recalled, credential string, err error) {
-	credential, digest, ok := secret.ParseMachineSecret(text)
-	if !ok || !isID(clientID) {
-		return standing, "", errCredentials
-	}
-	org, err := s.memory.client(ctx, clientID)
-	if isNotFound(err) {
-		return standing, "", errCredentials
-	}
-	if err != nil {
-		return standing, "", err
-	}
-	standing, err = s.recall(ctx, proof{org: org, principal: clientID, kind: store.KindServiceAccount, credential: credential})
-	switch {
-	case err == errToken: //nolint:errorlint // recall returns the sentinel itself
-		return standing, "", errCredentials
-	case err != nil:
-		return standing, "", err
-	case !secret.EqualDigest(digest[:], standing.ProofDigest):
-		return standing, "", errCredentials
-	}
-	return standing, credential, nil
-}
-
-// claimsFor begins the claims of a token for a principal that is usable now.
-func (s *Service) claimsFor(p store.Standing) token.Claims {
-	now := s.now().Unix()
-	return token.Claims{
-		Issuer: s.issuer, Subject: p.ID, Audience: []string{s.issuer}, ID: s.newID(),
-		IssuedAt: now, Expires: now + int64(defaultLifetime/time.Second),
-		Organization: p.Org, PrincipalType: p.Kind, OrganizationEpoch: int64(p.OrgEpoch), Epoch: int64(p.Epoch),
-	}
-}
-
-func (s *Service) sign(claims token.Claims) (Token, error) {
-	text, err := s.signing.Load().Sign(claims)
-	return Token{Text: text, Expires: time.Unix(claims.Expires, 0), Scope: claims.Scope}, err
-}
-
-// narrow checks a requested scope: permissions that the principal holds.
-func (s *Service) narrow(r recalled, scope string) (string, error) {
-	keys := scopeKeys(scope)
-	if len(keys) == 0 {
-		return "", nil
-	}
-	if len(scope) > maxScope {
-		return "", errScope
-	}
-	held := r.view.rightsNow(r.org.cat, store.At(s.now()))
-	for _, key := range keys {
-		if !r.org.cat.Has(held.set, key) {
-			return "", errScope
-		}
-	}
-	slices.Sort(keys)
-	return strings.Join(slices.Compact(keys), " "), nil
+	return m, err
 }
 
 func networkAllowed(networks []string, source string) bool {
@@ -184,10 +109,10 @@ func (s *Service) introspect(ctx context.Context, by *caller, text string) (*ide
 	if !own && !local && !by.has("system.tokens.introspect") {
 		return inactive, nil
 	}
-	if _, err := s.recall(ctx, proofOf(claims)); err != nil {
-		if err == errToken { //nolint:errorlint // recall returns the sentinel itself
-			return inactive, nil
-		}
+	switch err := s.live(ctx, claims); {
+	case err == errToken: //nolint:errorlint // live returns the sentinel itself
+		return inactive, nil
+	case err != nil:
 		return nil, err
 	}
 	return describeToken(claims), nil

@@ -105,6 +105,19 @@ func (s *Service) recall(ctx context.Context, p proof) (r recalled, err error) {
 	return r, err
 }
 
+// live refuses a verified token that does not stand for a usable principal now:
+// errToken.
+func (s *Service) live(ctx context.Context, claims token.Claims) error {
+	_, err := s.recall(ctx, proofOf(claims))
+	return err
+}
+
+// sessionStanding is the standing of a user with a session that a token is to be
+// minted for, out of rows; errToken where it is not usable.
+func (s *Service) sessionStanding(ctx context.Context, session store.Session) (store.Standing, error) {
+	return s.standingInRows(ctx, s.store.Reads, proof{org: session.Org, principal: session.User, kind: store.KindUser, session: session.ID})
+}
+
 // prove puts the standing together from what is remembered of each part.
 func (r *recalled) prove(ctx context.Context, m *memory, p proof) error {
 	v, err := m.proof(ctx, p)
@@ -120,9 +133,6 @@ func (r *recalled) prove(ctx context.Context, m *memory, p proof) error {
 	}
 	return nil
 }
-
-// ended tells whether a time that means an end, with 0 for never, has come.
-func ended(end, now store.Micros) bool { return end != 0 && end <= now }
 
 // verifyCaller makes of a bearer token the caller with its present rights.
 func (s *Service) verifyCaller(ctx context.Context, text string) (*caller, error) {
@@ -206,4 +216,34 @@ func (s *Service) verify(text string, want token.Want) (token.Claims, error) {
 		s.memory.tokens.Invalidate(digest)
 	}
 	return claims, want.Check(&claims)
+}
+
+// allowed tells whether a principal is live and holds a permission now.
+func (s *Service) allowed(ctx context.Context, org, id, key string) (bool, error) {
+	here, err := s.memory.organization(ctx, org)
+	if err != nil {
+		return false, err
+	}
+	v, err := s.memory.principal(ctx, org, id)
+	if err == nil && v.principal.Deleted != 0 {
+		err = errNotFound
+	}
+	if err != nil {
+		return false, err
+	}
+	if !here.cat.Known(key) {
+		return false, refuse(errUnknownPermission, "permission", cut(key, 100))
+	}
+	p := v.principal
+	p.Suspended = here.org.Suspended
+	return p.Live() && here.cat.Has(v.rightsNow(here.cat, store.At(s.now())).set, key), nil
+}
+
+// organization is an organization with its catalogue, out of memory.
+func (s *Service) organization(ctx context.Context, org string) (store.Organization, *catalogue, error) {
+	v, err := s.memory.organization(ctx, org)
+	if err != nil {
+		return store.Organization{}, nil, err
+	}
+	return v.org, v.cat, nil
 }

@@ -27,7 +27,7 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 		if err != nil {
 			return nil, err
 		}
-		if err := look.givePassword(ctx, &u, add, phone, password); err != nil {
+		if err := s.givePassword(ctx, look, &u, add, phone, password); err != nil {
 			return resp, s.orReplayed(ctx, req, resp, err)
 		}
 	}
@@ -42,7 +42,7 @@ func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequ
 			return err
 		}
 		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
-		number, given, err := ch.editPhone(ctx, "", u, phone)
+		number, given, err := s.editPhone(ctx, &ch.decision, ch.TakePhoneProof, "", u, phone)
 		if err != nil {
 			return err
 		}
@@ -83,10 +83,6 @@ func setName(u *store.User, first, last string) {
 	u.DisplayName = u.FirstName + " " + u.LastName
 	u.NameKey = fold(u.DisplayName)
 }
-
-// mayConfirm tells whether the caller may set confirmed: administrators of
-// the platform organization may, wherever they may act.
-func (ch *change) mayConfirm() bool { return ch.by.Platform && ch.by.has(administers) }
 
 // addUser writes a new person with what is assigned, in the organization u.Org.
 func (ch *change) addUser(ctx context.Context, u store.User, add assignment) error {
@@ -154,7 +150,7 @@ func (s *Service) userAnswers(ctx context.Context, q store.Reads, cat *catalogue
 		return nil, err
 	}
 	if cat == nil {
-		if cat, err = s.catalogueOf(ctx, org); err != nil {
+		if _, cat, err = s.organization(ctx, org); err != nil {
 			return nil, err
 		}
 	}
@@ -168,18 +164,6 @@ func (s *Service) userAnswers(ctx context.Context, q store.Reads, cat *catalogue
 		answers[i] = userProto(&users[i], cat.describe(of[users[i].ID], now), locked[i])
 	}
 	return answers, nil
-}
-
-// byPrincipal cuts grants, which come principal by principal, into those of each.
-func byPrincipal(grants []store.Grant) map[string][]store.Grant {
-	of := make(map[string][]store.Grant, len(grants))
-	for from, i := 0, 1; i <= len(grants); i++ {
-		if i == len(grants) || grants[i].Principal != grants[from].Principal {
-			of[grants[from].Principal] = grants[from:i]
-			from = i
-		}
-	}
-	return of
 }
 
 // userAnswer describes a person as the change leaves them.
@@ -239,7 +223,7 @@ func (s *Service) userFilter(ctx context.Context, org string, in *identityv1.Lis
 		f.EmailKey = address.key
 	}
 	if f.RoleID != "" {
-		cat, err := s.catalogueOf(ctx, org)
+		_, cat, err := s.organization(ctx, org)
 		if err != nil {
 			return f, false, err
 		}
@@ -267,8 +251,27 @@ func countUsers(resp *identityv1.ListUsersResponse, b store.Badges, exactly, sum
 	}
 }
 
-// clamp fits an exact count into the type that the contract gives it.
-func clamp(n int64) int32 {
-	const most = 1<<31 - 1
-	return int32(min(max(n, 0), most))
+func stateOf(u *store.User) identityv1.User_State {
+	switch {
+	case !u.Enabled:
+		return identityv1.User_DISABLED
+	case !u.Confirmed:
+		return identityv1.User_PENDING
+	}
+	return identityv1.User_ACTIVE
+}
+
+func userProto(u *store.User, g granted, lockedUntil store.Micros) *identityv1.User {
+	var phone *string
+	if u.PhoneMasked != "" {
+		phone = &u.PhoneMasked
+	}
+	return &identityv1.User{
+		Id: u.ID, OrganizationId: u.Org, Email: &u.Email, FirstName: &u.FirstName, LastName: &u.LastName,
+		DisplayName: u.DisplayName, Confirmed: &u.Confirmed, Enabled: u.Enabled, State: stateOf(u),
+		Phone: phone, PhoneVerified: u.PhoneVerified,
+		Roles: g.roles, Permissions: g.permissions, RoleIds: g.roleIDs, PermissionKeys: g.keys,
+		LockedUntil: stamp(lockedUntil), CreateTime: stamp(u.Created), UpdateTime: stamp(u.Updated), CreatedBy: u.CreatedBy,
+		LastSignInTime: stamp(u.LastSignIn), DeleteTime: stamp(u.Deleted), Etag: etagOf(u.Version),
+	}
 }

@@ -99,14 +99,14 @@ func (s *Service) hashPasswordOf(ctx context.Context, in *identityv1.User, e edi
 	if err := checkEtag(in.GetEtag(), u.Version); err != nil {
 		return "", err
 	}
-	if err := look.mayEdit(ctx, &u, e); err != nil {
+	if err := s.mayEdit(ctx, look, &u, e); err != nil {
 		return "", err
 	}
 	setName(&u, or(e.first, u.FirstName), or(e.last, u.LastName))
 	if err := acceptPassword(look.org, u, password); err != nil {
 		return "", err
 	}
-	err = look.setPassword(ctx, &u, password)
+	err = s.setPassword(ctx, look, &u, password)
 	return u.PasswordHash, err
 }
 
@@ -153,14 +153,14 @@ func (ch *change) updateUser(ctx context.Context, former store.User, u *store.Us
 // editLogin changes what a person signs in with: address, confirmation,
 // password and phone. Whoever changes it could become that person.
 func (ch *change) editLogin(ctx context.Context, former store.User, u *store.User, e edit) (changed []string, err error) {
-	if changed, err = ch.editAddress(former, u, e); err != nil {
+	if changed, err = editAddress(&ch.decision, former, u, e); err != nil {
 		return nil, err
 	}
 	if e.hash != "" {
 		u.PasswordHash, u.PasswordInitial = e.hash, true
 		changed = append(changed, "password")
 	}
-	number, phone, err := ch.editPhone(ctx, u.ID, *u, e.phone)
+	number, phone, err := ch.s.editPhone(ctx, &ch.decision, ch.TakePhoneProof, u.ID, *u, e.phone)
 	if err != nil {
 		return nil, err
 	}
@@ -182,16 +182,16 @@ func (ch *change) editLogin(ctx context.Context, former store.User, u *store.Use
 }
 
 // editAddress changes address and confirmation in the row.
-func (ch *change) editAddress(former store.User, u *store.User, e edit) (changed []string, err error) {
+func editAddress(d *decision, former store.User, u *store.User, e edit) (changed []string, err error) {
 	if e.email != nil && *e.email != (email{u.Email, u.EmailKey}) {
 		u.Email, u.EmailKey = e.email.text, e.email.key
 		changed = append(changed, "email")
-		if u.EmailKey != former.EmailKey && !ch.mayConfirm() {
+		if u.EmailKey != former.EmailKey && !d.mayConfirm() {
 			u.Confirmed = false // the new address is not proven
 		}
 	}
 	if e.confirmed != nil && *e.confirmed != former.Confirmed {
-		if !ch.mayConfirm() {
+		if !d.mayConfirm() {
 			return nil, errConfirmNotAllowed
 		}
 		u.Confirmed = *e.confirmed

@@ -91,16 +91,15 @@ func (s *Service) readImportRow(row *importRow, cells []table.Cell) error {
 	}
 	confirmed := cells[columnConfirmed].Text() == "true"
 	in.Confirmed = &confirmed
-	create := s.methods[identityv1.UserService_CreateUser_FullMethodName]
-	found, err := s.checkFields(create, &identityv1.CreateUserRequest{User: in})
+	found, err := s.checkOf(identityv1.UserService_CreateUser_FullMethodName, &identityv1.CreateUserRequest{User: in})
 	if err != nil {
 		return err
 	}
-	found.person("user.", in, func(string) bool { return true })
+	checkPerson(found, "user.", in, func(string) bool { return true })
 	if len(cells[columnRoles]) > maxRolesOfUser {
 		found.add("roles", "repeated.max_items", "must have fewer items")
 	}
-	found.assigned("roles", len(cells[columnRoles])+len(cells[columnPermissions]))
+	checkAssigned(found, "roles", len(cells[columnRoles])+len(cells[columnPermissions]))
 	hash := cells[columnPasswordHash].Text()
 	if hash != "" && s.passwords.CheckHash(hash) != nil {
 		found.add("password_hash", "hash", "must be of a known format, of bounded cost")

@@ -36,13 +36,13 @@ func newPhone(in *identityv1.User, field string) phoneEdit {
 // editPhone settles what becomes of the number of a person: one that is proven
 // for the given user ("": who is about to be created), or "" for none. The
 // masked present number, sent back, asks for nothing.
-func (ch *change) editPhone(ctx context.Context, user string, u store.User, e phoneEdit) (number string, changed bool, err error) {
+func (s *Service) editPhone(ctx context.Context, d *decision, take proofTaker, user string, u store.User, e phoneEdit) (number string, changed bool, err error) {
 	present := e.text == nil || *e.text == u.PhoneMasked
 	switch {
 	case !present && *e.text != "" && e.number == "":
 		return "", false, invalidPhone(e.field)
 	case e.proof != "":
-		number, err = ch.takePhoneProof(ctx, e.proof, user)
+		number, err = s.takePhoneProof(ctx, d, take, e.proof, user)
 		if err == nil && !present && e.number != number {
 			err = errPhoneNotVerified
 		}
@@ -72,29 +72,36 @@ func (s *Service) phoneProof(v store.PhoneVerification) string {
 	return v.ID + "." + base64.RawURLEncoding.EncodeToString(mac[:])
 }
 
-// takePhoneProof uses a proof up, which must be one that this caller got in
-// this organization for this user ("": for one who is about to be created),
-// and returns the number. A change that fails leaves the proof as it was.
-func (ch *change) takePhoneProof(ctx context.Context, proof, user string) (string, error) {
+// proofTaker returns the confirmed verification of a proof that is not older
+// than after. A change uses the proof up; one that fails leaves it as it was.
+type proofTaker func(ctx context.Context, org, id string, after, now store.Micros) (store.PhoneVerification, error)
+
+// peekPhoneProof is the proofTaker of what only looks.
+func (s *Service) peekPhoneProof(ctx context.Context, org, id string, after, _ store.Micros) (store.PhoneVerification, error) {
+	v, err := s.store.PhoneVerification(ctx, org, id)
+	if err == nil && (v.Taken != 0 || v.Confirmed <= after) {
+		err = errNotFound
+	}
+	return v, err
+}
+
+// takePhoneProof takes a proof, which must be one that this caller got in this
+// organization for this user ("": for one who is about to be created), and
+// returns the number.
+func (s *Service) takePhoneProof(ctx context.Context, d *decision, take proofTaker, proof, user string) (string, error) {
 	id, text, _ := strings.Cut(proof, ".")
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || !isID(id) || !ch.s.ring.VerifyMAC("phone_proof", mac, ch.org.ID, id) {
+	if err != nil || !isID(id) || !s.ring.VerifyMAC("phone_proof", mac, d.org.ID, id) {
 		return "", errPhoneNotVerified
 	}
-	after := ch.now - store.Micros(proofLife.Microseconds())
-	var v store.PhoneVerification
-	if ch.Tx != nil {
-		v, err = ch.TakePhoneProof(ctx, ch.org.ID, id, after, ch.now)
-	} else if v, err = ch.s.store.PhoneVerification(ctx, ch.org.ID, id); err == nil && (v.Taken != 0 || v.Confirmed <= after) {
-		err = errNotFound // what only looks leaves the proof as it is
-	}
-	if isNotFound(err) || (err == nil && (v.CallerOrg != ch.by.Org || v.Caller != ch.by.ID || v.User != user)) {
+	v, err := take(ctx, d.org.ID, id, d.now-store.Micros(proofLife.Microseconds()), d.now)
+	if isNotFound(err) || (err == nil && (v.CallerOrg != d.by.Org || v.Caller != d.by.ID || v.User != user)) {
 		return "", errPhoneNotVerified
 	}
 	if err != nil {
 		return "", err
 	}
-	number, err := ch.s.verifiedNumber(v)
+	number, err := s.verifiedNumber(v)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errPhoneNotVerified, err)
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/secret"
@@ -41,7 +43,13 @@ func (c *bootstrapCmd) Run(ctx context.Context, o output) error {
 // password is shown this once.
 func bootstrap(ctx context.Context, o output, st *store.Store, ring *secret.KeyRing, f service.Founder) error {
 	f.Password = os.Getenv(bootstrapPasswordEnv)
-	password, done, err := service.Bootstrap(ctx, service.Config{Store: st, Ring: ring}, f)
+	passwords, err := secret.NewPasswords(secret.PasswordsConfig{Rand: rand.Reader})
+	if err != nil {
+		return err
+	}
+	password, done, err := service.Bootstrap(ctx, service.Founding{
+		Store: st, Ring: ring, Passwords: passwords, Now: time.Now, Rand: rand.Reader,
+	}, f)
 	if err != nil {
 		return fmt.Errorf("bootstrap: %w", err)
 	}

@@ -121,7 +121,9 @@ func On(t testing.TB, st *store.Store, options ...func(*service.Config)) *World 
 	for _, option := range options {
 		option(&cfg)
 	}
-	_, _, err = service.Bootstrap(t.Context(), cfg, service.Founder{
+	_, _, err = service.Bootstrap(t.Context(), service.Founding{
+		Store: w.Store, Ring: w.Ring, Passwords: w.Passwords, Now: w.Clock.Now, Rand: rand.Reader,
+	}, service.Founder{
 		Email: RootEmail, Password: RootPassword, FirstName: "Root", LastName: "Platform", Organization: "Platform",
 	})
 	check(t, err)

@@ -2,9 +2,16 @@ package token
 
 import (
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4/json"
+)
+
+// Life of access tokens: what an account gets that says nothing, and the most.
+const (
+	DefaultLifetime = 15 * time.Minute
+	MaxLifetime     = time.Hour
 )
 
 // Claims is what an access token says. Times are seconds since 1970 UTC. The

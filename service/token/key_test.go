@@ -17,9 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/token"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bizmetry/identity/service/token"
 )
 
 // The thumbprints printed in RFC 7638 (section 3.1) and RFC 8037 (A.3), by the

@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/token"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bizmetry/identity/service/token"
 )
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

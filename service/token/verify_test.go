@@ -17,8 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/token"
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/bizmetry/identity/service/token"
 )
 
 func sha256Sum(text string) []byte {

@@ -1,0 +1,112 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/store"
+)
+
+// SessionClient is the client id in the tokens of a person's session.
+const SessionClient = "identity"
+
+// maxScope bounds a requested scope, in bytes.
+const maxScope = 4000
+
+// Token is an access token that was just issued.
+type Token struct {
+	Text    string
+	Expires time.Time
+	Scope   string
+}
+
+// machine is a service account with the credential that it proved itself with.
+type machine struct {
+	store.Standing
+	account    store.ServiceAccount
+	credential string
+	recalled   recalled
+}
+
+// machine finds the account of a client id and compares the secret. The secret
+// names its credential, so nothing is tried out. What is wrong is
+// errCredentials, with the account as far as it is known.
+func (s *Service) machine(ctx context.Context, clientID, text string) (m machine, err error) {
+	credential, digest, ok := secret.ParseMachineSecret(text)
+	if !ok || !isID(clientID) {
+		return m, errCredentials
+	}
+	org, err := s.memory.client(ctx, clientID)
+	if isNotFound(err) {
+		return m, errCredentials
+	}
+	if err != nil {
+		return m, err
+	}
+	r, err := s.recall(ctx, proof{org: org, principal: clientID, kind: store.KindServiceAccount, credential: credential})
+	m = machine{Standing: r.Standing, credential: credential, recalled: r}
+	switch {
+	case err == errToken: //nolint:errorlint // recall returns the sentinel itself
+		return m, errCredentials
+	case err != nil:
+		return m, err
+	case !secret.EqualDigest(digest[:], r.ProofDigest):
+		return m, errCredentials
+	}
+	m.account = r.view.account
+	return m, nil
+}
+
+// claimsFor begins the claims of a token for a principal that is usable now.
+func (s *Service) claimsFor(p store.Standing) token.Claims {
+	now := s.now().Unix()
+	return token.Claims{
+		Issuer: s.issuer, Subject: p.ID, Audience: []string{s.issuer}, ID: s.newID(),
+		IssuedAt: now, Expires: now + int64(token.DefaultLifetime/time.Second),
+		Organization: p.Org, PrincipalType: p.Kind, OrganizationEpoch: int64(p.OrgEpoch), Epoch: int64(p.Epoch),
+	}
+}
+
+func (s *Service) sign(claims token.Claims) (Token, error) {
+	text, err := s.signing.Load().Sign(claims)
+	return Token{Text: text, Expires: time.Unix(claims.Expires, 0), Scope: claims.Scope}, err
+}
+
+// narrow checks a requested scope: permissions that the account holds.
+func (s *Service) narrow(m machine, scope string) (string, error) {
+	keys := scopeKeys(scope)
+	if len(keys) == 0 {
+		return "", nil
+	}
+	if len(scope) > maxScope {
+		return "", errScope
+	}
+	r := m.recalled
+	held := r.view.rightsNow(r.org.cat, store.At(s.now()))
+	for _, key := range keys {
+		if !r.org.cat.Has(held.set, key) {
+			return "", errScope
+		}
+	}
+	slices.Sort(keys)
+	return strings.Join(slices.Compact(keys), " "), nil
+}
+
+// JWKS is the public part of the signing keys (RFC 7517).
+func (s *Service) JWKS() jose.JSONWebKeySet { return s.signing.Load().JWKS() }
+
+// Issuer is the public URL: issuer and own audience of tokens.
+func (s *Service) Issuer() string { return s.issuer }
+
+// signWith has a ring sign and verify from now on.
+func (s *Service) signWith(ring *token.Ring) {
+	if former := s.signing.Swap(ring); former == nil || !former.Same(ring) {
+		s.memory.tokens.InvalidateAll() // verified by keys that may be gone
+	}
+}

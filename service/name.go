@@ -1,0 +1,13 @@
+package service
+
+import (
+	"strings"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// fold is the form in which names are searched, compared and ordered.
+func fold(text string) string {
+	return norm.NFC.String(cases.Fold().String(norm.NFC.String(strings.TrimSpace(text))))
+}
