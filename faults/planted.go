@@ -34,7 +34,7 @@ var bugs = []bug{
 	{"memory is believed for ever", "service/feed.go", []string{
 		"	if age <= freshFor {\n", "	if age <= freshFor || f.failed.Load() != 0 {\n",
 	}, "away"},
-	{"nobody counts administrators", "service/change.go", []string{
+	{"nobody counts administrators", "service/administrator.go", []string{
 		"	if err == nil && !after {\n", "	if err == nil && !after && !before {\n",
 	}, "administrators"},
 	{"a request id is not looked up", "service/request.go", []string{

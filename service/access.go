@@ -15,9 +15,9 @@ import (
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 )
 
-// method is what the proto options say about an RPC.
-type method struct {
-	name    string // full method name, as gRPC has it
+// Method is what the proto options say about an RPC.
+type Method struct {
+	Name    string // full method name, as gRPC has it
 	access  *identityv1.Access
 	request protoreflect.MessageDescriptor
 	org     protoreflect.FieldDescriptor // organization_id, where the request has one
@@ -34,12 +34,12 @@ const contract = "bizmetry.identity.v1"
 // readMethods reads every RPC of the contract. One without access or path is
 // an error, so that the service does not start with it. Beside them there is
 // only gRPC's own health check, which is public.
-func readMethods() (map[string]*method, error) {
-	health := &method{
-		name: grpc_health_v1.Health_Check_FullMethodName, foreign: true, request: (&grpc_health_v1.HealthCheckRequest{}).ProtoReflect().Descriptor(),
+func readMethods() (map[string]*Method, error) {
+	health := &Method{
+		Name: grpc_health_v1.Health_Check_FullMethodName, foreign: true, request: (&grpc_health_v1.HealthCheckRequest{}).ProtoReflect().Descriptor(),
 		access: &identityv1.Access{Rule: &identityv1.Access_Public{Public: true}},
 	}
-	methods := map[string]*method{health.name: health}
+	methods := map[string]*Method{health.Name: health}
 	var failed error
 	protoregistry.GlobalFiles.RangeFilesByPackage(contract, func(f protoreflect.FileDescriptor) bool {
 		for i := range f.Services().Len() {
@@ -50,7 +50,7 @@ func readMethods() (map[string]*method, error) {
 					failed = err
 					return false
 				}
-				methods[m.name] = m
+				methods[m.Name] = m
 			}
 		}
 		return true
@@ -58,7 +58,7 @@ func readMethods() (map[string]*method, error) {
 	return methods, failed
 }
 
-func readMethod(d protoreflect.MethodDescriptor) (*method, error) {
+func readMethod(d protoreflect.MethodDescriptor) (*Method, error) {
 	name := fmt.Sprintf("/%s/%s", d.Parent().FullName(), d.Name())
 	access, _ := proto.GetExtension(d.Options(), identityv1.E_Access).(*identityv1.Access)
 	if access.GetRule() == nil {
@@ -68,8 +68,8 @@ func readMethod(d protoreflect.MethodDescriptor) (*method, error) {
 		return nil, fmt.Errorf("%s declares no HTTP path", name)
 	}
 	fields := d.Input().Fields()
-	m := &method{
-		name: name, access: access, request: d.Input(),
+	m := &Method{
+		Name: name, access: access, request: d.Input(),
 		org: fields.ByName("organization_id"), retry: fields.ByName("request_id"), atLeast: fields.ByName("at_least"), masked: fields.ByName("update_mask") != nil,
 	}
 	if field := access.GetSelfOr().GetField(); field != "" {
@@ -80,37 +80,37 @@ func readMethod(d protoreflect.MethodDescriptor) (*method, error) {
 	return m, nil
 }
 
-// compileRules has the rules of every request compiled, which takes longer than
+// CompileRules has the rules of every request compiled, which takes longer than
 // all else of a start: calls that come before wait for those of their own only.
-func (s *Service) compileRules() {
+func (s *Door) CompileRules() {
 	for _, m := range s.methods {
 		kind, err := protoregistry.GlobalTypes.FindMessageByName(m.request.FullName())
 		if err == nil {
 			err = s.validator.Validate(kind.New().Interface())
 		}
 		if broken := new(protovalidate.ValidationError); err != nil && !errors.As(err, &broken) {
-			s.log.Error("the rules of a request cannot be checked", "method", m.name, "error", err.Error())
+			s.Log.Error("the rules of a request cannot be checked", "method", m.Name, "error", err.Error())
 		}
 	}
 }
 
 // anonymous tells whether the method takes callers without a token.
-func (m *method) anonymous() bool { return m.access.GetPublic() }
+func (m *Method) anonymous() bool { return m.access.GetPublic() }
 
-// allows tells whether a caller may use the method at all. Where the rule or
+// Allows tells whether a caller may use the method at all. Where the rule or
 // the subject of the request decides, self says that the request is about the
 // caller.
-func (m *method) allows(c *caller, self bool) bool {
+func (m *Method) Allows(c *Caller, self bool) bool {
 	switch rule := m.access.GetRule().(type) {
 	case *identityv1.Access_Authenticated:
 		return true
 	case *identityv1.Access_Permission:
-		return c.has(rule.Permission)
+		return c.Has(rule.Permission)
 	case *identityv1.Access_SelfOr_:
-		return self || rule.SelfOr.GetField() == "" || c.has(rule.SelfOr.GetPermission()) || m.across(c)
+		return self || rule.SelfOr.GetField() == "" || c.Has(rule.SelfOr.GetPermission()) || m.Across(c)
 	case *identityv1.Access_AnyOf_:
 		for _, key := range rule.AnyOf.GetPermissions() {
-			if c.has(key) {
+			if c.Has(key) {
 				return true
 			}
 		}
@@ -118,24 +118,24 @@ func (m *method) allows(c *caller, self bool) bool {
 	return false
 }
 
-// across tells whether the caller holds the system permission that opens
+// Across tells whether the caller holds the system permission that opens
 // other organizations for this method.
-func (m *method) across(c *caller) bool {
-	return m.access.GetAcross() != "" && c.has(m.access.GetAcross())
+func (m *Method) Across(c *Caller) bool {
+	return m.access.GetAcross() != "" && c.Has(m.access.GetAcross())
 }
 
-// opens tells whether a caller of the method may act in an organization: its
+// Opens tells whether a caller of the method may act in an organization: its
 // own, any that the method's system permission opens, and with the permission to
 // act in others any in which the method is allowed.
-func (m *method) opens(c *caller, org string) bool {
-	return org == c.Org || m.across(c) || (c.has(actInOrganizations) && m.allows(c, false))
+func (m *Method) Opens(c *Caller, org string) bool {
+	return org == c.Org || m.Across(c) || (c.Has(ActInOrganizations) && m.Allows(c, false))
 }
 
-// actInOrganizations opens other organizations to the caller's own permissions.
-const actInOrganizations = "system.organizations.act"
+// ActInOrganizations opens other organizations to the caller's own permissions.
+const ActInOrganizations = "system.organizations.act"
 
-// needs names what the method takes, for the answer to who lacks it.
-func (m *method) needs() string {
+// Needs names what the method takes, for the answer to who lacks it.
+func (m *Method) Needs() string {
 	switch rule := m.access.GetRule().(type) {
 	case *identityv1.Access_Permission:
 		return rule.Permission

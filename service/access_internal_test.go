@@ -78,7 +78,7 @@ func TestReadMethod_AC01(t *testing.T) {
 // TestAuthorize_AC01 asks the door about methods that say nothing of access.
 func TestAuthorize_AC01(t *testing.T) {
 	model := perm.New([]string{"platform.users.read"}, nil)
-	everything := &caller{model: model, set: model.Of(nil, []string{"platform.users.read"})}
+	everything := &Caller{Model: model, Set: model.Of(nil, []string{"platform.users.read"})}
 	for _, row := range []struct {
 		name   string
 		access *identityv1.Access
@@ -90,20 +90,20 @@ func TestAuthorize_AC01(t *testing.T) {
 		{"any of none", &identityv1.Access{Rule: &identityv1.Access_AnyOf_{}}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := &Service{}
-			m := &method{name: "unknown", access: row.access}
+			s := &Door{}
+			m := &Method{Name: "unknown", access: row.access}
 			if m.anonymous() {
 				t.Error("it takes callers without a token")
 			}
-			err := s.authorize(t.Context(), &call{method: m, caller: everything}, (&identityv1.GetMeRequest{}).ProtoReflect())
+			err := s.authorize(t.Context(), &Call{Method: m, Caller: everything}, (&identityv1.GetMeRequest{}).ProtoReflect())
 			if answer := Answer(err); answer.Code().String() != "PermissionDenied" {
 				t.Errorf("got %v", answer)
 			}
 		})
 	}
-	c := &call{method: &method{name: "unknown"}}
-	(&Service{methods: map[string]*method{}, kit: kit{rand: rand.Reader, now: time.Now}}).enter(t.Context(), c, "/nobody.Knows/It")
-	if c.method.anonymous() || c.method.access != nil {
-		t.Errorf("an unknown method is %+v", c.method)
+	c := &Call{Method: &Method{Name: "unknown"}}
+	(&Door{methods: map[string]*Method{}, Kit: Kit{Rand: rand.Reader, Now: time.Now}}).enter(t.Context(), c, "/nobody.Knows/It")
+	if c.Method.anonymous() || c.Method.access != nil {
+		t.Errorf("an unknown method is %+v", c.Method)
 	}
 }

@@ -10,50 +10,50 @@ import (
 )
 
 // SendActivation mails a new link to a person who is not confirmed.
-func (s *Service) SendActivation(ctx context.Context, req *identityv1.SendActivationRequest) (*identityv1.User, error) {
+func (s *Users) SendActivation(ctx context.Context, req *identityv1.SendActivationRequest) (*identityv1.User, error) {
 	resp := &identityv1.User{}
-	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
+	if done, err := s.changes.Replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	if err := s.mayLearn(ctx); err != nil {
+	if err := s.availability.mayLearn(ctx); err != nil {
 		return nil, err
 	}
-	err := s.change(ctx, func(ch *change) error {
-		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
+	err := s.changes.Run(ctx, func(tx *Tx) error {
+		if done, err := s.changes.Replay(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
-		u, err := ch.User(ctx, ch.org.ID, req.GetId())
+		u, err := tx.User(ctx, tx.Org.ID, req.GetId())
 		if err != nil {
 			return err
 		}
 		if u.Confirmed {
-			return errAlreadyConfirmed
+			return ErrAlreadyConfirmed
 		}
-		if err := ch.mustOutlive(ctx, ch.principal(store.KindUser, u.ID), 0); err != nil {
+		if err := tx.MustOutlive(ctx, tx.PrincipalOf(store.KindUser, u.ID), 0); err != nil {
 			return err
 		}
-		if err := ch.claimEmail(ctx, u); err != nil { // confirmed elsewhere: the link would be good for nothing
+		if err := s.claimEmail(ctx, tx, u); err != nil { // confirmed elsewhere: the link would be good for nothing
 			return err
 		}
-		withheld, err := ch.invite(ctx, ch.org, u)
+		withheld, err := s.letters.Invite(ctx, tx, tx.Org, u)
 		if err != nil {
 			return err
 		}
 		if again := withheld[u.ID]; again != 0 { // here there is nothing else to do
-			return retryIn(errRateLimited, again.Time().Sub(s.now()))
+			return RetryIn(ErrRateLimited, again.Time().Sub(s.Now()))
 		}
-		ch.record("user.activation_sent", u.ID, nil)
-		if resp, err = ch.userAnswer(ctx, u); err != nil {
+		tx.Note("user.activation_sent", u.ID, nil)
+		if resp, err = s.Answer(ctx, tx, u); err != nil {
 			return err
 		}
-		return ch.remember(ctx, req, resp)
+		return tx.Remember(ctx, req, resp)
 	})
 	return resp, err
 }
 
 // ActivateUser follows an activation link. Used, expired, replaced and unknown
 // ones are refused alike.
-func (s *Service) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRequest) (*identityv1.ActivateUserResponse, error) {
+func (s *Users) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRequest) (*identityv1.ActivateUserResponse, error) {
 	digest := secret.LinkDigest(req.GetToken())
 	u, org, err := s.followLink(ctx, digest)
 	if err != nil {
@@ -63,15 +63,15 @@ func (s *Service) ActivateUser(ctx context.Context, req *identityv1.ActivateUser
 	if err != nil {
 		return nil, err
 	}
-	c := callOf(ctx)
-	err = s.commit(ctx, u.Org, func(t *store.Tx) error {
-		now := store.At(s.now())
+	c := CallOf(ctx)
+	err = s.authority.Commit(ctx, u.Org, func(t *store.Tx) error {
+		now := store.At(s.Now())
 		former, _, err := linked(ctx, t.Reads, digest, now)
 		if err == nil {
 			err = t.SpendLink(ctx, digest, now)
 		}
-		if isNotFound(err) {
-			err = errLink
+		if IsNotFound(err) {
+			err = ErrLink
 		}
 		if err != nil {
 			return err
@@ -88,7 +88,7 @@ func (s *Service) ActivateUser(ctx context.Context, req *identityv1.ActivateUser
 			return err
 		}
 		t.Record(store.Event{
-			Org: u.Org, Time: now, Type: "user.activated", Target: u.ID, Actor: u.ID, RequestID: c.requestID, Source: c.source,
+			Org: u.Org, Time: now, Type: "user.activated", Target: u.ID, Actor: u.ID, RequestID: c.RequestID, Source: c.Source,
 		})
 		return nil
 	})
@@ -100,14 +100,14 @@ func (s *Service) ActivateUser(ctx context.Context, req *identityv1.ActivateUser
 
 // followLink returns whose link it is. It is asked before slow work, and
 // counts what is refused against the source.
-func (s *Service) followLink(ctx context.Context, digest string) (store.User, store.Organization, error) {
-	c := callOf(ctx)
-	if err := s.sources.admit(c.source); err != nil {
+func (s *Users) followLink(ctx context.Context, digest string) (store.User, store.Organization, error) {
+	c := CallOf(ctx)
+	if err := s.limits.Sources.Admit(c.Source); err != nil {
 		return store.User{}, store.Organization{}, err
 	}
-	u, org, err := linked(ctx, s.store.Reads, digest, store.At(s.now()))
-	if errors.Is(err, errLink) {
-		s.sources.failed(c.source)
+	u, org, err := linked(ctx, s.store.Reads, digest, store.At(s.Now()))
+	if errors.Is(err, ErrLink) {
+		s.limits.Sources.Failed(c.Source)
 	}
 	return u, org, err
 }
@@ -115,42 +115,42 @@ func (s *Service) followLink(ctx context.Context, digest string) (store.User, st
 // linked is the person of an open link, if they are still as the link was made for.
 func linked(ctx context.Context, q store.Reads, digest string, now store.Micros) (store.User, store.Organization, error) {
 	l, err := q.OpenLink(ctx, digest, now)
-	if isNotFound(err) {
-		return store.User{}, store.Organization{}, errLink
+	if IsNotFound(err) {
+		return store.User{}, store.Organization{}, ErrLink
 	}
 	if err != nil {
 		return store.User{}, store.Organization{}, err
 	}
 	u, err := q.User(ctx, l.Org, l.User)
-	if isNotFound(err) {
-		return u, store.Organization{}, errLink
+	if IsNotFound(err) {
+		return u, store.Organization{}, ErrLink
 	}
 	if err != nil {
 		return u, store.Organization{}, err
 	}
 	org, err := q.Organization(ctx, l.Org)
 	if err == nil && (u.Confirmed || !u.Enabled || org.Suspended || u.EmailKey != l.EmailKey || u.Epoch != l.Epoch) {
-		err = errLink
+		err = ErrLink
 	}
 	return u, org, err
 }
 
 // firstPassword hashes the password that a person chooses who has none.
-func (s *Service) firstPassword(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
+func (s *Users) firstPassword(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
 	switch {
 	case u.PasswordHash == "" && password == "":
-		return "", invalid("password", "required", "a password must be chosen: the account has none yet")
+		return "", Invalid("password", "required", "a password must be chosen: the account has none yet")
 	case u.PasswordHash == "":
-		return s.hashPassword(ctx, org, u, password)
+		return s.passwords.Hash(ctx, org, u, password)
 	case password != "":
-		return "", invalid("password", "not_expected", "the account has a password already")
+		return "", Invalid("password", "not_expected", "the account has a password already")
 	}
 	return "", nil
 }
 
 // LinkNeedsPassword tells the page behind a link whether it has to ask for a
 // password. It spends nothing.
-func (s *Service) LinkNeedsPassword(ctx context.Context, token string) (bool, error) {
+func (s *Users) LinkNeedsPassword(ctx context.Context, token string) (bool, error) {
 	u, _, err := s.followLink(ctx, secret.LinkDigest(token))
 	return u.PasswordHash == "", err
 }

@@ -38,26 +38,26 @@ func (a *activity) take() (rows []store.Activity, dropped int) {
 	return rows, dropped
 }
 
-// noteActivity notes something that happened in a call and is no change.
-func (s *Service) noteActivity(c *call, org, kind, outcome, principal, detail string) {
+// NoteActivity notes something that happened in a call and is no change.
+func (s *Limits) NoteActivity(c *Call, org, kind, outcome, principal, detail string) {
 	if org == "" {
 		org = store.BuiltIn
 	}
 	s.activity.add(store.Activity{
-		Org: org, ID: s.newID(), Time: store.At(s.now()), Type: kind, Outcome: outcome, Principal: principal,
-		Detail: detail, RequestID: c.requestID, Source: c.source,
+		Org: org, ID: s.NewID(), Time: store.At(s.Now()), Type: kind, Outcome: outcome, Principal: principal,
+		Detail: detail, RequestID: c.RequestID, Source: c.Source,
 	})
 }
 
-// noteRefused notes a call that was refused for want of a right.
-func (s *Service) noteRefused(c *call) {
-	s.noteActivity(c, c.caller.Org, "call", "refused", c.caller.ID, c.method.name)
+// NoteRefused notes a call that was refused for want of a right.
+func (s *Limits) NoteRefused(c *Call) {
+	s.NoteActivity(c, c.Caller.Org, "call", "refused", c.Caller.ID, c.Method.Name)
 }
 
-func (s *Service) writeActivity(ctx context.Context) error {
+func (s *Limits) WriteActivity(ctx context.Context) error {
 	rows, dropped := s.activity.take()
 	if dropped > 0 {
-		s.log.Warn("activity dropped", "rows", dropped)
+		s.Log.Warn("activity dropped", "rows", dropped)
 	}
 	const atOnce = 500
 	for len(rows) > 0 {
@@ -94,12 +94,12 @@ func (l *lastUsed) note(key usedKey, at store.Micros) {
 	}
 }
 
-// noteUsed notes that a credential was used now.
-func (s *Service) noteUsed(org, account, credential string) {
-	s.lastUsed.note(usedKey{org, account, credential}, store.At(s.now()))
+// NoteUsed notes that a credential was used now.
+func (s *Limits) NoteUsed(org, account, credential string) {
+	s.lastUsed.note(usedKey{org, account, credential}, store.At(s.Now()))
 }
 
-func (s *Service) writeLastUsed(ctx context.Context) error {
+func (s *Limits) WriteLastUsed(ctx context.Context) error {
 	s.lastUsed.mu.Lock()
 	used := s.lastUsed.at
 	s.lastUsed.at = map[usedKey]store.Micros{}

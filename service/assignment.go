@@ -12,124 +12,124 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// assignment is roles and permissions to give or take, until a time (0: for ever).
-type assignment struct {
-	roles, keys []string
-	until       store.Micros
+// Assignment is roles and permissions to give or take, until a time (0: for ever).
+type Assignment struct {
+	Roles, Keys []string
+	Until       store.Micros
 }
 
-// data says in an event what was assigned.
-func (a assignment) data() store.Data {
+// Data says in an event what was assigned.
+func (a Assignment) Data() store.Data {
 	data := store.Data{}
-	if len(a.roles) > 0 {
-		data["roles"] = strings.Join(a.roles, ",")
+	if len(a.Roles) > 0 {
+		data["roles"] = strings.Join(a.Roles, ",")
 	}
-	if len(a.keys) > 0 {
-		data["permissions"] = strings.Join(a.keys, ",")
+	if len(a.Keys) > 0 {
+		data["permissions"] = strings.Join(a.Keys, ",")
 	}
-	if a.until != 0 {
-		data["until"] = a.until.Time().Format(time.RFC3339)
+	if a.Until != 0 {
+		data["until"] = a.Until.Time().Format(time.RFC3339)
 	}
 	return data
 }
 
-// mustGrant checks that roles and permissions are there, may be held in this
+// MustGrant checks that roles and permissions are there, may be held in this
 // organization, and are held by the caller as long.
-func (d *decision) mustGrant(a assignment) error {
-	for _, id := range a.roles {
-		role, ok := d.cat.role[id]
-		if !ok || !d.cat.visible(role, d.org.ID, d.by.Platform) {
-			return errNotFound
+func (d *Decision) MustGrant(a Assignment) error {
+	for _, id := range a.Roles {
+		role, ok := d.Catalogue.RoleByID[id]
+		if !ok || !d.Catalogue.Visible(role, d.Org.ID, d.By.Platform) {
+			return ErrNotFound
 		}
-		if role.PlatformOnly && !d.org.Platform {
-			return errPlatformOnly
-		}
-	}
-	for _, key := range a.keys {
-		system := strings.HasPrefix(key, systemPrefix)
-		if !d.cat.Known(key) || (system && !d.by.Platform) {
-			return refuse(errUnknownPermission, "permission", key)
-		}
-		if system && !d.org.Platform {
-			return errPlatformOnly
+		if role.PlatformOnly && !d.Org.Platform {
+			return ErrPlatformOnly
 		}
 	}
-	return d.mustHold(d.cat.Of(a.roles, a.keys), a.until)
+	for _, key := range a.Keys {
+		system := strings.HasPrefix(key, SystemPrefix)
+		if !d.Catalogue.Known(key) || (system && !d.By.Platform) {
+			return Refuse(ErrUnknownPermission, "permission", key)
+		}
+		if system && !d.Org.Platform {
+			return ErrPlatformOnly
+		}
+	}
+	return d.MustHold(d.Catalogue.Of(a.Roles, a.Keys), a.Until)
 }
 
-// grant gives what may be given.
-func (ch *change) grant(ctx context.Context, id string, a assignment) error {
-	if err := ch.mustGrant(a); err != nil {
+// Grant gives what may be given.
+func (tx *Tx) Grant(ctx context.Context, id string, a Assignment) error {
+	if err := tx.MustGrant(a); err != nil {
 		return err
 	}
-	return ch.putGrants(ctx, ch.org.ID, id, a)
+	return tx.Assign(ctx, tx.Org.ID, id, a)
 }
 
-func (ch *change) putGrants(ctx context.Context, org, id string, a assignment) error {
-	grants := a.grants()
+func (tx *Tx) Assign(ctx context.Context, org, id string, a Assignment) error {
+	grants := a.Grants()
 	for i := range grants {
 		g := &grants[i]
-		g.Org, g.Principal, g.Created, g.CreatedBy = org, id, ch.now, ch.by.ID
+		g.Org, g.Principal, g.Created, g.CreatedBy = org, id, tx.Now, tx.By.ID
 	}
-	return ch.PutGrants(ctx, grants...)
+	return tx.PutGrants(ctx, grants...)
 }
 
-// grants is the assignment as rows, in the order of their keys, without whose they are.
-func (a assignment) grants() []store.Grant {
-	grants := make([]store.Grant, 0, len(a.roles)+len(a.keys))
-	for _, key := range slices.Sorted(slices.Values(a.keys)) {
-		grants = append(grants, store.Grant{Permit: key, Expires: a.until})
+// Grants is the assignment as rows, in the order of their keys, without whose they are.
+func (a Assignment) Grants() []store.Grant {
+	grants := make([]store.Grant, 0, len(a.Roles)+len(a.Keys))
+	for _, key := range slices.Sorted(slices.Values(a.Keys)) {
+		grants = append(grants, store.Grant{Permit: key, Expires: a.Until})
 	}
-	for _, role := range slices.Sorted(slices.Values(a.roles)) {
-		grants = append(grants, store.Grant{Role: role, Expires: a.until})
+	for _, role := range slices.Sorted(slices.Values(a.Roles)) {
+		grants = append(grants, store.Grant{Role: role, Expires: a.Until})
 	}
 	return grants
 }
 
-// revoke takes grants from a principal whom the caller must control.
-func (ch *change) revoke(ctx context.Context, p store.Principal, a assignment) error {
-	if len(a.roles)+len(a.keys) == 0 {
+// Revoke takes grants from a principal whom the caller must control.
+func (tx *Tx) Revoke(ctx context.Context, p store.Principal, a Assignment) error {
+	if len(a.Roles)+len(a.Keys) == 0 {
 		return nil
 	}
-	if err := ch.mustControl(ctx, p); err != nil {
+	if err := tx.MustControl(ctx, p); err != nil {
 		return err
 	}
-	for _, role := range a.roles {
-		if err := ch.DropGrant(ctx, store.Grant{Org: p.Org, Principal: p.ID, Role: role}); err != nil {
+	for _, role := range a.Roles {
+		if err := tx.DropGrant(ctx, store.Grant{Org: p.Org, Principal: p.ID, Role: role}); err != nil {
 			return err
 		}
 	}
-	for _, key := range a.keys {
-		if err := ch.DropGrant(ctx, store.Grant{Org: p.Org, Principal: p.ID, Permit: key}); err != nil {
+	for _, key := range a.Keys {
+		if err := tx.DropGrant(ctx, store.Grant{Org: p.Org, Principal: p.ID, Permit: key}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// replaces tells whether a grant is one of the assignment's.
-func (a assignment) replaces(g store.Grant) bool {
-	return (g.Role != "" && slices.Contains(a.roles, g.Role)) || (g.Permit != "" && slices.Contains(a.keys, g.Permit))
+// Replaces tells whether a grant is one of the assignment's.
+func (a Assignment) Replaces(g store.Grant) bool {
+	return (g.Role != "" && slices.Contains(a.Roles, g.Role)) || (g.Permit != "" && slices.Contains(a.Keys, g.Permit))
 }
 
-// givenBy tells whether all of the assignment is there already, until the same time.
-func (a assignment) givenBy(present []store.Grant) bool {
+// GivenBy tells whether all of the assignment is there already, until the same time.
+func (a Assignment) GivenBy(present []store.Grant) bool {
 	same := 0
 	for _, g := range present {
-		if a.replaces(g) && g.Expires == a.until {
+		if a.Replaces(g) && g.Expires == a.Until {
 			same++
 		}
 	}
-	return same == len(a.roles)+len(a.keys)
+	return same == len(a.Roles)+len(a.Keys)
 }
 
-// expiry reads the two ways to say when something ends; neither means never.
-func (s *Service) expiry(at *timestamppb.Timestamp, ttl *durationpb.Duration) store.Micros {
+// Expiry reads the two ways to say when something ends; neither means never.
+func (s *Changes) Expiry(at *timestamppb.Timestamp, ttl *durationpb.Duration) store.Micros {
 	switch {
 	case at != nil:
 		return store.At(at.AsTime())
 	case ttl != nil:
-		return store.At(s.now().Add(ttl.AsDuration()))
+		return store.At(s.Now().Add(ttl.AsDuration()))
 	}
 	return 0
 }

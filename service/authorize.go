@@ -11,45 +11,45 @@ import (
 
 // Authorize tells whether the bearer of a token may do something to a thing
 // of the organization that the call is about.
-func (s *Service) Authorize(ctx context.Context, req *identityv1.AuthorizeRequest) (*identityv1.AuthorizeResponse, error) {
-	c := callOf(ctx)
-	org, cat, err := s.organization(ctx, c.org)
+func (s *Roles) Authorize(ctx context.Context, req *identityv1.AuthorizeRequest) (*identityv1.AuthorizeResponse, error) {
+	c := CallOf(ctx)
+	org, cat, err := s.authority.Organization(ctx, c.Org)
 	if err != nil {
 		return nil, err
 	}
 	if !cat.Known(req.GetPermission()) {
-		return nil, refuse(errUnknownPermission, "permission", cut(req.GetPermission(), 100))
+		return nil, Refuse(ErrUnknownPermission, "permission", Cut(req.GetPermission(), 100))
 	}
 	denied := &identityv1.AuthorizeResponse{}
-	want := token.Want{Issuer: s.issuer, Audience: req.GetAudience(), AnyAudience: req.GetAudience() == "", Now: s.now()}
-	claims, err := s.verify(req.GetAccessToken(), want)
+	want := token.Want{Issuer: s.authority.Issuer(), Audience: req.GetAudience(), AnyAudience: req.GetAudience() == "", Now: s.Now()}
+	claims, err := s.authority.Verify(req.GetAccessToken(), want)
 	if err != nil {
 		return denied, nil //nolint:nilerr // a token that is not valid is an answer here
 	}
-	bearer, err := s.recallCaller(ctx, claims)
-	if errors.Is(err, errToken) {
+	bearer, err := s.authority.RecallCaller(ctx, claims)
+	if errors.Is(err, ErrToken) {
 		return denied, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	local := bearer.Org == c.org
-	if bearer.Org != c.caller.Org && !local && !c.method.across(c.caller) {
+	local := bearer.Org == c.Org
+	if bearer.Org != c.Caller.Org && !local && !c.Method.Across(c.Caller) {
 		return denied, nil // whose token it is, is none of this caller's business
 	}
 	return &identityv1.AuthorizeResponse{
-		Allowed:     !org.Suspended && bearer.has(req.GetPermission()) && (local || bearer.has(actInOrganizations)),
+		Allowed:     !org.Suspended && bearer.Has(req.GetPermission()) && (local || bearer.Has(ActInOrganizations)),
 		PrincipalId: bearer.ID, PrincipalType: bearer.Kind, PrincipalOrganizationId: bearer.Org,
 	}, nil
 }
 
 // BatchCheckPermissions answers many questions about principals at once.
-func (s *Service) BatchCheckPermissions(ctx context.Context, req *identityv1.BatchCheckPermissionsRequest) (*identityv1.BatchCheckPermissionsResponse, error) {
-	c := callOf(ctx)
+func (s *Roles) BatchCheckPermissions(ctx context.Context, req *identityv1.BatchCheckPermissionsRequest) (*identityv1.BatchCheckPermissionsResponse, error) {
+	c := CallOf(ctx)
 	for _, q := range req.GetChecks() {
 		about := q.GetPrincipalId()
-		if about != "" && about != c.caller.ID && !c.caller.has(c.method.needs()) && !c.method.across(c.caller) {
-			return nil, c.denied()
+		if about != "" && about != c.Caller.ID && !c.Caller.Has(c.Method.Needs()) && !c.Method.Across(c.Caller) {
+			return nil, c.Denied()
 		}
 	}
 	resp := &identityv1.BatchCheckPermissionsResponse{Allowed: make([]bool, len(req.GetChecks()))}
@@ -63,7 +63,7 @@ func (s *Service) BatchCheckPermissions(ctx context.Context, req *identityv1.Bat
 }
 
 // CheckPermission tells whether a principal may do something now.
-func (s *Service) CheckPermission(ctx context.Context, req *identityv1.CheckPermissionRequest) (*identityv1.CheckPermissionResponse, error) {
+func (s *Roles) CheckPermission(ctx context.Context, req *identityv1.CheckPermissionRequest) (*identityv1.CheckPermissionResponse, error) {
 	allowed, err := s.checkOne(ctx, req.GetPrincipalId(), req.GetPermission())
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (s *Service) CheckPermission(ctx context.Context, req *identityv1.CheckPerm
 	return &identityv1.CheckPermissionResponse{Allowed: allowed}, nil
 }
 
-func (s *Service) checkOne(ctx context.Context, id, key string) (bool, error) {
-	c := callOf(ctx)
-	return s.allowed(ctx, c.org, cmp.Or(id, c.caller.ID), key)
+func (s *Roles) checkOne(ctx context.Context, id, key string) (bool, error) {
+	c := CallOf(ctx)
+	return s.authority.Allowed(ctx, c.Org, cmp.Or(id, c.Caller.ID), key)
 }

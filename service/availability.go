@@ -14,23 +14,37 @@ import (
 // that asks while one types, too little to collect those of a list. Whoever learns it
 // from a change that was refused has asked too.
 var (
-	availabilityByCaller       = budget{"availability: caller", 300, 10 * time.Minute}
-	availabilityOfOrganization = budget{"availability: organization", 3000, time.Hour}
+	availabilityByCaller       = Budget{Name: "availability: caller", Limit: 300, Window: 10 * time.Minute}
+	availabilityOfOrganization = Budget{Name: "availability: organization", Limit: 3000, Window: time.Hour}
 )
+
+// Availability bounds who learns which addresses are taken.
+type Availability struct {
+	Kit
+
+	store    *store.Store
+	limits   *Limits
+	learners *otter.Cache[string, store.Micros] // who was told of too many taken addresses, until when
+}
+
+// NewAvailability makes an availability.
+func NewAvailability(k Kit, st *store.Store, limits *Limits) *Availability {
+	return &Availability{Kit: k, store: st, limits: limits, learners: newLearners()}
+}
 
 // learn counts n addresses about to be told as taken elsewhere, and returns how
 // many of them may be. The error says when more may; it is no failure.
-func (s *Service) learn(ctx context.Context, t spender, n int) (told int, refused, err error) {
-	c := callOf(ctx)
-	all, err := s.take(ctx, t, charge{availabilityByCaller, c.caller.ID, int64(n)}, charge{availabilityOfOrganization, c.org, int64(n)})
+func (s *Availability) learn(ctx context.Context, t Spender, n int) (told int, refused, err error) {
+	c := CallOf(ctx)
+	all, err := s.limits.Take(ctx, t, Charge{Of: availabilityByCaller, Whose: c.Caller.ID, N: int64(n)}, Charge{Of: availabilityOfOrganization, Whose: c.Org, N: int64(n)})
 	if err != nil {
 		return 0, nil, err
 	}
-	told = int(min(all[0].left, all[1].left))
-	for i, whose := range []string{c.caller.ID, c.org} {
-		if all[i].left < int64(n) {
-			s.learners.Set(whose, all[i].again)
-			refused = retryIn(errRateLimited, all[i].again.Time().Sub(s.now()))
+	told = int(min(all[0].Left, all[1].Left))
+	for i, whose := range []string{c.Caller.ID, c.Org} {
+		if all[i].Left < int64(n) {
+			s.learners.Set(whose, all[i].Again)
+			refused = RetryIn(ErrRateLimited, all[i].Again.Time().Sub(s.Now()))
 		}
 	}
 	return told, refused, nil
@@ -40,18 +54,18 @@ func (s *Service) learn(ctx context.Context, t spender, n int) (told int, refuse
 // it is known whether the next one is: otherwise that would be the answer. It
 // asks memory alone, so that replicas which have not noticed yet tell of one
 // address more each.
-func (s *Service) mayLearn(ctx context.Context) error {
-	c := callOf(ctx)
-	for _, whose := range []string{c.caller.ID, c.org} {
-		if again, ok := s.learners.GetIfPresent(whose); ok && !ended(again, store.At(s.now())) {
-			return retryIn(errRateLimited, again.Time().Sub(s.now()))
+func (s *Availability) mayLearn(ctx context.Context) error {
+	c := CallOf(ctx)
+	for _, whose := range []string{c.Caller.ID, c.Org} {
+		if again, ok := s.learners.GetIfPresent(whose); ok && !Ended(again, store.At(s.Now())) {
+			return RetryIn(ErrRateLimited, again.Time().Sub(s.Now()))
 		}
 	}
 	return nil
 }
 
-// tellTaken counts an address that a change was refused for.
-func (s *Service) tellTaken(ctx context.Context, taken error) error {
+// TellTaken counts an address that a change was refused for.
+func (s *Availability) TellTaken(ctx context.Context, taken error) error {
 	answer := taken
 	err := s.store.Short(ctx, func(t *store.ShortTx) error {
 		_, refused, err := s.learn(ctx, t, 1)
@@ -77,23 +91,23 @@ func newLearners() *otter.Cache[string, store.Micros] {
 
 // CheckEmailAvailability tells whether an address can be given to a person. One
 // statement decides, whatever the answer and whatever the reason for it.
-func (s *Service) CheckEmailAvailability(ctx context.Context, req *identityv1.CheckEmailAvailabilityRequest) (*identityv1.CheckEmailAvailabilityResponse, error) {
-	c := callOf(ctx)
-	address, ok := parseEmail(req.GetEmail())
+func (s *Users) CheckEmailAvailability(ctx context.Context, req *identityv1.CheckEmailAvailabilityRequest) (*identityv1.CheckEmailAvailabilityResponse, error) {
+	c := CallOf(ctx)
+	address, ok := ParseEmail(req.GetEmail())
 	if !ok {
-		return nil, invalid("email", "email", "must be an e-mail address")
+		return nil, Invalid("email", "email", "must be an e-mail address")
 	}
-	if err := s.spend(ctx, availabilityByCaller.one(c.caller.ID), availabilityOfOrganization.one(c.org)); err != nil {
+	if err := s.limits.Spend(ctx, availabilityByCaller.One(c.Caller.ID), availabilityOfOrganization.One(c.Org)); err != nil {
 		return nil, err
 	}
 	whose := store.BuiltIn // nobody
 	if req.GetUserId() != "" {
-		u, err := s.store.User(ctx, c.org, req.GetUserId())
+		u, err := s.store.User(ctx, c.Org, req.GetUserId())
 		if err != nil {
 			return nil, err
 		}
 		whose = u.ID
 	}
-	taken, err := s.store.EmailTaken(ctx, c.org, address.key, whose)
+	taken, err := s.store.EmailTaken(ctx, c.Org, address.Key, whose)
 	return &identityv1.CheckEmailAvailabilityResponse{Available: !taken}, err
 }

@@ -34,7 +34,7 @@ type Founding struct {
 // Empty tells whether the database was never bootstrapped.
 func Empty(ctx context.Context, st *store.Store) (bool, error) {
 	_, err := st.Platform(ctx)
-	if isNotFound(err) {
+	if IsNotFound(err) {
 		return true, nil
 	}
 	return false, err
@@ -51,7 +51,7 @@ func Bootstrap(ctx context.Context, with Founding, f Founder) (password string, 
 	if err != nil {
 		return "", false, err
 	}
-	key, err := newSigningKey(with.Ring, with.Rand, with.Now(), with.Now())
+	key, err := NewSigningKey(with.Ring, with.Rand, with.Now(), with.Now())
 	if err != nil {
 		return "", false, err
 	}
@@ -75,20 +75,20 @@ func Bootstrap(ctx context.Context, with Founding, f Founder) (password string, 
 // founded makes the rows of the platform organization and its first person.
 func (with Founding) founded(ctx context.Context, f Founder) (org store.Organization, u store.User, password string, err error) {
 	now := store.At(with.Now())
-	address, ok := parseEmail(f.Email)
+	address, ok := ParseEmail(f.Email)
 	if !ok {
 		return org, u, "", fmt.Errorf("%q is no e-mail address", f.Email)
 	}
 	org = store.Organization{
-		ID: newID(with.Now(), with.Rand), DisplayName: f.Organization, Platform: true, PasswordPolicy: secret.Standard, ChangeInitialPassword: true,
+		ID: NewID(with.Now(), with.Rand), DisplayName: f.Organization, Platform: true, PasswordPolicy: secret.Standard, ChangeInitialPassword: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	u = store.User{
-		Org: org.ID, ID: newID(with.Now(), with.Rand), Email: address.text, EmailKey: address.key, Confirmed: true, Enabled: true,
+		Org: org.ID, ID: NewID(with.Now(), with.Rand), Email: address.Text, EmailKey: address.Key, Confirmed: true, Enabled: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
-	setName(&u, f.FirstName, f.LastName)
-	avoid := passwordContext(org, u)
+	SetName(&u, f.FirstName, f.LastName)
+	avoid := PasswordContext(org, u)
 	if password = f.Password; password == "" {
 		if password, err = secret.Generate(with.Rand, avoid...); err != nil {
 			return org, u, "", err

@@ -23,51 +23,51 @@ const (
 
 // bulkRequest is what both bulk calls share.
 type bulkRequest interface {
-	retryable
+	Retryable
 	GetFilter() *identityv1.ListUsersRequest_Filter
 	GetValidateOnly() bool
 	GetMatchToken() string
 }
 
 // BulkEnableUsers lets in again everybody who matches a filter.
-func (s *Service) BulkEnableUsers(ctx context.Context, req *identityv1.BulkEnableUsersRequest) (*identityv1.BulkUsersResponse, error) {
+func (s *Users) BulkEnableUsers(ctx context.Context, req *identityv1.BulkEnableUsersRequest) (*identityv1.BulkUsersResponse, error) {
 	return s.switchUsers(ctx, req, true)
 }
 
 // BulkDisableUsers shuts out everybody who matches a filter.
-func (s *Service) BulkDisableUsers(ctx context.Context, req *identityv1.BulkDisableUsersRequest) (*identityv1.BulkUsersResponse, error) {
+func (s *Users) BulkDisableUsers(ctx context.Context, req *identityv1.BulkDisableUsersRequest) (*identityv1.BulkUsersResponse, error) {
 	return s.switchUsers(ctx, req, false)
 }
 
 // switchUsers changes all or nobody. A preview is the same change up to where
 // it would write, under the same lock.
-func (s *Service) switchUsers(ctx context.Context, req bulkRequest, enable bool) (*identityv1.BulkUsersResponse, error) {
+func (s *Users) switchUsers(ctx context.Context, req bulkRequest, enable bool) (*identityv1.BulkUsersResponse, error) {
 	resp := &identityv1.BulkUsersResponse{}
 	if done, err := s.replayBulk(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	filter, none, err := s.userFilter(ctx, callOf(ctx).org, req.GetFilter())
+	filter, none, err := s.userFilter(ctx, CallOf(ctx).Org, req.GetFilter())
 	if err != nil {
 		return nil, err
 	}
-	err = s.change(ctx, func(ch *change) error {
-		if done, err := s.replayBulk(ctx, ch.Reads, req, resp); done || err != nil {
+	err = s.changes.Run(ctx, func(tx *Tx) error {
+		if done, err := s.replayBulk(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
-		b := ch.bulk(filter, enable)
-		if err := ch.match(ctx, req, b, none, resp); err != nil {
+		b := s.bulk(tx, filter, enable)
+		if err := s.match(ctx, tx, req, b, none, resp); err != nil {
 			return err
 		}
 		if resp.GetChanged() > changedAtMost {
-			return refuse(errLimitReached, "limit", strconv.Itoa(changedAtMost))
+			return Refuse(ErrLimitReached, "limit", strconv.Itoa(changedAtMost))
 		}
 		if req.GetValidateOnly() {
-			return ch.mustLeaveAdministrator(ctx, b, resp)
+			return s.mustLeaveAdministrator(ctx, tx, b, resp)
 		}
-		if err := ch.changeAll(ctx, b, resp); err != nil {
+		if err := s.changeAll(ctx, tx, b, resp); err != nil {
 			return err
 		}
-		return ch.rememberBulk(ctx, req, resp)
+		return s.rememberBulk(ctx, tx, req, resp)
 	})
 	return resp, err
 }
@@ -75,19 +75,19 @@ func (s *Service) switchUsers(ctx context.Context, req bulkRequest, enable bool)
 // bulk is the change of those who match, but for the caller and for whoever
 // holds what the caller does not hold. What somebody holds is the sum of
 // grants, so it is enough to look at each role and permission once.
-func (ch *change) bulk(filter store.UserFilter, enable bool) store.Bulk {
-	filter.Now = ch.now
-	b := store.Bulk{Org: ch.org.ID, Filter: filter, Enable: enable, But: ch.by.ID}
+func (s *Users) bulk(tx *Tx, filter store.UserFilter, enable bool) store.Bulk {
+	filter.Now = tx.Now
+	b := store.Bulk{Org: tx.Org.ID, Filter: filter, Enable: enable, But: tx.By.ID}
 	beyond := func(g store.Grant) bool {
-		held := ch.cat.heldOf([]store.Grant{g}, ch.org.Platform, ch.now)
-		return ch.mustHold(held.Set(), ch.now) != nil
+		held := tx.Catalogue.HeldOf([]store.Grant{g}, tx.Org.Platform, tx.Now)
+		return tx.MustHold(held.Set(), tx.Now) != nil
 	}
-	for _, r := range ch.cat.roles {
+	for _, r := range tx.Catalogue.Roles {
 		if beyond(store.Grant{Role: r.ID}) {
 			b.Roles = append(b.Roles, r.ID)
 		}
 	}
-	for _, p := range ch.cat.permissions {
+	for _, p := range tx.Catalogue.Permissions {
 		if beyond(store.Grant{Permit: p.Key}) {
 			b.Permissions = append(b.Permissions, p.Key)
 		}
@@ -97,7 +97,7 @@ func (ch *change) bulk(filter store.UserFilter, enable bool) store.Bulk {
 
 // match counts who matches, who would change and who is skipped, and holds a
 // token of a preview against them. none means that nobody can match.
-func (ch *change) match(ctx context.Context, req bulkRequest, b store.Bulk, none bool, resp *identityv1.BulkUsersResponse) error {
+func (s *Users) match(ctx context.Context, tx *Tx, req bulkRequest, b store.Bulk, none bool, resp *identityv1.BulkUsersResponse) error {
 	ids := sha256.New()
 	var matched, changed, skipped int64
 	skip := func(m store.Match, reason identityv1.SkippedUser_Reason) {
@@ -119,86 +119,86 @@ func (ch *change) match(ctx context.Context, req bulkRequest, b store.Bulk, none
 		}
 	}
 	if !none {
-		if err := ch.EachMatch(ctx, b, count); err != nil {
+		if err := tx.EachMatch(ctx, b, count); err != nil {
 			return err
 		}
 	}
-	resp.Matched, resp.Changed, resp.SkippedTotal = clamp(matched), clamp(changed), clamp(skipped)
-	return ch.matchToken(req, ids.Sum(nil), resp)
+	resp.Matched, resp.Changed, resp.SkippedTotal = Clamp(matched), Clamp(changed), Clamp(skipped)
+	return s.matchToken(tx, req, ids.Sum(nil), resp)
 }
 
 // matchToken names the set of those who match. A token that is not of the
 // same set, caller, method, organization and filter is refused.
-func (ch *change) matchToken(req bulkRequest, set []byte, resp *identityv1.BulkUsersResponse) error {
+func (s *Users) matchToken(tx *Tx, req bulkRequest, set []byte, resp *identityv1.BulkUsersResponse) error {
 	filter, err := proto.MarshalOptions{Deterministic: true}.Marshal(req.GetFilter())
 	if err != nil {
 		return err
 	}
-	of := []string{ch.c.method.name, ch.by.ID, ch.org.ID, string(filter), string(set)}
+	of := []string{tx.Call.Method.Name, tx.By.ID, tx.Org.ID, string(filter), string(set)}
 	if req.GetMatchToken() != "" {
 		mac, err := base64.RawURLEncoding.Strict().DecodeString(req.GetMatchToken())
-		if err != nil || !ch.s.ring.VerifyMAC("match", mac, of...) {
-			return errMatchChanged
+		if err != nil || !s.ring.VerifyMAC("match", mac, of...) {
+			return ErrMatchChanged
 		}
 	}
-	mac := ch.s.ring.MAC("match", of...)
+	mac := s.ring.MAC("match", of...)
 	resp.MatchToken = base64.RawURLEncoding.EncodeToString(mac[:])
 	return nil
 }
 
 // mustLeaveAdministrator refuses in a preview what keepingAdministrator would
 // undo.
-func (ch *change) mustLeaveAdministrator(ctx context.Context, b store.Bulk, resp *identityv1.BulkUsersResponse) error {
+func (s *Users) mustLeaveAdministrator(ctx context.Context, tx *Tx, b store.Bulk, resp *identityv1.BulkUsersResponse) error {
 	if b.Enable || resp.GetChanged() == 0 {
 		return nil
 	}
-	has, err := ch.hasAdministrator(ctx)
+	has, err := tx.Administered(ctx)
 	if err != nil || !has {
 		return err
 	}
-	left, err := ch.HasAdministratorBeside(ctx, b, ch.cat.RolesWith(administers), administers)
+	left, err := tx.HasAdministratorBeside(ctx, b, tx.Catalogue.RolesWith(Administers), Administers)
 	if err == nil && !left {
-		err = errLastAdministrator
+		err = ErrLastAdministrator
 	}
 	return err
 }
 
 // changeAll writes the change, with an event a person that names the operation.
-func (ch *change) changeAll(ctx context.Context, b store.Bulk, resp *identityv1.BulkUsersResponse) error {
+func (s *Users) changeAll(ctx context.Context, tx *Tx, b store.Bulk, resp *identityv1.BulkUsersResponse) error {
 	if resp.GetChanged() == 0 {
 		return nil
 	}
-	e := ch.event(ch.org.ID, "user.disabled", "", nil)
-	e.Operation = ch.s.newID()
+	e := tx.Event(tx.Org.ID, "user.disabled", "", nil)
+	e.Operation = s.NewID()
 	if b.Enable {
 		e.Type = "user.enabled"
 	}
-	return ch.keepingAdministrator(ctx, func() error {
-		changed, err := ch.ChangeAll(ctx, b, e)
-		resp.Changed = clamp(changed)
+	return tx.KeepAdministrator(ctx, func() error {
+		changed, err := tx.ChangeAll(ctx, b, e)
+		resp.Changed = Clamp(changed)
 		return err
 	})
 }
 
 // rememberBulk keeps the outcome without addresses, which must not outlive
 // their people; replayBulk puts in those that are still there.
-func (ch *change) rememberBulk(ctx context.Context, req bulkRequest, resp *identityv1.BulkUsersResponse) error {
+func (s *Users) rememberBulk(ctx context.Context, tx *Tx, req bulkRequest, resp *identityv1.BulkUsersResponse) error {
 	bare := proto.CloneOf(resp)
 	for _, skipped := range bare.GetSkipped() {
 		skipped.Email = ""
 	}
-	return ch.remember(ctx, req, bare)
+	return tx.Remember(ctx, req, bare)
 }
 
-func (s *Service) replayBulk(ctx context.Context, q store.Reads, req bulkRequest, resp *identityv1.BulkUsersResponse) (found bool, err error) {
-	if found, err = s.replay(ctx, q, req, resp); !found || err != nil {
+func (s *Users) replayBulk(ctx context.Context, q store.Reads, req bulkRequest, resp *identityv1.BulkUsersResponse) (found bool, err error) {
+	if found, err = s.changes.Replay(ctx, q, req, resp); !found || err != nil {
 		return found, err
 	}
 	ids := make([]string, len(resp.GetSkipped()))
 	for i, skipped := range resp.GetSkipped() {
 		ids[i] = skipped.GetId()
 	}
-	addresses, err := q.Addresses(ctx, callOf(ctx).org, ids...)
+	addresses, err := q.Addresses(ctx, CallOf(ctx).Org, ids...)
 	for _, skipped := range resp.GetSkipped() {
 		skipped.Email = addresses[skipped.GetId()]
 	}

@@ -10,62 +10,62 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// call is what the door knows about a request.
-type call struct {
-	method    *method
-	requestID string
-	source    string // address of the client, by trusted facts only
-	userAgent string
-	caller    *caller // nil on public methods
-	org       string  // the organization that the request is about
+// Call is what the door knows about a request.
+type Call struct {
+	Method    *Method
+	RequestID string
+	Source    string // address of the client, by trusted facts only
+	UserAgent string
+	Caller    *Caller // nil on public methods
+	Org       string  // the organization that the request is about
 	cause     error   // what really went wrong, for the log
 	// revisions collects what a stream has to announce at its end; nil: a call, which does at once.
-	revisions metadata.MD
+	Revisions metadata.MD
 }
 
-// denied is the refusal of a call whose caller lacks what the method takes.
-func (c *call) denied() error {
-	return refuse(errDenied, "permission", c.method.needs(), "principal", c.caller.ID, "organization", c.org)
+// Denied is the refusal of a call whose caller lacks what the method takes.
+func (c *Call) Denied() error {
+	return Refuse(ErrDenied, "permission", c.Method.Needs(), "principal", c.Caller.ID, "organization", c.Org)
 }
 
 type callKey struct{}
 
-func callOf(ctx context.Context) *call {
-	if c, ok := ctx.Value(callKey{}).(*call); ok {
+func CallOf(ctx context.Context) *Call {
+	if c, ok := ctx.Value(callKey{}).(*Call); ok {
 		return c
 	}
-	return &call{}
+	return &Call{}
 }
 
-// authenticator knows principals and organizations. The door asks it who calls.
-type authenticator interface {
+// Authenticator knows principals and organizations. The door asks it who calls.
+type Authenticator interface {
 	// verifyCaller makes of a bearer token the caller with its present rights.
-	verifyCaller(ctx context.Context, bearer string) (*caller, error)
+	VerifyCaller(ctx context.Context, bearer string) (*Caller, error)
 	// recallCaller makes of verified claims the caller, with the rights it has now.
-	recallCaller(ctx context.Context, claims token.Claims) (*caller, error)
+	RecallCaller(ctx context.Context, claims token.Claims) (*Caller, error)
 	// knows refuses an organization that is not there.
-	knows(ctx context.Context, org string) error
+	Knows(ctx context.Context, org string) error
 	// reached waits until what is remembered has seen the moment that a
 	// consistency token names.
-	reached(ctx context.Context, revision string) error
+	Reached(ctx context.Context, revision string) error
 }
 
-// caller is the principal who calls, with the rights it has now.
-type caller struct {
+// Caller is the principal who calls, with the rights it has now.
+type Caller struct {
 	store.Standing
-	claims token.Claims
-	model  *perm.Model
-	held   perm.Held
-	set    perm.Set // what is held, narrowed by the token's scope
+	Claims token.Claims
+	Model  *perm.Model
+	Held   perm.Held
+	Set    perm.Set // what is held, narrowed by the token's scope
 }
 
-// has tells whether the caller holds a permission, within the token's scope.
-func (c *caller) has(key string) bool { return c != nil && c.model.Has(c.set, key) }
+// Has tells whether the caller holds a permission, within the token's scope.
+func (c *Caller) Has(key string) bool { return c != nil && c.Model.Has(c.Set, key) }
 
-// proof is the credential or session that the caller acts with.
-func (c *caller) proof() string { return c.claims.Credential + c.claims.Session }
+// Proof is the credential or session that the caller acts with.
+func (c *Caller) Proof() string { return c.Claims.Credential + c.Claims.Session }
 
 // holdsSystem tells whether the caller holds any system permission.
-func (c *caller) holdsSystem() bool {
-	return !c.model.WithoutSystem(c.held.Set()).Equal(c.held.Set())
+func (c *Caller) holdsSystem() bool {
+	return !c.Model.WithoutSystem(c.Held.Set()).Equal(c.Held.Set())
 }

@@ -13,49 +13,49 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// systemPrefix begins the permissions that only the platform organization holds.
-const systemPrefix = "system."
+// SystemPrefix begins the permissions that only the platform organization holds.
+const SystemPrefix = "system."
 
-// catalogue is the roles and permissions of one or two organizations, with
+// Catalogue is the roles and permissions of one or two organizations, with
 // what they amount to.
-type catalogue struct {
+type Catalogue struct {
 	*perm.Model
-	roles       []store.Role
-	role        map[string]store.Role
-	permissions []store.Permission
-	permission  map[string]store.Permission
+	Roles           []store.Role
+	RoleByID        map[string]store.Role
+	Permissions     []store.Permission
+	permissionByKey map[string]store.Permission
 	// Roles and permissions as answers show those that are granted for ever.
 	// Answers share them, so nothing may change them.
 	grantedRole       map[string]*identityv1.GrantedRole
 	grantedPermission map[string]*identityv1.GrantedPermission
 }
 
-// readCatalogue reads the built-in roles, those of the organizations, and all permissions.
-func readCatalogue(ctx context.Context, q store.Reads, orgs ...string) (*catalogue, error) {
-	cat := &catalogue{
-		role: map[string]store.Role{}, permission: map[string]store.Permission{},
+// ReadCatalogue reads the built-in roles, those of the organizations, and all permissions.
+func ReadCatalogue(ctx context.Context, q store.Reads, orgs ...string) (*Catalogue, error) {
+	cat := &Catalogue{
+		RoleByID: map[string]store.Role{}, permissionByKey: map[string]store.Permission{},
 		grantedRole: map[string]*identityv1.GrantedRole{}, grantedPermission: map[string]*identityv1.GrantedPermission{},
 	}
 	var err error
-	if cat.permissions, err = q.Permissions(ctx); err != nil {
+	if cat.Permissions, err = q.Permissions(ctx); err != nil {
 		return nil, err
 	}
-	if cat.roles, err = q.Roles(ctx, orgs...); err != nil {
+	if cat.Roles, err = q.Roles(ctx, orgs...); err != nil {
 		return nil, err
 	}
 	// Lists of these are cut into pages here, so they are ordered here: a database has an order of texts of its own.
-	slices.SortFunc(cat.roles, func(a, b store.Role) int { return cmp.Or(cmp.Compare(a.NameKey, b.NameKey), cmp.Compare(a.ID, b.ID)) })
-	slices.SortFunc(cat.permissions, func(a, b store.Permission) int { return cmp.Compare(a.Key, b.Key) })
-	keys := make([]string, len(cat.permissions))
-	for i, p := range cat.permissions {
+	slices.SortFunc(cat.Roles, func(a, b store.Role) int { return cmp.Or(cmp.Compare(a.NameKey, b.NameKey), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(cat.Permissions, func(a, b store.Permission) int { return cmp.Compare(a.Key, b.Key) })
+	keys := make([]string, len(cat.Permissions))
+	for i, p := range cat.Permissions {
 		keys[i] = p.Key
-		cat.permission[p.Key] = p
+		cat.permissionByKey[p.Key] = p
 		cat.grantedPermission[p.Key] = &identityv1.GrantedPermission{Key: p.Key, Name: p.Name, Description: p.Description}
 	}
-	roles := make([]perm.Role, len(cat.roles))
-	for i, r := range cat.roles {
+	roles := make([]perm.Role, len(cat.Roles))
+	for i, r := range cat.Roles {
 		roles[i] = perm.Role{ID: r.ID, Everything: r.Everything, Permissions: r.Permissions, SubRoles: r.SubRoles}
-		cat.role[r.ID] = r
+		cat.RoleByID[r.ID] = r
 		cat.grantedRole[r.ID] = &identityv1.GrantedRole{Id: r.ID, Name: r.Name, Description: r.Description}
 	}
 	cat.Model = perm.New(keys, roles)
@@ -93,12 +93,12 @@ func (e edition) with(org string, epoch store.Micros) edition {
 // catalogues keeps catalogues by their edition. Rows that name the edition are
 // read each time; they prove that what is kept is what the other rows say.
 type catalogues struct {
-	kept *otter.Cache[edition, *catalogue]
+	kept *otter.Cache[edition, *Catalogue]
 }
 
-func newCatalogues() catalogues { return catalogues{bounded[edition, *catalogue](cataloguesAtMost)} }
+func newCatalogues() catalogues { return catalogues{bounded[edition, *Catalogue](cataloguesAtMost)} }
 
-func (k catalogues) get(ctx context.Context, q store.Reads, e edition) (*catalogue, error) {
+func (k catalogues) get(ctx context.Context, q store.Reads, e edition) (*Catalogue, error) {
 	if cat, ok := k.kept.GetIfPresent(e); ok {
 		return cat, nil
 	}
@@ -108,7 +108,7 @@ func (k catalogues) get(ctx context.Context, q store.Reads, e edition) (*catalog
 			orgs = append(orgs, own.org)
 		}
 	}
-	cat, err := readCatalogue(ctx, q, orgs...)
+	cat, err := ReadCatalogue(ctx, q, orgs...)
 	if err == nil {
 		k.kept.Set(e, cat)
 	}
@@ -116,7 +116,7 @@ func (k catalogues) get(ctx context.Context, q store.Reads, e edition) (*catalog
 }
 
 // of is the catalogue of one organization.
-func (k catalogues) of(ctx context.Context, q store.Reads, org string) (*catalogue, error) {
+func (k catalogues) of(ctx context.Context, q store.Reads, org string) (*Catalogue, error) {
 	own, builtIn, err := q.RolesEpoch(ctx, org)
 	if err != nil {
 		return nil, err
@@ -124,25 +124,25 @@ func (k catalogues) of(ctx context.Context, q store.Reads, org string) (*catalog
 	return k.get(ctx, q, edition{builtIn: builtIn}.with(org, own))
 }
 
-// visible tells whether a role may be seen and used in an organization.
-func (cat *catalogue) visible(r store.Role, org string, platform bool) bool {
+// Visible tells whether a role may be seen and used in an organization.
+func (cat *Catalogue) Visible(r store.Role, org string, platform bool) bool {
 	return (r.Org == store.BuiltIn || r.Org == org) && (platform || !r.PlatformOnly)
 }
 
-// heldBy adds up what is granted to a principal. System permissions count in
+// HeldBy adds up what is granted to a principal. System permissions count in
 // the platform organization only, whatever is written.
-func (cat *catalogue) heldBy(ctx context.Context, q store.Reads, p store.Principal, now store.Micros) (perm.Held, error) {
+func (cat *Catalogue) HeldBy(ctx context.Context, q store.Reads, p store.Principal, now store.Micros) (perm.Held, error) {
 	grants, err := q.Grants(ctx, p.Org, p.ID)
 	if err != nil {
 		return perm.Held{}, err
 	}
-	return cat.heldOf(grants, p.Platform, now), nil
+	return cat.HeldOf(grants, p.Platform, now), nil
 }
 
-func (cat *catalogue) heldOf(grants []store.Grant, platform bool, now store.Micros) perm.Held {
+func (cat *Catalogue) HeldOf(grants []store.Grant, platform bool, now store.Micros) perm.Held {
 	counted := make([]perm.Grant, 0, len(grants))
 	for _, g := range grants {
-		if !platform && (strings.HasPrefix(g.Permit, systemPrefix) || cat.role[g.Role].PlatformOnly) {
+		if !platform && (strings.HasPrefix(g.Permit, SystemPrefix) || cat.RoleByID[g.Role].PlatformOnly) {
 			continue
 		}
 		counted = append(counted, perm.Grant{Role: g.Role, Permission: g.Permit, Expires: int64(g.Expires)})

@@ -5,41 +5,58 @@ import (
 	"errors"
 
 	"github.com/bizmetry/identity/service/perm"
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
-// decision is what a change, or a look ahead of one, is decided by: the call,
+// Changes runs changes of identity and authority.
+type Changes struct {
+	Kit
+
+	store     *store.Store
+	ring      *secret.KeyRing
+	authority *Authority
+	onTaken   func(context.Context, error) error
+}
+
+// NewChanges makes changes. onTaken is asked what to answer where a change was
+// refused for an address that is taken.
+func NewChanges(k Kit, st *store.Store, ring *secret.KeyRing, authority *Authority, onTaken func(context.Context, error) error) *Changes {
+	return &Changes{Kit: k, store: st, ring: ring, authority: authority, onTaken: onTaken}
+}
+
+// Decision is what a change, or a look ahead of one, is decided by: the call,
 // its caller as they are now, the catalogue, the organization and the time.
-type decision struct {
-	c   *call
-	by  *caller
-	org store.Organization
-	cat *catalogue
-	now store.Micros
+type Decision struct {
+	Call      *Call
+	By        *Caller
+	Org       store.Organization
+	Catalogue *Catalogue
+	Now       store.Micros
 	// operation is the id that all events of a change of many have.
-	operation string
+	Operation string
 }
 
-// change is one change under the lock of the organization that a call is about.
-type change struct {
+// Tx is one change under the lock of the organization that a call is about.
+type Tx struct {
 	*store.Tx
-	decision
-	s *Service
+	Decision
+	s *Changes
 }
 
-// change runs fn under the lock, after it read the caller again: who was
+// Run runs fn under the lock, after it read the caller again: who was
 // disabled or lost the permission a moment ago changes nothing any more. Of two
 // administrators who remove each other, one wins.
-func (s *Service) change(ctx context.Context, fn func(*change) error) error {
-	c := callOf(ctx)
-	err := s.commit(ctx, c.org, func(t *store.Tx) error {
+func (s *Changes) Run(ctx context.Context, fn func(*Tx) error) error {
+	c := CallOf(ctx)
+	err := s.authority.Commit(ctx, c.Org, func(t *store.Tx) error {
 		d, err := s.decide(ctx, t.Reads)
 		if err != nil {
 			return err
 		}
-		return fn(&change{Tx: t, decision: d, s: s})
-	}, c.caller.Org)
-	if errors.Is(err, errEmailTaken) {
+		return fn(&Tx{Tx: t, Decision: d, s: s})
+	}, c.Caller.Org)
+	if errors.Is(err, ErrEmailTaken) {
 		return s.onTaken(ctx, err)
 	}
 	return err
@@ -47,91 +64,91 @@ func (s *Service) change(ctx context.Context, fn func(*change) error) error {
 
 // decide reads the caller, and what is decided by, and repeats what the door
 // decided with the rights as they are now.
-func (s *Service) decide(ctx context.Context, q store.Reads) (d decision, err error) {
-	d = decision{c: callOf(ctx), now: store.At(s.now())}
-	if d.by, d.cat, d.org, err = s.readCaller(ctx, q, d.c.caller.claims, d.c.org); err != nil {
+func (s *Changes) decide(ctx context.Context, q store.Reads) (d Decision, err error) {
+	d = Decision{Call: CallOf(ctx), Now: store.At(s.Now())}
+	if d.By, d.Catalogue, d.Org, err = s.authority.ReadCaller(ctx, q, d.Call.Caller.Claims, d.Call.Org); err != nil {
 		return d, err
 	}
-	if !d.c.method.allows(d.by, false) {
-		return d, d.c.denied()
+	if !d.Call.Method.Allows(d.By, false) {
+		return d, d.Call.Denied()
 	}
-	if !d.c.method.opens(d.by, d.c.org) {
-		return d, errNotFound
+	if !d.Call.Method.Opens(d.By, d.Call.Org) {
+		return d, ErrNotFound
 	}
 	return d, nil
 }
 
-// record notes the event of this change: its type, what it was done to, and
+// Note notes the event of this change: its type, what it was done to, and
 // names and values that say what changed.
-func (ch *change) record(kind, target string, data store.Data) {
-	ch.recordIn(ch.org.ID, kind, target, data)
+func (tx *Tx) Note(kind, target string, data store.Data) {
+	tx.NoteIn(tx.Org.ID, kind, target, data)
 }
 
-func (ch *change) recordIn(org, kind, target string, data store.Data) {
-	ch.Record(ch.event(org, kind, target, data))
+func (tx *Tx) NoteIn(org, kind, target string, data store.Data) {
+	tx.Record(tx.Event(org, kind, target, data))
 }
 
-// event is an event of this change.
-func (d *decision) event(org, kind, target string, data store.Data) store.Event {
+// Event is an event of this change.
+func (d *Decision) Event(org, kind, target string, data store.Data) store.Event {
 	e := store.Event{
-		Org: org, Time: d.now, Type: kind, Target: target, Data: data,
-		Actor: d.by.ID, Credential: d.by.proof(), RequestID: d.c.requestID, Source: d.c.source, Operation: d.operation,
+		Org: org, Time: d.Now, Type: kind, Target: target, Data: data,
+		Actor: d.By.ID, Credential: d.By.Proof(), RequestID: d.Call.RequestID, Source: d.Call.Source, Operation: d.Operation,
 	}
-	if d.by.Org != org {
-		e.ActorOrg = d.by.Org
+	if d.By.Org != org {
+		e.ActorOrg = d.By.Org
 	}
 	return e
 }
 
-// mustHold refuses to grant what the caller does not hold, at least until the
+// MustHold refuses to grant what the caller does not hold, at least until the
 // given time (0: for ever).
-func (d *decision) mustHold(set perm.Set, until store.Micros) error {
-	missing := d.by.held.Missing(set, int64(until))
-	if !missing.Empty() || !d.by.set.Contains(set) {
-		return errGrantExceedsOwn
+func (d *Decision) MustHold(set perm.Set, until store.Micros) error {
+	missing := d.By.Held.Missing(set, int64(until))
+	if !missing.Empty() || !d.By.Set.Contains(set) {
+		return ErrGrantExceedsOwn
 	}
 	return nil
 }
 
-// mustControl refuses to silence or let in again a principal that holds what
+// MustControl refuses to silence or let in again a principal that holds what
 // the caller does not hold now.
-func (ch *change) mustControl(ctx context.Context, p store.Principal) error {
-	held, err := ch.cat.heldBy(ctx, ch.Reads, p, ch.now)
+func (tx *Tx) MustControl(ctx context.Context, p store.Principal) error {
+	held, err := tx.Catalogue.HeldBy(ctx, tx.Reads, p, tx.Now)
 	if err != nil {
 		return err
 	}
-	return ch.mustHold(held.Set(), ch.now)
+	return tx.MustHold(held.Set(), tx.Now)
 }
 
-// mustOutlive refuses to become a principal, by a password or credential good
+// MustOutlive refuses to become a principal, by a password or credential good
 // until the given time, that then holds what the caller no longer does.
-func (ch *change) mustOutlive(ctx context.Context, p store.Principal, until store.Micros) error {
-	return ch.outlives(ctx, ch.Reads, p, until)
+func (tx *Tx) MustOutlive(ctx context.Context, p store.Principal, until store.Micros) error {
+	return tx.outlives(ctx, tx.Reads, p, until)
 }
 
-func (d *decision) outlives(ctx context.Context, q store.Reads, p store.Principal, until store.Micros) error {
-	held, err := d.cat.heldBy(ctx, q, p, d.now)
+func (d *Decision) outlives(ctx context.Context, q store.Reads, p store.Principal, until store.Micros) error {
+	held, err := d.Catalogue.HeldBy(ctx, q, p, d.Now)
 	if err != nil {
 		return err
 	}
-	if !d.by.held.MissingOf(held, int64(until)).Empty() || !d.by.set.Contains(held.Set()) {
-		return errGrantExceedsOwn
+	if !d.By.Held.MissingOf(held, int64(until)).Empty() || !d.By.Set.Contains(held.Set()) {
+		return ErrGrantExceedsOwn
 	}
 	return nil
 }
 
-// principal is the common part of a row of this organization.
-func (d *decision) principal(kind, id string) store.Principal {
-	return store.Principal{Org: d.org.ID, ID: id, Kind: kind, Platform: d.org.Platform}
+// PrincipalOf is the common part of a row of this organization.
+func (d *Decision) PrincipalOf(kind, id string) store.Principal {
+	return store.Principal{Org: d.Org.ID, ID: id, Kind: kind, Platform: d.Org.Platform}
 }
 
-// nextEpoch ends everything that was issued in an epoch.
-func (d *decision) nextEpoch(epoch store.Micros) store.Micros { return max(d.now, epoch+1) }
+// NextEpoch ends everything that was issued in an epoch.
+func (d *Decision) NextEpoch(epoch store.Micros) store.Micros { return max(d.Now, epoch+1) }
 
-// checkEtag compares the version that a caller saw, where it names one.
-func checkEtag(etag string, version int64) error {
-	if etag != "" && etag != etagOf(version) {
-		return errEtag
+// CheckEtag compares the version that a caller saw, where it names one.
+func CheckEtag(etag string, version int64) error {
+	if etag != "" && etag != Etag(version) {
+		return ErrEtag
 	}
 	return nil
 }

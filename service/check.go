@@ -17,7 +17,7 @@ import (
 )
 
 // check holds a request against its rules, and tells of all that it breaks.
-func (s *Service) check(m *method, msg proto.Message) error {
+func (s *Door) check(m *Method, msg proto.Message) error {
 	found, err := s.checkFields(m, msg)
 	if err != nil {
 		return err
@@ -25,21 +25,21 @@ func (s *Service) check(m *method, msg proto.Message) error {
 	if further := s.meanings[msg.ProtoReflect().Descriptor().FullName()]; further != nil {
 		further(found, msg)
 	}
-	return found.orNothing()
+	return found.OrNil()
 }
 
-// meaning adds to a refusal what the field rules of the contract cannot say of a request.
-type meaning func(found *refusal, msg proto.Message)
+// Meaning adds to a refusal what the field rules of the contract cannot say of a request.
+type Meaning func(found *Refusal, msg proto.Message)
 
-// checkFurther has requests of the message's type held against another check
+// CheckFurther has requests of the message's type held against another check
 // besides their field rules. It stands in the door, so that a caller hears of
 // everything at once.
-func (s *Service) checkFurther(of proto.Message, further meaning) {
+func (s *Door) CheckFurther(of proto.Message, further Meaning) {
 	s.meanings[of.ProtoReflect().Descriptor().FullName()] = further
 }
 
-// checkOf holds a message against the field rules of a method.
-func (s *Service) checkOf(fullMethod string, msg proto.Message) (*refusal, error) {
+// CheckAs holds a message against the field rules of a method.
+func (s *Door) CheckAs(fullMethod string, msg proto.Message) (*Refusal, error) {
 	return s.checkFields(s.methods[fullMethod], msg)
 }
 
@@ -59,10 +59,10 @@ var inWords = map[string]string{
 // NUL in no text, REQUIRED fields of a resource set and OUTPUT_ONLY ones not.
 // Broken ones are in the refusal; the error says that it need not be looked at
 // further.
-func (s *Service) checkFields(m *method, msg proto.Message) (*refusal, error) {
-	found := findings{&refusal{sentinel: errInvalidFields}}
+func (s *Door) checkFields(m *Method, msg proto.Message) (*Refusal, error) {
+	found := findings{&Refusal{Sentinel: ErrInvalidFields}}
 	found.long("", msg.ProtoReflect())
-	if err := found.orNothing(); err != nil {
+	if err := found.OrNil(); err != nil {
 		return nil, err
 	}
 	if err := s.validator.Validate(msg); err != nil {
@@ -75,7 +75,7 @@ func (s *Service) checkFields(m *method, msg proto.Message) (*refusal, error) {
 			if v.Proto.GetRuleId() == "string.pattern" {
 				text = inWords[v.RuleValue.String()]
 			}
-			found.add(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetRuleId(), text)
+			found.Add(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetRuleId(), text)
 		}
 	}
 	found.texts("", msg.ProtoReflect())
@@ -84,11 +84,11 @@ func (s *Service) checkFields(m *method, msg proto.Message) (*refusal, error) {
 	} else {
 		found.behaviors("", msg.ProtoReflect())
 	}
-	return found.refusal, nil
+	return found.Refusal, nil
 }
 
 // findings is what is found wrong with the fields of a request.
-type findings struct{ *refusal }
+type findings struct{ *Refusal }
 
 // listAtMost bounds what is looked at: no list of the contract takes more.
 const listAtMost = 1000
@@ -99,7 +99,7 @@ func (r findings) long(path string, msg protoreflect.Message) {
 	msg.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case f.IsList() && v.List().Len() > listAtMost:
-			r.add(join(path, string(f.Name())), "repeated.max_items", "must have far fewer items")
+			r.Add(join(path, string(f.Name())), "repeated.max_items", "must have far fewer items")
 		case f.Kind() == protoreflect.MessageKind && !f.IsList() && !f.IsMap():
 			r.long(join(path, string(f.Name())), v.Message())
 		}
@@ -133,7 +133,7 @@ func (r findings) texts(path string, msg protoreflect.Message) {
 
 func (r findings) text(path, value string) {
 	if strings.ContainsRune(value, 0) {
-		r.add(path, "string.nul", "must not contain U+0000")
+		r.Add(path, "string.nul", "must not contain U+0000")
 	}
 }
 
@@ -146,9 +146,9 @@ func (r findings) behaviors(path string, msg protoreflect.Message) {
 		here := join(path, string(f.Name()))
 		switch {
 		case path != "" && behaves(f, annotations.FieldBehavior_REQUIRED) && !isSet(msg, f):
-			r.add(here, "required", "value is required")
+			r.Add(here, "required", "value is required")
 		case path != "" && (behaves(f, annotations.FieldBehavior_OUTPUT_ONLY) || behaves(f, annotations.FieldBehavior_IDENTIFIER)) && msg.Has(f):
-			r.add(here, "output_only", "is set by the server")
+			r.Add(here, "output_only", "is set by the server")
 		case isResource(f) && msg.Has(f):
 			r.behaviors(here, msg.Get(f).Message())
 		}
@@ -182,12 +182,12 @@ func (r findings) maskedResource(mask *fieldmaskpb.FieldMask, name string, resou
 		f := fields.ByName(protoreflect.Name(path))
 		switch {
 		case f == nil:
-			r.add("update_mask", "unknown_path", "names a field that is not there: "+cut(path, 100))
+			r.Add("update_mask", "unknown_path", "names a field that is not there: "+Cut(path, 100))
 		case path == "id" || path == "etag": // a resource that was read and sent back names them
 		case behaves(f, annotations.FieldBehavior_OUTPUT_ONLY):
-			r.add(name+"."+path, "output_only", "is set by the server")
+			r.Add(name+"."+path, "output_only", "is set by the server")
 		case behaves(f, annotations.FieldBehavior_REQUIRED) && !isSet(resource, f):
-			r.add(name+"."+path, "required", "value is required")
+			r.Add(name+"."+path, "required", "value is required")
 		}
 	}
 }
@@ -223,7 +223,7 @@ func join(path, name string) string {
 }
 
 // takeRequestID moves the header Idempotency-Key into the field request_id.
-func takeRequestID(ctx context.Context, m *method, msg proto.Message) error {
+func takeRequestID(ctx context.Context, m *Method, msg proto.Message) error {
 	if m.retry == nil {
 		return nil
 	}
@@ -233,10 +233,10 @@ func takeRequestID(ctx context.Context, m *method, msg proto.Message) error {
 	}
 	field := msg.ProtoReflect().Get(m.retry).String()
 	if len(keys) > 0 && !utf8.ValidString(keys[0]) {
-		return invalid("request_id", "string.utf8", "must be UTF-8")
+		return Invalid("request_id", "string.utf8", "must be UTF-8")
 	}
 	if len(keys) > 1 || (field != "" && field != keys[0]) {
-		return invalid("request_id", "one_request_id", "header and field name different request ids")
+		return Invalid("request_id", "one_request_id", "header and field name different request ids")
 	}
 	msg.ProtoReflect().Set(m.retry, protoreflect.ValueOfString(keys[0]))
 	return nil

@@ -8,6 +8,10 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
+// Readable registers services with a server, so that unreadable messages get a proper
+// answer.
+func Readable(r grpc.ServiceRegistrar) grpc.ServiceRegistrar { return registrar{r} }
+
 // registrar registers services whose unreadable messages get a proper answer:
 // gRPC's own would be INTERNAL, which is our fault, not the caller's. gRPC
 // sends its own as soon as the codec fails, so ours does not: it says what
@@ -64,9 +68,9 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	case !ok:
 		return c.CodecV2.Unmarshal(data, v)
 	case data.Len() > MaxMessage:
-		in.err = errTooLarge
+		in.err = ErrTooLarge
 	case c.CodecV2.Unmarshal(data, in.msg) != nil:
-		in.err = errMalformed
+		in.err = ErrMalformed
 	}
 	return nil
 }

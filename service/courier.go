@@ -44,12 +44,12 @@ const (
 	countEvery = 15 * time.Second
 )
 
-// courier carries the messages of the outbox. Any number of replicas has one.
+// Outbox carries the messages of the outbox. Any number of replicas has one.
 // A message is leased before it is sent, as it is written or by a claim, and
 // settled afterwards: who crashes between the two lets the lease run out, and
 // the same message, with the same id and token, goes out again.
-type courier struct {
-	kit
+type Outbox struct {
+	Kit
 	store   *store.Store
 	ring    *secret.KeyRing
 	metrics outboxMetrics
@@ -81,8 +81,9 @@ type outcome struct {
 	err     error
 }
 
-func newCourier(k kit, st *store.Store, ring *secret.KeyRing, mail, sms notify.Sender, metrics prometheus.Registerer) *courier {
-	c := &courier{kit: k, store: st, ring: ring, metrics: newOutboxMetrics(metrics)}
+// NewOutbox makes an outbox; nil senders leave messages where they are.
+func NewOutbox(k Kit, st *store.Store, ring *secret.KeyRing, mail, sms notify.Sender, metrics prometheus.Registerer) *Outbox {
+	c := &Outbox{Kit: k, store: st, ring: ring, metrics: newOutboxMetrics(metrics)}
 	for channel, sender := range map[string]notify.Sender{"mail": mail, "sms": sms} {
 		if sender != nil {
 			c.lanes = append(c.lanes, &lane{channel: channel, sender: sender})
@@ -92,8 +93,8 @@ func newCourier(k kit, st *store.Store, ring *secret.KeyRing, mail, sms notify.S
 	return c
 }
 
-// run sends until the context ends, and settles what was under way then.
-func (c *courier) run(ctx context.Context) {
+// Run sends until the context ends, and settles what was under way then.
+func (c *Outbox) Run(ctx context.Context) {
 	channels := make([]string, len(c.lanes))
 	for i, l := range c.lanes {
 		channels[i] = l.channel
@@ -129,7 +130,7 @@ func (c *courier) run(ctx context.Context) {
 		case <-settle:
 			more = true
 		case <-count.C:
-			c.tried(ctx, "count the outbox", c.count)
+			c.Tried(ctx, "count the outbox", c.count)
 			continue
 		case <-c.store.Enqueued():
 			time.Sleep(gather)
@@ -143,7 +144,7 @@ func (c *courier) run(ctx context.Context) {
 		}
 		for _, l := range c.lanes {
 			if !more || l.more {
-				c.tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, l) })
+				c.Tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, l) })
 			}
 		}
 		c.begin(sending)
@@ -151,7 +152,7 @@ func (c *courier) run(ctx context.Context) {
 }
 
 // finish waits for what is under way, and gives back what is not.
-func (c *courier) finish(ctx context.Context) {
+func (c *Outbox) finish(ctx context.Context) {
 	c.store.CarryNoMore()
 	for len(c.own.Messages()) > 0 {
 		c.accept(<-c.own.Messages())
@@ -169,7 +170,7 @@ func (c *courier) finish(ctx context.Context) {
 }
 
 // accept takes a message of this process.
-func (c *courier) accept(m store.Message) {
+func (c *Outbox) accept(m store.Message) {
 	for _, l := range c.lanes {
 		if l.channel == m.Channel {
 			l.waiting = append(l.waiting, leased{m, true})
@@ -178,7 +179,7 @@ func (c *courier) accept(m store.Message) {
 }
 
 // claim takes as many messages as there is room for.
-func (c *courier) claim(ctx context.Context, l *lane) error {
+func (c *Outbox) claim(ctx context.Context, l *lane) error {
 	others := 0 // that were claimed before
 	for _, m := range l.waiting {
 		if !m.own {
@@ -186,7 +187,7 @@ func (c *courier) claim(ctx context.Context, l *lane) error {
 		}
 	}
 	room := max(sendersAtOnce-l.busy-len(l.waiting), claimedAtLeast-others)
-	now := c.now()
+	now := c.Now()
 	if room <= 0 {
 		return nil
 	}
@@ -210,7 +211,7 @@ func (c *courier) claim(ctx context.Context, l *lane) error {
 
 // begin sends what waits, as far as there is room. What waited so long that
 // its lease could end before the send is left to whoever claims it then.
-func (c *courier) begin(sending context.Context) {
+func (c *Outbox) begin(sending context.Context) {
 	for _, l := range c.lanes {
 		for len(l.waiting) > 0 && l.busy < sendersAtOnce {
 			m := l.waiting[0]
@@ -218,7 +219,7 @@ func (c *courier) begin(sending context.Context) {
 			if m.own {
 				c.own.Done()
 			}
-			if m.Leased < store.At(c.now().Add(sendTime)) {
+			if m.Leased < store.At(c.Now().Add(sendTime)) {
 				continue
 			}
 			l.busy++
@@ -230,13 +231,13 @@ func (c *courier) begin(sending context.Context) {
 // errExpired is why a message is not sent any more.
 var errExpired = errors.New("expired")
 
-func (c *courier) send(ctx context.Context, sender notify.Sender, m store.Message) (err error) {
+func (c *Outbox) send(ctx context.Context, sender notify.Sender, m store.Message) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	if ended(m.Expires, store.At(c.now())) {
+	if Ended(m.Expires, store.At(c.Now())) {
 		return errExpired
 	}
 	out, err := c.written(m)
@@ -249,12 +250,12 @@ func (c *courier) send(ctx context.Context, sender notify.Sender, m store.Messag
 }
 
 // ended notes how a send ended.
-func (c *courier) ended(o outcome) {
+func (c *Outbox) ended(o outcome) {
 	o.lane.busy--
 	c.over = append(c.over, o)
 	c.metrics.messages.WithLabelValues(o.lane.channel, o.word()).Inc()
 	if o.err != nil {
-		c.log.Warn("a message was not sent", "kind", o.message.Kind, "message", o.message.ID, "organization", o.message.Org,
+		c.Log.Warn("a message was not sent", "kind", o.message.Kind, "message", o.message.ID, "organization", o.message.Org,
 			"attempts", o.message.Attempts, "error", o.err.Error())
 	}
 }
@@ -262,7 +263,7 @@ func (c *courier) ended(o outcome) {
 // settle writes down how sends ended, in one transaction. What cannot be
 // written is tried again with the next, as far as there is room; otherwise it is
 // sent again when the lease has run out.
-func (c *courier) settle(ctx context.Context) {
+func (c *Outbox) settle(ctx context.Context) {
 	var sent []store.Message
 	var failed []outcome
 	for _, o := range c.over {
@@ -276,15 +277,15 @@ func (c *courier) settle(ctx context.Context) {
 		return
 	}
 	settled := len(c.over) >= 2*settledAtOnce // then it is given up
-	c.tried(context.WithoutCancel(ctx), "settle messages", func(ctx context.Context) error {
+	c.Tried(context.WithoutCancel(ctx), "settle messages", func(ctx context.Context) error {
 		err := c.store.Short(ctx, func(t *store.ShortTx) error {
 			if len(sent) > 0 {
-				if err := t.Sent(ctx, sent, store.At(c.now())); err != nil {
+				if err := t.Sent(ctx, sent, store.At(c.Now())); err != nil {
 					return err
 				}
 			}
 			for _, o := range failed {
-				if err := o.write(ctx, t, c.now()); err != nil {
+				if err := o.write(ctx, t, c.Now()); err != nil {
 					return err
 				}
 			}
@@ -318,11 +319,11 @@ func (o outcome) write(ctx context.Context, t *store.ShortTx, now time.Time) err
 	m := o.message
 	switch {
 	case o.final():
-		return t.Bury(ctx, m, store.At(now), cut(o.err.Error(), 300), errors.Is(o.err, errExpired))
+		return t.Bury(ctx, m, store.At(now), Cut(o.err.Error(), 300), errors.Is(o.err, errExpired))
 	case errors.Is(o.err, context.Canceled): // the service stopped: this was no try
 		return t.Postpone(ctx, m, store.At(now), m.Attempts-1, "")
 	}
-	return t.Postpone(ctx, m, store.At(now.Add(retryWait(m.Attempts))), m.Attempts, cut(o.err.Error(), 300))
+	return t.Postpone(ctx, m, store.At(now.Add(retryWait(m.Attempts))), m.Attempts, Cut(o.err.Error(), 300))
 }
 
 // retryWait doubles with every attempt up to an hour, and varies by a quarter
@@ -333,7 +334,7 @@ func retryWait(attempts int64) time.Duration {
 }
 
 // count takes the metrics.
-func (c *courier) count(ctx context.Context) error {
+func (c *Outbox) count(ctx context.Context) error {
 	for _, l := range c.lanes {
 		b, err := c.store.Backlog(ctx, l.channel)
 		if err != nil {
@@ -341,7 +342,7 @@ func (c *courier) count(ctx context.Context) error {
 		}
 		age := 0.0
 		if b.Oldest != 0 {
-			age = max(0, c.now().Sub(b.Oldest.Time()).Seconds())
+			age = max(0, c.Now().Sub(b.Oldest.Time()).Seconds())
 		}
 		c.metrics.outbox.WithLabelValues(l.channel, "waiting").Set(float64(b.Waiting))
 		c.metrics.outbox.WithLabelValues(l.channel, "dead").Set(float64(b.Dead))

@@ -33,7 +33,7 @@ func TestMasked(t *testing.T) {
 	for to, want := range map[string]string{
 		"ann@people.test": "a…@people.test", "ü@people.test": "ü…@people.test", "+491701234567": "…67", "": "…", "1": "…1", "@x": "…@x",
 	} {
-		if got := masked(to); got != want {
+		if got := Masked(to); got != want {
 			t.Errorf("%q: %q, want %q", to, got, want)
 		}
 	}

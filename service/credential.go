@@ -14,31 +14,31 @@ import (
 const credentialsAtMost = 10
 
 // CreateCredential makes a credential and shows its secret once.
-func (s *Service) CreateCredential(ctx context.Context, req *identityv1.CreateCredentialRequest) (*identityv1.CreateCredentialResponse, error) {
+func (s *Accounts) CreateCredential(ctx context.Context, req *identityv1.CreateCredentialRequest) (*identityv1.CreateCredentialResponse, error) {
 	resp := &identityv1.CreateCredentialResponse{}
-	err := s.change(ctx, func(ch *change) error {
-		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
+	err := s.changes.Run(ctx, func(tx *Tx) error {
+		if done, err := s.changes.Replay(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
-		account, err := ch.ServiceAccount(ctx, ch.org.ID, req.GetServiceAccountId())
+		account, err := tx.ServiceAccount(ctx, tx.Org.ID, req.GetServiceAccountId())
 		if err != nil {
 			return err
 		}
 		c := store.Credential{
-			Org: ch.org.ID, ID: s.newID(), Account: account.ID, Kind: identityv1.Credential_SECRET.String(),
+			Org: tx.Org.ID, ID: s.NewID(), Account: account.ID, Kind: identityv1.Credential_SECRET.String(),
 			DisplayName: strings.TrimSpace(req.GetCredential().GetDisplayName()), Enabled: true,
-			Expires: s.expiry(req.GetCredential().GetExpireTime(), req.GetCredential().GetTtl()),
-			Created: ch.now, CreatedBy: ch.by.ID,
+			Expires: s.changes.Expiry(req.GetCredential().GetExpireTime(), req.GetCredential().GetTtl()),
+			Created: tx.Now, CreatedBy: tx.By.ID,
 		}
-		if err := ch.mustOutlive(ctx, ch.principal(store.KindServiceAccount, account.ID), c.Expires); err != nil {
+		if err := tx.MustOutlive(ctx, tx.PrincipalOf(store.KindServiceAccount, account.ID), c.Expires); err != nil {
 			return err
 		}
-		text, err := ch.addSecret(ctx, &c)
+		text, err := s.addSecret(ctx, tx, &c)
 		if err != nil {
 			return err
 		}
 		resp.Credential = credentialProto(c)
-		if err := ch.remember(ctx, req, resp); err != nil {
+		if err := tx.Remember(ctx, req, resp); err != nil {
 			return err
 		}
 		resp.Secret = text // after it was remembered: what is kept holds no secret
@@ -48,27 +48,27 @@ func (s *Service) CreateCredential(ctx context.Context, req *identityv1.CreateCr
 }
 
 // addSecret makes the secret of a new credential and writes the row.
-func (ch *change) addSecret(ctx context.Context, c *store.Credential) (text string, err error) {
-	present, err := ch.Credentials(ctx, c.Org, c.Account)
+func (s *Accounts) addSecret(ctx context.Context, tx *Tx, c *store.Credential) (text string, err error) {
+	present, err := tx.Credentials(ctx, c.Org, c.Account)
 	if err != nil {
 		return "", err
 	}
 	if len(present) >= credentialsAtMost {
-		return "", refuse(errLimitReached, "limit", strconv.Itoa(credentialsAtMost))
+		return "", Refuse(ErrLimitReached, "limit", strconv.Itoa(credentialsAtMost))
 	}
-	text, digest, err := secret.NewMachineSecret(ch.s.rand, c.ID)
+	text, digest, err := secret.NewMachineSecret(s.Rand, c.ID)
 	if err != nil {
 		return "", err
 	}
 	c.Digest = digest[:]
 	data := store.Data{"service_account": c.Account, "kind": c.Kind}
-	ch.record("credential.created", c.ID, data)
-	return text, ch.AddCredential(ctx, *c)
+	tx.Note("credential.created", c.ID, data)
+	return text, tx.AddCredential(ctx, *c)
 }
 
 // ListCredentials returns the credentials of a machine, without secrets.
-func (s *Service) ListCredentials(ctx context.Context, req *identityv1.ListCredentialsRequest) (*identityv1.ListCredentialsResponse, error) {
-	org := callOf(ctx).org
+func (s *Accounts) ListCredentials(ctx context.Context, req *identityv1.ListCredentialsRequest) (*identityv1.ListCredentialsResponse, error) {
+	org := CallOf(ctx).Org
 	if _, err := s.store.ServiceAccount(ctx, org, req.GetServiceAccountId()); err != nil {
 		return nil, err
 	}
@@ -84,23 +84,23 @@ func (s *Service) ListCredentials(ctx context.Context, req *identityv1.ListCrede
 }
 
 // DeleteCredential revokes a credential: its row is what its tokens live by.
-func (s *Service) DeleteCredential(ctx context.Context, req *identityv1.DeleteCredentialRequest) (*identityv1.Credential, error) {
+func (s *Accounts) DeleteCredential(ctx context.Context, req *identityv1.DeleteCredentialRequest) (*identityv1.Credential, error) {
 	var resp *identityv1.Credential
-	err := s.change(ctx, func(ch *change) error {
-		if _, err := ch.ServiceAccount(ctx, ch.org.ID, req.GetServiceAccountId()); err != nil {
+	err := s.changes.Run(ctx, func(tx *Tx) error {
+		if _, err := tx.ServiceAccount(ctx, tx.Org.ID, req.GetServiceAccountId()); err != nil {
 			return err
 		}
-		c, err := ch.Credential(ctx, ch.org.ID, req.GetServiceAccountId(), req.GetId())
+		c, err := tx.Credential(ctx, tx.Org.ID, req.GetServiceAccountId(), req.GetId())
 		if err != nil {
 			return err
 		}
-		if err := ch.mustControl(ctx, ch.principal(store.KindServiceAccount, c.Account)); err != nil {
+		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindServiceAccount, c.Account)); err != nil {
 			return err
 		}
-		if err := ch.DropCredential(ctx, c.Org, c.ID); err != nil {
+		if err := tx.DropCredential(ctx, c.Org, c.ID); err != nil {
 			return err
 		}
-		ch.record("credential.deleted", c.ID, store.Data{"service_account": c.Account, "kind": c.Kind})
+		tx.Note("credential.deleted", c.ID, store.Data{"service_account": c.Account, "kind": c.Kind})
 		c.Enabled = false
 		resp = credentialProto(c)
 		return nil
@@ -112,10 +112,10 @@ func credentialProto(c store.Credential) *identityv1.Credential {
 	p := &identityv1.Credential{
 		Id: c.ID, ServiceAccountId: c.Account, Kind: identityv1.Credential_Kind(identityv1.Credential_Kind_value[c.Kind]),
 		DisplayName: &c.DisplayName, Enabled: c.Enabled,
-		LastUsedTime: stamp(c.LastUsed), CreateTime: stamp(c.Created), CreatedBy: c.CreatedBy,
+		LastUsedTime: Stamp(c.LastUsed), CreateTime: Stamp(c.Created), CreatedBy: c.CreatedBy,
 	}
 	if c.Expires != 0 {
-		p.Expiration = &identityv1.Credential_ExpireTime{ExpireTime: stamp(c.Expires)}
+		p.Expiration = &identityv1.Credential_ExpireTime{ExpireTime: Stamp(c.Expires)}
 	}
 	return p
 }

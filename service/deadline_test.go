@@ -100,7 +100,7 @@ func TestTransport_GR05_Deadlines(t *testing.T) {
 // gRPC's health check needs no token and tells nothing else.
 func TestTransport_GR02_Health(t *testing.T) {
 	w, _ := observed(t)
-	server := grpc.NewServer(w.Service.ServerOptions()...)
+	server := grpc.NewServer(w.Service.Door.ServerOptions()...)
 	w.Service.Register(server)
 	state := health.NewServer()
 	healthv1.RegisterHealthServer(server, state)

@@ -8,51 +8,51 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// granted is what a principal has assigned, ready for an answer.
-type granted struct {
-	roles       []*identityv1.GrantedRole
-	permissions []*identityv1.GrantedPermission
-	roleIDs     []string
-	keys        []string
+// Granted is what a principal has assigned, ready for an answer.
+type Granted struct {
+	Roles       []*identityv1.GrantedRole
+	Permissions []*identityv1.GrantedPermission
+	RoleIDs     []string
+	Keys        []string
 }
 
-// describe makes of grants what clients see; expired ones are left out.
-func (cat *catalogue) describe(grants []store.Grant, now store.Micros) (g granted) {
+// Describe makes of grants what clients see; expired ones are left out.
+func (cat *Catalogue) Describe(grants []store.Grant, now store.Micros) (g Granted) {
 	for _, grant := range grants {
 		switch {
-		case ended(grant.Expires, now):
+		case Ended(grant.Expires, now):
 		case grant.Role != "":
-			g.roles = append(g.roles, cat.describeRole(grant))
+			g.Roles = append(g.Roles, cat.describeRole(grant))
 		default:
-			g.permissions = append(g.permissions, cat.describePermission(grant))
-			g.keys = append(g.keys, grant.Permit)
+			g.Permissions = append(g.Permissions, cat.describePermission(grant))
+			g.Keys = append(g.Keys, grant.Permit)
 		}
 	}
-	slices.SortFunc(g.roles, func(a, b *identityv1.GrantedRole) int { return strings.Compare(a.Name, b.Name) })
-	for _, role := range g.roles {
-		g.roleIDs = append(g.roleIDs, role.Id)
+	slices.SortFunc(g.Roles, func(a, b *identityv1.GrantedRole) int { return strings.Compare(a.Name, b.Name) })
+	for _, role := range g.Roles {
+		g.RoleIDs = append(g.RoleIDs, role.Id)
 	}
 	return g
 }
 
-func (cat *catalogue) describeRole(g store.Grant) *identityv1.GrantedRole {
+func (cat *Catalogue) describeRole(g store.Grant) *identityv1.GrantedRole {
 	if known := cat.grantedRole[g.Role]; known != nil && g.Expires == 0 {
 		return known
 	}
-	role := cat.role[g.Role]
-	return &identityv1.GrantedRole{Id: g.Role, Name: role.Name, Description: role.Description, ExpireTime: stamp(g.Expires)}
+	role := cat.RoleByID[g.Role]
+	return &identityv1.GrantedRole{Id: g.Role, Name: role.Name, Description: role.Description, ExpireTime: Stamp(g.Expires)}
 }
 
-func (cat *catalogue) describePermission(g store.Grant) *identityv1.GrantedPermission {
+func (cat *Catalogue) describePermission(g store.Grant) *identityv1.GrantedPermission {
 	if known := cat.grantedPermission[g.Permit]; known != nil && g.Expires == 0 {
 		return known
 	}
-	p := cat.permission[g.Permit]
-	return &identityv1.GrantedPermission{Key: g.Permit, Name: p.Name, Description: p.Description, ExpireTime: stamp(g.Expires)}
+	p := cat.permissionByKey[g.Permit]
+	return &identityv1.GrantedPermission{Key: g.Permit, Name: p.Name, Description: p.Description, ExpireTime: Stamp(g.Expires)}
 }
 
-// byPrincipal cuts grants, which come principal by principal, into those of each.
-func byPrincipal(grants []store.Grant) map[string][]store.Grant {
+// ByPrincipal cuts grants, which come principal by principal, into those of each.
+func ByPrincipal(grants []store.Grant) map[string][]store.Grant {
 	of := make(map[string][]store.Grant, len(grants))
 	for from, i := 0, 1; i <= len(grants); i++ {
 		if i == len(grants) || grants[i].Principal != grants[from].Principal {

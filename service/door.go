@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
+	"buf.build/go/protovalidate"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Limits of the door.
@@ -22,22 +26,65 @@ const (
 	MaxMessage = 1 << 20
 	// MaxHeaders is the largest list of headers, on either port.
 	MaxHeaders = 16 << 10
-	// maxDeadline caps how long a call may take.
-	maxDeadline = 15 * time.Second
+	// MaxDeadline caps how long a call may take.
+	MaxDeadline = 15 * time.Second
 	// minDeadline is what a call must have left to be worth beginning.
 	minDeadline = time.Millisecond
 )
 
 // unknown is what is known of a method that is not there.
-var unknown = &method{name: "unknown"}
+var unknown = &Method{Name: "unknown"}
 
-// Door is the interceptor that every call passes, one for all steps: a chain
+// Door is what every call passes. It knows the methods of the contract and
+// which streams are open.
+type Door struct {
+	Kit
+
+	auth      Authenticator
+	refused   func(*Call)
+	methods   map[string]*Method
+	validator protovalidate.Validator
+	meanings  map[protoreflect.FullName]Meaning
+	proxies   []netip.Prefix
+	streams   *streams
+	stopping  chan struct{} // closed when streams have to end
+	metrics   *metrics
+}
+
+// DoorConfig is what a door is made of.
+type DoorConfig struct {
+	Kit
+	Authenticator Authenticator
+	// Refused is told of calls that were refused for want of a permission.
+	Refused func(*Call)
+	// TrustedProxies are the networks whose forwarding headers are believed.
+	TrustedProxies []netip.Prefix
+	// Metrics gets the counters; nil: none.
+	Metrics prometheus.Registerer
+}
+
+// NewDoor reads the methods of the contract.
+func NewDoor(cfg DoorConfig) (*Door, error) {
+	methods, err := readMethods()
+	if err != nil {
+		return nil, err
+	}
+	validator, err := protovalidate.New(
+		protovalidate.WithNowFunc(func() *timestamppb.Timestamp { return timestamppb.New(cfg.Now()) }),
+	)
+	return &Door{
+		Kit: cfg.Kit, auth: cfg.Authenticator, refused: cfg.Refused, methods: methods, validator: validator, meanings: map[protoreflect.FullName]Meaning{},
+		proxies: cfg.TrustedProxies, streams: newStreams(), stopping: make(chan struct{}), metrics: newMetrics(cfg.Metrics),
+	}, err
+}
+
+// Unary is the interceptor that every call passes, one for all steps: a chain
 // of them would cost each call a pile of closures and a deep stack. It gives
 // the call its id, catches panics, and writes a line of log and the metrics.
 // It sees the cause of an error; the client sees the answer.
-func (s *Service) Door(ctx context.Context, req any, info *grpc.UnaryServerInfo, rule grpc.UnaryHandler) (resp any, err error) {
+func (s *Door) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, rule grpc.UnaryHandler) (resp any, err error) {
 	start := time.Now()
-	c := &call{method: unknown}
+	c := &Call{Method: unknown}
 	defer func() {
 		if r := recover(); r != nil {
 			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
@@ -47,25 +94,25 @@ func (s *Service) Door(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	}()
 	s.enter(ctx, c, info.FullMethod)
 	ctx = context.WithValue(ctx, callKey{}, c)
-	_ = grpc.SetHeader(ctx, metadata.Pairs("request-id", c.requestID)) // fails only where there is no client to tell
+	_ = grpc.SetHeader(ctx, metadata.Pairs("request-id", c.RequestID)) // fails only where there is no client to tell
 	resp, err = s.inTime(ctx, c, req, rule)
-	if err != nil && !c.method.foreign {
+	if err != nil && !c.Method.foreign {
 		c.cause = err
 		return nil, Answer(err).Err()
 	}
 	return resp, err
 }
 
-func (s *Service) note(ctx context.Context, c *call, err error, took time.Duration) {
+func (s *Door) note(ctx context.Context, c *Call, err error, took time.Duration) {
 	code := status.Code(err)
-	s.metrics.observe(c.method, code.String(), took)
+	s.metrics.observe(c.Method, code.String(), took)
 	attrs := []slog.Attr{
-		slog.String("method", c.method.name), slog.String("code", code.String()),
-		slog.Duration("took", took), slog.String("request_id", c.requestID), slog.String("source", c.source),
+		slog.String("method", c.Method.Name), slog.String("code", code.String()),
+		slog.Duration("took", took), slog.String("request_id", c.RequestID), slog.String("source", c.Source),
 	}
-	if c.caller != nil {
-		attrs = append(attrs, slog.String("principal", c.caller.ID), slog.String("caller_organization", c.caller.Org),
-			slog.String("organization", c.org))
+	if c.Caller != nil {
+		attrs = append(attrs, slog.String("principal", c.Caller.ID), slog.String("caller_organization", c.Caller.Org),
+			slog.String("organization", c.Org))
 	}
 	level := slog.LevelInfo
 	if err != nil && c.cause != nil {
@@ -74,18 +121,18 @@ func (s *Service) note(ctx context.Context, c *call, err error, took time.Durati
 	if code == codes.Internal || code == codes.Unknown {
 		level = slog.LevelError
 	}
-	s.log.LogAttrs(ctx, level, "call", attrs...)
-	if code == codes.PermissionDenied && c.caller != nil {
+	s.Log.LogAttrs(ctx, level, "call", attrs...)
+	if code == codes.PermissionDenied && c.Caller != nil {
 		s.refused(c)
 	}
 }
 
 // inTime caps the deadline, and refuses what has no time left.
-func (s *Service) inTime(ctx context.Context, c *call, req any, rule grpc.UnaryHandler) (resp any, err error) {
+func (s *Door) inTime(ctx context.Context, c *Call, req any, rule grpc.UnaryHandler) (resp any, err error) {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < minDeadline {
 		return nil, context.DeadlineExceeded
 	}
-	ctx, cancel := context.WithTimeout(ctx, maxDeadline)
+	ctx, cancel := context.WithTimeout(ctx, MaxDeadline)
 	defer cancel()
 	if err = s.admit(ctx, c, req.(proto.Message)); err == nil {
 		resp, err = rule(ctx, req)
@@ -98,11 +145,11 @@ func (s *Service) inTime(ctx context.Context, c *call, req any, rule grpc.UnaryH
 
 // admit takes a call through the steps of the door; what is still refused
 // after them, a rule refuses.
-func (s *Service) admit(ctx context.Context, c *call, msg proto.Message) error {
+func (s *Door) admit(ctx context.Context, c *Call, msg proto.Message) error {
 	if err := s.reach(ctx, c, msg); err != nil {
 		return err
 	}
-	if !c.method.anonymous() {
+	if !c.Method.anonymous() {
 		if err := s.authenticate(ctx, c); err != nil {
 			return err
 		}
@@ -110,49 +157,49 @@ func (s *Service) admit(ctx context.Context, c *call, msg proto.Message) error {
 			return err
 		}
 	}
-	if err := takeRequestID(ctx, c.method, msg); err != nil {
+	if err := takeRequestID(ctx, c.Method, msg); err != nil {
 		return err
 	}
-	return s.check(c.method, msg)
+	return s.check(c.Method, msg)
 }
 
 // reach is a step of the door: a call that names a consistency token is
 // answered from a memory that has seen that moment. It comes before the
 // caller's own rights are looked at, which may be what the write changed.
-func (s *Service) reach(ctx context.Context, c *call, msg proto.Message) error {
-	if c.method.atLeast == nil {
+func (s *Door) reach(ctx context.Context, c *Call, msg proto.Message) error {
+	if c.Method.atLeast == nil {
 		return nil
 	}
-	text := msg.ProtoReflect().Get(c.method.atLeast).String()
+	text := msg.ProtoReflect().Get(c.Method.atLeast).String()
 	if text == "" {
 		return nil
 	}
-	return s.auth.reached(ctx, text)
+	return s.auth.Reached(ctx, text)
 }
 
 // authenticate finds out who calls.
-func (s *Service) authenticate(ctx context.Context, c *call) error {
+func (s *Door) authenticate(ctx context.Context, c *Call) error {
 	text, err := bearer(ctx)
 	if err != nil {
 		return err
 	}
-	c.caller, err = s.auth.verifyCaller(ctx, text)
+	c.Caller, err = s.auth.VerifyCaller(ctx, text)
 	return err
 }
 
 // authorize holds the caller against the method's access option, and settles
 // which organization the call is about.
-func (s *Service) authorize(ctx context.Context, c *call, msg protoreflect.Message) error {
+func (s *Door) authorize(ctx context.Context, c *Call, msg protoreflect.Message) error {
 	self := false
-	if field := c.method.self; field != nil {
+	if field := c.Method.self; field != nil {
 		id := msg.Get(field).String()
-		self = id == "" || id == c.caller.ID
+		self = id == "" || id == c.Caller.ID
 	}
-	c.org = c.caller.Org
-	if !c.method.allows(c.caller, self) {
-		return c.denied()
+	c.Org = c.Caller.Org
+	if !c.Method.Allows(c.Caller, self) {
+		return c.Denied()
 	}
-	if field := c.method.org; field != nil {
+	if field := c.Method.org; field != nil {
 		return s.enterOrganization(ctx, c, msg.Get(field).String(), self)
 	}
 	return nil
@@ -160,42 +207,42 @@ func (s *Service) authorize(ctx context.Context, c *call, msg protoreflect.Messa
 
 // enterOrganization settles the organization. One that the caller may not act
 // in answers like one that is not there.
-func (s *Service) enterOrganization(ctx context.Context, c *call, named string, self bool) error {
+func (s *Door) enterOrganization(ctx context.Context, c *Call, named string, self bool) error {
 	if named == "" {
-		if !self && c.caller.claims.Session == "" && c.caller.holdsSystem() {
-			return errOrganizationNeeded
+		if !self && c.Caller.Claims.Session == "" && c.Caller.holdsSystem() {
+			return ErrOrganizationNeeded
 		}
 		return nil
 	}
-	if named == c.caller.Org {
+	if named == c.Caller.Org {
 		return nil
 	}
-	if !isID(named) {
+	if !IsID(named) {
 		return nil // validation says what is wrong with it
 	}
-	if !c.method.opens(c.caller, named) {
-		return errNotFound
+	if !c.Method.Opens(c.Caller, named) {
+		return ErrNotFound
 	}
-	if err := s.auth.knows(ctx, named); err != nil {
+	if err := s.auth.Knows(ctx, named); err != nil {
 		return err
 	}
-	c.org = named
+	c.Org = named
 	return nil
 }
 
-// enterNamed has a call be about an organization that it names by id. Like
+// EnterNamed has a call be about an organization that it names by id. Like
 // those that are not there it refuses those that the caller may not act in.
-func (s *Service) enterNamed(ctx context.Context, org string) error {
-	c := callOf(ctx)
-	if !c.method.opens(c.caller, org) {
-		return errNotFound
+func (s *Door) EnterNamed(ctx context.Context, org string) error {
+	c := CallOf(ctx)
+	if !c.Method.Opens(c.Caller, org) {
+		return ErrNotFound
 	}
-	if err := s.auth.knows(ctx, org); err != nil {
+	if err := s.auth.Knows(ctx, org); err != nil {
 		return err
 	}
-	c.org = org
+	c.Org = org
 	return nil
 }
 
 // UnknownMethod answers calls of methods that are not there.
-func UnknownMethod(any, grpc.ServerStream) error { return Answer(errUnknownMethod).Err() }
+func UnknownMethod(any, grpc.ServerStream) error { return Answer(ErrUnknownMethod).Err() }

@@ -31,13 +31,13 @@ const (
 	streamsOfOrganization = 16
 )
 
-// DoorOfStreams is Door for the streams of the contract: the same steps, the
+// Stream is Door for the streams of the contract: the same steps, the
 // first message in place of the request. Instead of a deadline a stream has
 // bounds on every silence, and its caller's rights are looked at again as it
 // goes. When the server stops, it ends at the next message.
-func (s *Service) DoorOfStreams(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, rule grpc.StreamHandler) (err error) {
+func (s *Door) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, rule grpc.StreamHandler) (err error) {
 	start := time.Now()
-	c := &call{method: unknown, revisions: metadata.MD{}}
+	c := &Call{Method: unknown, Revisions: metadata.MD{}}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	defer func() {
@@ -45,12 +45,12 @@ func (s *Service) DoorOfStreams(srv any, stream grpc.ServerStream, info *grpc.St
 			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 			err = Answer(c.cause).Err()
 		}
-		stream.SetTrailer(c.revisions)
+		stream.SetTrailer(c.Revisions)
 		s.note(ctx, c, err, time.Since(start))
 	}()
 	s.enter(ctx, c, info.FullMethod)
 	ctx = context.WithValue(ctx, callKey{}, c)
-	_ = stream.SetHeader(metadata.Pairs("request-id", c.requestID)) // fails only where there is no client to tell
+	_ = stream.SetHeader(metadata.Pairs("request-id", c.RequestID)) // fails only where there is no client to tell
 	if err = s.attendStream(ctx, c, srv, stream, rule); err != nil {
 		c.cause = err
 		return Answer(err).Err()
@@ -60,29 +60,29 @@ func (s *Service) DoorOfStreams(srv any, stream grpc.ServerStream, info *grpc.St
 
 // attendStream refuses strangers and those with too many streams before it
 // reads anything, and runs the rule.
-func (s *Service) attendStream(ctx context.Context, c *call, srv any, stream grpc.ServerStream, rule grpc.StreamHandler) error {
-	if c.method == unknown {
-		return errUnknownMethod
+func (s *Door) attendStream(ctx context.Context, c *Call, srv any, stream grpc.ServerStream, rule grpc.StreamHandler) error {
+	if c.Method == unknown {
+		return ErrUnknownMethod
 	}
-	if !c.method.anonymous() {
+	if !c.Method.anonymous() {
 		if err := s.authenticate(ctx, c); err != nil {
 			return err
 		}
-		leave, err := s.streams.enter(c.caller)
+		leave, err := s.streams.enter(c.Caller)
 		if err != nil {
 			return err
 		}
 		defer leave()
 	}
-	return rule(srv, &guarded{ServerStream: stream, ctx: ctx, s: s, c: c, looked: s.elapsed(), patience: silence})
+	return rule(srv, &guarded{ServerStream: stream, ctx: ctx, s: s, c: c, looked: s.Elapsed(), patience: silence})
 }
 
 // guarded is a stream of the contract as its rule sees it.
 type guarded struct {
 	grpc.ServerStream
 	ctx      context.Context
-	s        *Service
-	c        *call
+	s        *Door
+	c        *Call
 	begun    bool          // the first message was admitted
 	looked   time.Duration // when the caller's rights were looked at, by elapsed
 	patience time.Duration // that is left with a client that sends
@@ -94,22 +94,22 @@ func (g *guarded) Context() context.Context { return g.ctx }
 // RecvMsg implements grpc.ServerStream: every message is checked, the first
 // one is what the caller's rights are held against. Errors are sentinels.
 func (g *guarded) RecvMsg(m any) error {
-	start := g.s.elapsed()
+	start := g.s.Elapsed()
 	err := g.await(min(g.patience, silence), func() error { return g.ServerStream.RecvMsg(m) })
 	if errors.Is(err, io.EOF) && !g.begun {
-		err = errMalformed // nothing was asked
+		err = ErrMalformed // nothing was asked
 	}
 	if err != nil {
 		return err
 	}
 	msg := m.(proto.Message)
 	sent := time.Duration(proto.Size(msg)) * time.Second / leastRate
-	g.patience = min(g.patience-(g.s.elapsed()-start)+sent, 2*silence)
+	g.patience = min(g.patience-(g.s.Elapsed()-start)+sent, 2*silence)
 	if !g.begun {
 		g.begun = true
 		return g.s.admit(g.ctx, g.c, msg)
 	}
-	if err := g.s.check(g.c.method, msg); err != nil {
+	if err := g.s.check(g.c.Method, msg); err != nil {
 		return err
 	}
 	return g.rightsStill()
@@ -138,7 +138,7 @@ func (g *guarded) await(most time.Duration, do func() error) error {
 	case err := <-done:
 		return g.cause(err)
 	case <-g.s.stopping:
-		return errStopping
+		return ErrStopping
 	case <-timer.C:
 		return fmt.Errorf("%w: the client was silent", context.DeadlineExceeded)
 	}
@@ -147,7 +147,7 @@ func (g *guarded) await(most time.Duration, do func() error) error {
 func (g *guarded) stopping() error {
 	select {
 	case <-g.s.stopping:
-		return errStopping
+		return ErrStopping
 	default:
 		return nil
 	}
@@ -167,9 +167,9 @@ func (g *guarded) cause(err error) error {
 	case codes.DeadlineExceeded:
 		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	case codes.ResourceExhausted:
-		return fmt.Errorf("%w: %w", errTooLarge, err)
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	case codes.Internal, codes.InvalidArgument: // frames, compression
-		return fmt.Errorf("%w: %w", errMalformed, err)
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return err
 }
@@ -178,19 +178,19 @@ func (g *guarded) cause(err error) error {
 // disabled or lost the permission gets and does nothing more. That the access
 // token runs out meanwhile ends nothing; what it stands for is looked at.
 func (g *guarded) rightsStill() error {
-	if g.c.caller == nil || g.s.elapsed()-g.looked < rightsEvery {
+	if g.c.Caller == nil || g.s.Elapsed()-g.looked < rightsEvery {
 		return nil
 	}
-	g.looked = g.s.elapsed()
-	now, err := g.s.auth.recallCaller(g.ctx, g.c.caller.claims)
+	g.looked = g.s.Elapsed()
+	now, err := g.s.auth.RecallCaller(g.ctx, g.c.Caller.Claims)
 	if err != nil {
 		return err
 	}
-	if !g.c.method.allows(now, false) {
-		return g.c.denied()
+	if !g.c.Method.Allows(now, false) {
+		return g.c.Denied()
 	}
-	if !g.c.method.opens(now, g.c.org) {
-		return errNotFound
+	if !g.c.Method.Opens(now, g.c.Org) {
+		return ErrNotFound
 	}
 	return nil
 }
@@ -207,12 +207,12 @@ type streamsOf struct{ org, principal string }
 func newStreams() *streams { return &streams{open: map[streamsOf]int{}} }
 
 // enter takes a place and returns the function that gives it back.
-func (s *streams) enter(by *caller) (leave func(), err error) {
+func (s *streams) enter(by *Caller) (leave func(), err error) {
 	own, all := streamsOf{by.Org, by.ID}, streamsOf{by.Org, ""}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[own] >= streamsOfCaller || s.open[all] >= streamsOfOrganization {
-		return nil, retryIn(errTooManyStreams, time.Second)
+		return nil, RetryIn(ErrTooManyStreams, time.Second)
 	}
 	s.open[own]++
 	s.open[all]++

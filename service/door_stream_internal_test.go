@@ -24,8 +24,8 @@ func (q quiet) SendMsg(any) error { <-q.ended; return context.Canceled }
 func TestGuarded_Silence(t *testing.T) {
 	ended := make(chan struct{})
 	defer close(ended)
-	s := &Service{kit: kit{elapsed: func() time.Duration { return 0 }}, stopping: make(chan struct{})}
-	g := &guarded{ServerStream: quiet{ended: ended}, ctx: t.Context(), s: s, c: &call{}, patience: time.Millisecond}
+	s := &Door{Kit: Kit{Elapsed: func() time.Duration { return 0 }}, stopping: make(chan struct{})}
+	g := &guarded{ServerStream: quiet{ended: ended}, ctx: t.Context(), s: s, c: &Call{}, patience: time.Millisecond}
 	if err := g.RecvMsg(&identityv1.ImportUsersRequest{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("receiving: %v", err)
 	}
@@ -34,7 +34,7 @@ func TestGuarded_Silence(t *testing.T) {
 	}
 	close(s.stopping)
 	g.patience = silence
-	if err := g.RecvMsg(&identityv1.ImportUsersRequest{}); !errors.Is(err, errStopping) {
+	if err := g.RecvMsg(&identityv1.ImportUsersRequest{}); !errors.Is(err, ErrStopping) {
 		t.Errorf("stopping: %v", err)
 	}
 }

@@ -158,7 +158,7 @@ func TestStreams_Stop(t *testing.T) {
 		if resp, err := stream.Recv(); err != nil || len(resp.GetRows()) != 1000 {
 			t.Fatalf("first batch: %v, %v", resp, err)
 		}
-		w.Service.EndStreams()
+		w.Service.Door.EndStreams()
 		_, err := stream.Recv()
 		servicetest.Refused(t, err, codes.Unavailable, identityv1.Error_UNAVAILABLE)
 		var people int

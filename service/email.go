@@ -12,7 +12,7 @@ import (
 
 // Limits of an address (RFC 5321 section 4.5.3.1).
 const (
-	maxEmail = 254
+	MaxEmail = 254
 	maxLocal = 64
 )
 
@@ -20,34 +20,34 @@ const (
 var mailDomains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.ValidateLabels(true),
 	idna.StrictDomainName(true), idna.VerifyDNSLength(true), idna.Transitional(false))
 
-// email is an address as given and in the one form that is compared.
-type email struct{ text, key string }
+// Email is an address as given and in the one form that is compared.
+type Email struct{ Text, Key string }
 
-// parseEmail is the one normalisation of addresses: trim, NFC, IDNA for the
+// ParseEmail is the one normalisation of addresses: trim, NFC, IDNA for the
 // domain, case folding for the local part. It checks sizes before any work and
 // is idempotent: the key of a key is the key.
-func parseEmail(text string) (email, bool) {
-	if len(text) > 2*maxEmail || !utf8.ValidString(text) {
-		return email{}, false
+func ParseEmail(text string) (Email, bool) {
+	if len(text) > 2*MaxEmail || !utf8.ValidString(text) {
+		return Email{}, false
 	}
 	text = norm.NFC.String(strings.TrimSpace(text))
 	at := strings.LastIndexByte(text, '@')
-	if at < 1 || utf8.RuneCountInString(text) > maxEmail {
-		return email{}, false
+	if at < 1 || utf8.RuneCountInString(text) > MaxEmail {
+		return Email{}, false
 	}
 	local, domain := text[:at], text[at+1:]
 	if !validLocal(local) || strings.HasSuffix(domain, ".") {
-		return email{}, false
+		return Email{}, false
 	}
 	ascii, err := mailDomains.ToASCII(domain)
 	if err != nil || !strings.Contains(ascii, ".") {
-		return email{}, false
+		return Email{}, false
 	}
 	key := norm.NFC.String(cases.Fold().String(local)) + "@" + ascii
-	if !validLocal(key[:strings.LastIndexByte(key, '@')]) || len(key) > 2*maxEmail {
-		return email{}, false
+	if !validLocal(key[:strings.LastIndexByte(key, '@')]) || len(key) > 2*MaxEmail {
+		return Email{}, false
 	}
-	return email{text: text, key: key}, true
+	return Email{Text: text, Key: key}, true
 }
 
 // validLocal takes what mail providers give out: a dot-atom (RFC 5322), with

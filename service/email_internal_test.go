@@ -78,43 +78,43 @@ func TestParseEmail_RG27_Corpus(t *testing.T) {
 	for i, same := range sameAddress {
 		for _, text := range same {
 			rows++
-			address, ok := parseEmail(text)
+			address, ok := ParseEmail(text)
 			if !ok {
 				t.Errorf("%q is refused", text)
 				continue
 			}
-			first, _ := parseEmail(same[0])
-			if address.key != first.key {
-				t.Errorf("%q is %q, but %q is %q", text, address.key, same[0], first.key)
+			first, _ := ParseEmail(same[0])
+			if address.Key != first.Key {
+				t.Errorf("%q is %q, but %q is %q", text, address.Key, same[0], first.Key)
 			}
-			if other, taken := keys[address.key]; taken && other != i {
+			if other, taken := keys[address.Key]; taken && other != i {
 				t.Errorf("%q is also of row %d", text, other)
 			}
-			keys[address.key] = i
-			if again, ok := parseEmail(address.key); !ok || again.key != address.key {
-				t.Errorf("the key %q of %q is %q", address.key, text, again.key)
+			keys[address.Key] = i
+			if again, ok := ParseEmail(address.Key); !ok || again.Key != address.Key {
+				t.Errorf("the key %q of %q is %q", address.Key, text, again.Key)
 			}
-			if address.text != norm.NFC.String(strings.TrimSpace(text)) {
-				t.Errorf("%q is shown as %q", text, address.text)
+			if address.Text != norm.NFC.String(strings.TrimSpace(text)) {
+				t.Errorf("%q is shown as %q", text, address.Text)
 			}
 		}
 	}
 	apart := map[string]string{}
 	for _, text := range otherAddresses {
 		rows++
-		address, ok := parseEmail(text)
+		address, ok := ParseEmail(text)
 		if !ok {
 			t.Errorf("%q is refused", text)
 		}
-		if other, taken := apart[address.key]; taken {
+		if other, taken := apart[address.Key]; taken {
 			t.Errorf("%q and %q are one", text, other)
 		}
-		apart[address.key] = text
+		apart[address.Key] = text
 	}
 	for _, text := range refusedAddresses {
 		rows++
-		if address, ok := parseEmail(text); ok {
-			t.Errorf("%q is taken as %q", text, address.key)
+		if address, ok := ParseEmail(text); ok {
+			t.Errorf("%q is taken as %q", text, address.Key)
 		}
 	}
 	if rows < 200 {
@@ -131,16 +131,16 @@ func FuzzParseEmail(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		address, ok := parseEmail(text)
+		address, ok := ParseEmail(text)
 		if !ok {
 			return
 		}
-		again, ok := parseEmail(address.key)
-		if !ok || again.key != address.key || strings.ContainsAny(address.key, " \r\n\x00<>") {
-			t.Errorf("%q is %q, which is %q, %v", text, address.key, again.key, ok)
+		again, ok := ParseEmail(address.Key)
+		if !ok || again.Key != address.Key || strings.ContainsAny(address.Key, " \r\n\x00<>") {
+			t.Errorf("%q is %q, which is %q, %v", text, address.Key, again.Key, ok)
 		}
-		if shown, ok := parseEmail(address.text); !ok || shown != address {
-			t.Errorf("%q is shown as %q, which is %q", text, address.text, shown.key)
+		if shown, ok := ParseEmail(address.Text); !ok || shown != address {
+			t.Errorf("%q is shown as %q, which is %q", text, address.Text, shown.Key)
 		}
 	})
 }

@@ -6,24 +6,24 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// endsTokens is the permission to end tokens and sessions of others.
-const endsTokens = "platform.tokens.write"
+// EndsTokens is the permission to end tokens and sessions of others.
+const EndsTokens = "platform.tokens.write"
 
-func (ch *change) maySignOut(ctx context.Context, session store.Session) error {
-	if session.User == ch.by.ID && session.Org == ch.by.Org {
+func (tx *Tx) MaySignOut(ctx context.Context, session store.Session) error {
+	if session.User == tx.By.ID && session.Org == tx.By.Org {
 		return nil
 	}
-	if !ch.by.has(endsTokens) {
-		return errNotFound // who may not end it need not know that it is there
+	if !tx.By.Has(EndsTokens) {
+		return ErrNotFound // who may not end it need not know that it is there
 	}
-	return ch.mustControl(ctx, ch.principal(store.KindUser, session.User))
+	return tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, session.User))
 }
 
-// endSession ends a session; one that has ended stays as it is.
-func (ch *change) endSession(ctx context.Context, session store.Session, reason string) error {
+// SignOff ends a session; one that has ended stays as it is.
+func (tx *Tx) SignOff(ctx context.Context, session store.Session, reason string) error {
 	if session.Ended != 0 {
 		return nil
 	}
-	ch.record("session.ended", session.ID, store.Data{"user": session.User, "reason": reason})
-	return ch.EndSession(ctx, ch.org.ID, session.ID, reason, ch.now)
+	tx.Note("session.ended", session.ID, store.Data{"user": session.User, "reason": reason})
+	return tx.EndSession(ctx, tx.Org.ID, session.ID, reason, tx.Now)
 }

@@ -11,22 +11,22 @@ import (
 )
 
 // enter notes what the transport knows about a call.
-func (s *Service) enter(ctx context.Context, c *call, fullMethod string) {
+func (s *Door) enter(ctx context.Context, c *Call, fullMethod string) {
 	if m := s.methods[fullMethod]; m != nil {
-		c.method = m
+		c.Method = m
 	}
 	if agent := metadata.ValueFromIncomingContext(ctx, "user-agent"); len(agent) > 0 {
-		c.userAgent = cut(agent[0], 200)
+		c.UserAgent = Cut(agent[0], 200)
 	}
 	if p, ok := peer.FromContext(ctx); ok {
-		c.source = s.Source(p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))
+		c.Source = s.Source(p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))
 	}
-	c.requestID = s.newID()
+	c.RequestID = s.NewID()
 }
 
 // Source is the address of the client: the peer's, or where the peer is a
 // trusted proxy, the last address of the forwarding header that is none.
-func (s *Service) Source(peer string, forwarded []string) string {
+func (s *Door) Source(peer string, forwarded []string) string {
 	addr := hostOf(peer)
 	if len(forwarded) == 0 || len(s.proxies) == 0 {
 		return addr
@@ -45,7 +45,7 @@ func (s *Service) Source(peer string, forwarded []string) string {
 	return addr
 }
 
-func (s *Service) trusted(addr string) bool {
+func (s *Door) trusted(addr string) bool {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
 		return false
@@ -73,14 +73,14 @@ func hostOf(peer string) string {
 func bearer(ctx context.Context) (string, error) {
 	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(values) > 1 {
-		return "", errMalformed
+		return "", ErrMalformed
 	}
 	if len(values) == 0 {
-		return "", errToken
+		return "", ErrToken
 	}
 	scheme, text, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "bearer") {
-		return "", errToken
+		return "", ErrToken
 	}
 	return strings.TrimSpace(text), nil
 }

@@ -7,9 +7,20 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
+// Events implements EventService.
+type Events struct {
+	identityv1.UnsafeEventServiceServer
+
+	store *store.Store
+	pages *Pages
+}
+
+// NewEvents makes events.
+func NewEvents(st *store.Store, pages *Pages) *Events { return &Events{store: st, pages: pages} }
+
 // ListEvents returns a page of the audit trail, newest first.
-func (s *Service) ListEvents(ctx context.Context, req *identityv1.ListEventsRequest) (*identityv1.ListEventsResponse, error) {
-	org := callOf(ctx).org
+func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsRequest) (*identityv1.ListEventsResponse, error) {
+	org := CallOf(ctx).Org
 	in := req.GetFilter()
 	filter := store.EventFilter{Actor: in.GetActorId(), Target: in.GetTargetId(), Type: in.GetType()}
 	if in.GetStartTime() != nil {
@@ -18,7 +29,7 @@ func (s *Service) ListEvents(ctx context.Context, req *identityv1.ListEventsRequ
 	if in.GetEndTime() != nil {
 		filter.To = store.At(in.GetEndTime().AsTime())
 	}
-	page, err := s.openPage(ctx, req, "seq desc", "")
+	page, err := s.pages.Open(ctx, req, "seq desc", "")
 	if err != nil {
 		return nil, err
 	}
@@ -31,18 +42,18 @@ func (s *Service) ListEvents(ctx context.Context, req *identityv1.ListEventsRequ
 		return nil, err
 	}
 	resp := &identityv1.ListEventsResponse{}
-	events, resp.NextPageToken = nextPage(ctx, s, req, events, func(e store.Event) store.Cursor { return store.Cursor{Key: e.Seq} })
+	events, resp.NextPageToken = Next(ctx, s.pages, req, events, func(e store.Event) store.Cursor { return store.Cursor{Key: e.Seq} })
 	for _, e := range events {
 		resp.Events = append(resp.Events, eventProto(e))
 	}
-	n, err := s.store.CountEvents(ctx, org, filter, maxCount+1)
-	resp.TotalSize, resp.TotalCapped = capped(int64(n))
+	n, err := s.store.CountEvents(ctx, org, filter, MaxCount+1)
+	resp.TotalSize, resp.TotalCapped = Capped(int64(n))
 	return resp, err
 }
 
 func eventProto(e store.Event) *identityv1.Event {
 	return &identityv1.Event{
-		Sequence: e.Seq, OrganizationId: e.Org, Time: stamp(e.Time), Type: e.Type,
+		Sequence: e.Seq, OrganizationId: e.Org, Time: Stamp(e.Time), Type: e.Type,
 		Actor:    &identityv1.Event_Actor{Id: e.Actor, OrganizationId: e.ActorOrg, CredentialId: e.Credential},
 		TargetId: e.Target, Data: e.Data, RequestId: e.RequestID, Source: e.Source, OperationId: e.Operation,
 	}

@@ -47,7 +47,7 @@ func (f *feed) age() time.Duration { return f.elapsed() - time.Duration(f.caught
 // current makes sure that memory is at most a second old. Where the database
 // cannot be asked it is believed for the staleness budget; after that it is
 // store.ErrUnavailable.
-func (s *Service) current(ctx context.Context) error {
+func (s *Authority) current(ctx context.Context) error {
 	f := &s.memory.feed
 	age := f.age()
 	if age <= freshFor {
@@ -67,7 +67,7 @@ func (s *Service) current(ctx context.Context) error {
 
 // catchUp polls now, once for all who ask at the same moment. A poll that was
 // under way already when a call came does not count for it.
-func (s *Service) catchUp(ctx context.Context) error {
+func (s *Authority) catchUp(ctx context.Context) error {
 	wanted := s.memory.feed.elapsed()
 	for {
 		flight := s.memory.flights.DoChan("poll", func() (any, error) {
@@ -93,7 +93,7 @@ func (s *Service) catchUp(ctx context.Context) error {
 
 // poll is follow, given up on when the context ends: the driver may wait longer
 // for a connection that was cut without a word.
-func (s *Service) poll(ctx context.Context) error {
+func (s *Authority) poll(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() { done <- s.follow(ctx) }()
 	select {
@@ -105,7 +105,7 @@ func (s *Service) poll(ctx context.Context) error {
 }
 
 // follow reads which organizations have new events, and applies them.
-func (s *Service) follow(ctx context.Context) error {
+func (s *Authority) follow(ctx context.Context) error {
 	m := s.memory
 	begin := m.feed.elapsed()
 	m.mu.Lock()
@@ -134,7 +134,7 @@ func (s *Service) follow(ctx context.Context) error {
 
 // advance applies the events of an organization up to a number, read after
 // those up to from had been applied.
-func (s *Service) advance(ctx context.Context, f *followed, from, to int64) error {
+func (s *Authority) advance(ctx context.Context, f *followed, from, to int64) error {
 	if to == from {
 		return nil
 	}
@@ -167,16 +167,16 @@ func (s *Service) advance(ctx context.Context, f *followed, from, to int64) erro
 
 func keyChanged(e store.Event) bool { return strings.HasPrefix(e.Type, "signing_key.") }
 
-// commit runs a change, and drops what it changed from memory before anybody
+// Commit runs a change, and drops what it changed from memory before anybody
 // is answered.
-func (s *Service) commit(ctx context.Context, org string, fn func(*store.Tx) error, others ...string) error {
+func (s *Authority) Commit(ctx context.Context, org string, fn func(*store.Tx) error, others ...string) error {
 	var seen int64
 	events, err := s.store.Change(ctx, org, func(t *store.Tx) error {
 		seen = t.Seq(org)
 		return fn(t)
 	}, others...)
 	if store.Taken(err) == "users__email_key" {
-		return errEmailTaken // told when the row was written, which may be at the end
+		return ErrEmailTaken // told when the row was written, which may be at the end
 	}
 	if err != nil {
 		return err
@@ -196,28 +196,28 @@ func (s *Service) commit(ctx context.Context, org string, fn func(*store.Tx) err
 // keepUp brings memory to the event that a change began after. What the change
 // found done already was done by another replica, or by a call whose outcome
 // was unknown: the answer that it is done must not come before memory knows.
-func (s *Service) keepUp(ctx context.Context, org string, seen int64) {
+func (s *Authority) keepUp(ctx context.Context, org string, seen int64) {
 	if !s.memory.reached(org, seen) && s.catchUp(ctx) != nil {
 		s.memory.forget(org)
 	}
 }
 
 // ringBell rings the bell for other replicas, once for all changes of a moment.
-func (s *Service) ringBell(ctx context.Context) {
+func (s *Authority) ringBell(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.rope:
 			time.Sleep(bellPause)
-			s.tried(ctx, "ring the bell", s.store.Ring)
+			s.Tried(ctx, "ring the bell", s.store.Ring)
 			time.Sleep(bellRest - bellPause)
 		}
 	}
 }
 
-// followFeed polls until the context ends, at once when the bell rings.
-func (s *Service) followFeed(ctx context.Context) {
+// Follow polls until the context ends, at once when the bell rings.
+func (s *Authority) Follow(ctx context.Context) {
 	bell := make(chan struct{}, 1)
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
@@ -239,7 +239,7 @@ func (s *Service) followFeed(ctx context.Context) {
 		case <-tick.C:
 		case <-bell:
 		}
-		s.tried(ctx, "follow the feed", func(ctx context.Context) error {
+		s.Tried(ctx, "follow the feed", func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, pollTime)
 			defer cancel()
 			return s.poll(ctx)
@@ -249,10 +249,10 @@ func (s *Service) followFeed(ctx context.Context) {
 
 // listenForBell listens until the context ends; without the bell the feed is
 // still polled.
-func (s *Service) listenForBell(ctx context.Context, fn func()) {
+func (s *Authority) listenForBell(ctx context.Context, fn func()) {
 	for ctx.Err() == nil {
 		if err := s.store.Listen(ctx, fn); err != nil {
-			s.log.Warn("the bell cannot be heard", "error", err.Error())
+			s.Log.Warn("the bell cannot be heard", "error", err.Error())
 			time.Sleep(freshFor)
 		}
 	}

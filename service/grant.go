@@ -9,81 +9,81 @@ import (
 )
 
 // GrantRoles assigns roles and permissions to a principal.
-func (s *Service) GrantRoles(ctx context.Context, req *identityv1.GrantRolesRequest) (*identityv1.Grants, error) {
-	add := assignment{roles: req.GetRoleIds(), keys: req.GetPermissionKeys()}
-	if len(add.roles)+len(add.keys) == 0 {
-		return nil, invalid("role_ids", "at_least_one", "name at least one role or permission")
+func (s *Roles) GrantRoles(ctx context.Context, req *identityv1.GrantRolesRequest) (*identityv1.Grants, error) {
+	add := Assignment{Roles: req.GetRoleIds(), Keys: req.GetPermissionKeys()}
+	if len(add.Roles)+len(add.Keys) == 0 {
+		return nil, Invalid("role_ids", "at_least_one", "name at least one role or permission")
 	}
-	add.until = s.expiry(req.GetExpireTime(), req.GetTtl())
-	return s.changeGrants(ctx, req.GetId(), req.GetEtag(), func(ch *change, p store.Principal, present []store.Grant) error {
-		if err := ch.mustGrant(add); err != nil {
+	add.Until = s.changes.Expiry(req.GetExpireTime(), req.GetTtl())
+	return s.changeGrants(ctx, req.GetId(), req.GetEtag(), func(tx *Tx, p store.Principal, present []store.Grant) error {
+		if err := tx.MustGrant(add); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(present, func(g store.Grant) bool { return add.replaces(g) && shortens(g.Expires, add.until) }) {
-			if err := ch.mustControl(ctx, p); err != nil { // an earlier end is a revocation
+		if slices.ContainsFunc(present, func(g store.Grant) bool { return add.Replaces(g) && shortens(g.Expires, add.Until) }) {
+			if err := tx.MustControl(ctx, p); err != nil { // an earlier end is a revocation
 				return err
 			}
 		}
-		if add.givenBy(present) {
+		if add.GivenBy(present) {
 			return nil
 		}
-		if err := ch.putGrants(ctx, p.Org, p.ID, add); err != nil {
+		if err := tx.Assign(ctx, p.Org, p.ID, add); err != nil {
 			return err
 		}
-		ch.record("grant.added", p.ID, add.data())
-		return ch.Touch(ctx, p, ch.now)
+		tx.Note("grant.added", p.ID, add.Data())
+		return tx.Touch(ctx, p, tx.Now)
 	})
 }
 
 // RevokeRoles takes roles and permissions from a principal.
-func (s *Service) RevokeRoles(ctx context.Context, req *identityv1.RevokeRolesRequest) (*identityv1.Grants, error) {
-	drop := assignment{roles: req.GetRoleIds(), keys: req.GetPermissionKeys()}
-	if len(drop.roles)+len(drop.keys) == 0 {
-		return nil, invalid("role_ids", "at_least_one", "name at least one role or permission")
+func (s *Roles) RevokeRoles(ctx context.Context, req *identityv1.RevokeRolesRequest) (*identityv1.Grants, error) {
+	drop := Assignment{Roles: req.GetRoleIds(), Keys: req.GetPermissionKeys()}
+	if len(drop.Roles)+len(drop.Keys) == 0 {
+		return nil, Invalid("role_ids", "at_least_one", "name at least one role or permission")
 	}
-	return s.changeGrants(ctx, req.GetId(), req.GetEtag(), func(ch *change, p store.Principal, present []store.Grant) error {
-		for _, id := range drop.roles {
-			if role, ok := ch.cat.role[id]; !ok || !ch.cat.visible(role, ch.org.ID, ch.by.Platform) {
-				return errNotFound
+	return s.changeGrants(ctx, req.GetId(), req.GetEtag(), func(tx *Tx, p store.Principal, present []store.Grant) error {
+		for _, id := range drop.Roles {
+			if role, ok := tx.Catalogue.RoleByID[id]; !ok || !tx.Catalogue.Visible(role, tx.Org.ID, tx.By.Platform) {
+				return ErrNotFound
 			}
 		}
-		if !slices.ContainsFunc(present, drop.replaces) {
+		if !slices.ContainsFunc(present, drop.Replaces) {
 			return nil
 		}
-		if err := ch.revoke(ctx, p, drop); err != nil {
+		if err := tx.Revoke(ctx, p, drop); err != nil {
 			return err
 		}
-		ch.record("grant.removed", p.ID, drop.data())
-		return ch.Touch(ctx, p, ch.now)
+		tx.Note("grant.removed", p.ID, drop.Data())
+		return tx.Touch(ctx, p, tx.Now)
 	})
 }
 
 // changeGrants does what both have in common: it finds the principal, settles
 // which permission its kind takes, and keeps an administrator.
-func (s *Service) changeGrants(ctx context.Context, id, etag string, fn func(*change, store.Principal, []store.Grant) error) (*identityv1.Grants, error) {
+func (s *Roles) changeGrants(ctx context.Context, id, etag string, fn func(*Tx, store.Principal, []store.Grant) error) (*identityv1.Grants, error) {
 	var resp *identityv1.Grants
-	err := s.change(ctx, func(ch *change) error {
-		p, err := ch.Principal(ctx, ch.org.ID, id)
+	err := s.changes.Run(ctx, func(tx *Tx) error {
+		p, err := tx.Principal(ctx, tx.Org.ID, id)
 		if err == nil && p.Deleted != 0 {
-			err = errNotFound
+			err = ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
-		if needs := writes[p.Kind]; !ch.by.has(needs) {
-			return refuse(errDenied, "permission", needs, "principal", ch.by.ID, "organization", ch.org.ID)
+		if needs := writes[p.Kind]; !tx.By.Has(needs) {
+			return Refuse(ErrDenied, "permission", needs, "principal", tx.By.ID, "organization", tx.Org.ID)
 		}
-		if err := checkEtag(etag, p.Version); err != nil {
+		if err := CheckEtag(etag, p.Version); err != nil {
 			return err
 		}
-		present, err := ch.Grants(ctx, p.Org, p.ID)
+		present, err := tx.Grants(ctx, p.Org, p.ID)
 		if err != nil {
 			return err
 		}
-		if err := ch.keepingAdministrator(ctx, func() error { return fn(ch, p, present) }); err != nil {
+		if err := tx.KeepAdministrator(ctx, func() error { return fn(tx, p, present) }); err != nil {
 			return err
 		}
-		resp, err = ch.grantsAnswer(ctx, id)
+		resp, err = s.grantsAnswer(ctx, tx, id)
 		return err
 	})
 	return resp, err
@@ -95,18 +95,18 @@ var writes = map[string]string{
 	store.KindServiceAccount: "platform.serviceaccounts.write",
 }
 
-func (ch *change) grantsAnswer(ctx context.Context, id string) (*identityv1.Grants, error) {
-	p, err := ch.Principal(ctx, ch.org.ID, id)
+func (s *Roles) grantsAnswer(ctx context.Context, tx *Tx, id string) (*identityv1.Grants, error) {
+	p, err := tx.Principal(ctx, tx.Org.ID, id)
 	if err != nil {
 		return nil, err
 	}
-	grants, err := ch.Grants(ctx, ch.org.ID, id)
+	grants, err := tx.Grants(ctx, tx.Org.ID, id)
 	if err != nil {
 		return nil, err
 	}
-	g := ch.cat.describe(grants, ch.now)
+	g := tx.Catalogue.Describe(grants, tx.Now)
 	return &identityv1.Grants{
-		PrincipalId: id, OrganizationId: ch.org.ID, Roles: g.roles, Permissions: g.permissions, Etag: etagOf(p.Version),
+		PrincipalId: id, OrganizationId: tx.Org.ID, Roles: g.Roles, Permissions: g.Permissions, Etag: Etag(p.Version),
 	}, nil
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// newID makes a UUIDv7 (RFC 9562) of a time and of randomness.
-func newID(now time.Time, rand io.Reader) string {
+// NewID makes a UUIDv7 (RFC 9562) of a time and of randomness.
+func NewID(now time.Time, rand io.Reader) string {
 	var b [16]byte
 	if _, err := io.ReadFull(rand, b[6:]); err != nil {
 		panic(fmt.Sprintf("no randomness: %v", err)) // the system's never fails
@@ -23,8 +23,8 @@ func newID(now time.Time, rand io.Reader) string {
 	return uuid.UUID(b).String()
 }
 
-// isID tells whether a text is an id in the form that this service writes.
-func isID(text string) bool {
+// IsID tells whether a text is an id in the form that this service writes.
+func IsID(text string) bool {
 	if len(text) != 36 {
 		return false
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bizmetry/identity/service/secret"
@@ -26,11 +28,30 @@ const (
 	publishAhead = 2 * KeySetLife
 	rotateEvery  = 30 * 24 * time.Hour
 	keepAfter    = token.MaxLifetime + time.Minute
-	keysEvery    = 10 * time.Second // a replica looks for new keys and for the time of use of those it has
+	// LookEvery is how often a replica looks for new keys and for the time of use of those it has.
+	LookEvery = 10 * time.Second
 )
 
-// newSigningKey makes a key and seals it for its row.
-func newSigningKey(ring *secret.KeyRing, rand io.Reader, now, use time.Time) (store.SigningKey, error) {
+// Keeper keeps the signing keys of a replica: it loads them into the authority
+// and makes a new one when it is time.
+type Keeper struct {
+	Kit
+
+	store     *store.Store
+	ring      *secret.KeyRing
+	authority *Authority
+	loads     atomic.Uint64 // begun
+	mu        sync.Mutex
+	loaded    uint64 // the load that the authority signs with
+}
+
+// NewKeeper makes a keeper; the ring opens the keys.
+func NewKeeper(k Kit, st *store.Store, ring *secret.KeyRing, authority *Authority) *Keeper {
+	return &Keeper{Kit: k, store: st, ring: ring, authority: authority}
+}
+
+// NewSigningKey makes a key and seals it for its row.
+func NewSigningKey(ring *secret.KeyRing, rand io.Reader, now, use time.Time) (store.SigningKey, error) {
 	key, err := token.GenerateKey(rand)
 	for err == nil && strings.HasPrefix(key.ID, "-") { // on a command line it would be taken for a flag
 		key, err = token.GenerateKey(rand)
@@ -48,12 +69,12 @@ func newSigningKey(ring *secret.KeyRing, rand io.Reader, now, use time.Time) (st
 	}, nil
 }
 
-// loadKeys reads the signing keys. A master key that does not open them is an
+// Load reads the signing keys. A master key that does not open them is an
 // error: a new key in place of one that cannot be opened would hide the mistake.
 // Of two loads at once the one that began later holds, whichever ends first: a
 // slow read must not bring a revoked key back.
-func (s *Service) loadKeys(ctx context.Context) error {
-	number := s.keyLoads.Add(1)
+func (s *Keeper) Load(ctx context.Context) error {
+	number := s.loads.Add(1)
 	rows, err := s.store.SigningKeys(ctx)
 	if err != nil {
 		return err
@@ -74,7 +95,7 @@ func (s *Service) loadKeys(ctx context.Context) error {
 		key.UseTime, key.ExpireTime = row.Use.Time(), row.Expires.Time()
 		keys = append(keys, key)
 	}
-	ring, err := token.NewRing(keys, s.now())
+	ring, err := token.NewRing(keys, s.Now())
 	if err != nil {
 		return err
 	}
@@ -83,29 +104,29 @@ func (s *Service) loadKeys(ctx context.Context) error {
 }
 
 // useKeys has a ring sign from now on, unless a load that began later was first.
-func (s *Service) useKeys(number uint64, ring *token.Ring) {
-	s.keysMu.Lock()
-	defer s.keysMu.Unlock()
-	if number < s.keysLoaded {
+func (s *Keeper) useKeys(number uint64, ring *token.Ring) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number < s.loaded {
 		return
 	}
-	s.keysLoaded = number
-	s.signWith(ring)
+	s.loaded = number
+	s.authority.SignWith(ring)
 }
 
-// tendKeys makes a new signing key when it is time, and loads what there is.
-func (s *Service) tendKeys(ctx context.Context) error {
+// Tend makes a new signing key when it is time, and loads what there is.
+func (s *Keeper) Tend(ctx context.Context) error {
 	rows, err := s.store.SigningKeys(ctx)
 	if err != nil {
 		return err
 	}
-	if rotationDue(rows, s.now()) {
-		k := Keys{Store: s.store, Ring: s.ring, Now: s.now, Rand: s.rand}
-		if _, err := k.rotate(ctx, s.now().Add(publishAhead), rotationDue); err != nil {
+	if rotationDue(rows, s.Now()) {
+		k := Keys{Store: s.store, Ring: s.ring, Now: s.Now, Rand: s.Rand}
+		if _, err := k.rotate(ctx, s.Now().Add(publishAhead), rotationDue); err != nil {
 			return err
 		}
 	}
-	return s.loadKeys(ctx)
+	return s.Load(ctx)
 }
 
 // rotationDue tells whether the newest key has been in use for long enough
@@ -186,13 +207,13 @@ func (k Keys) Revoke(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if newest := newestKey(rows); newest.Expires != 0 && !ended(newest.Expires, now) {
+		if newest := newestKey(rows); newest.Expires != 0 && !Ended(newest.Expires, now) {
 			if err := t.ExpireSigningKey(ctx, newest.ID, 0); err != nil { // the one that was to follow it is gone
 				return err
 			}
 		}
 		for _, row := range rows {
-			if row.Use <= now && !ended(row.Expires, now) {
+			if row.Use <= now && !Ended(row.Expires, now) {
 				return nil // another one signs
 			}
 		}
@@ -202,7 +223,7 @@ func (k Keys) Revoke(ctx context.Context, id string) error {
 }
 
 func (k Keys) add(ctx context.Context, t *store.Tx, org string, use time.Time) (store.SigningKey, error) {
-	key, err := newSigningKey(k.Ring, k.Rand, k.Now(), use)
+	key, err := NewSigningKey(k.Ring, k.Rand, k.Now(), use)
 	if err != nil {
 		return key, err
 	}

@@ -11,7 +11,8 @@ import (
 // A read of the keys that began earlier and ended later holds a key that was
 // revoked in between: it is not used.
 func TestUseKeys_ASlowReadDoesNotBringAKeyBack(t *testing.T) {
-	s := &Service{memory: newMemory(nil, time.Now, nil, time.Second)}
+	a := NewAuthority(AuthorityConfig{Kit: Kit{Now: time.Now}})
+	s := NewKeeper(a.Kit, nil, nil, a)
 	rings := make([]*token.Ring, 3)
 	for i := range rings {
 		key, err := token.GenerateKey(rand.Reader)
@@ -29,7 +30,7 @@ func TestUseKeys_ASlowReadDoesNotBringAKeyBack(t *testing.T) {
 		used   int
 	}{{2, 0, 0}, {1, 1, 0}, {3, 2, 2}, {2, 0, 2}} {
 		s.useKeys(step.number, rings[step.ring])
-		if s.signing.Load() != rings[step.used] {
+		if a.signing.Load() != rings[step.used] {
 			t.Errorf("after load %d another ring is used", step.number)
 		}
 	}

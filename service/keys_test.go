@@ -25,7 +25,7 @@ func TestKeys_Rotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the new key is published before it signs", func() bool { return len(w.Service.JWKS().Keys) == 2 })
+		eventually(t, "the new key is published before it signs", func() bool { return len(w.Service.Authority.JWKS().Keys) == 2 })
 		if key.Use.Time().Sub(w.Clock.Now()) != 2*service.KeySetLife {
 			t.Errorf("it signs from %v", key.Use.Time())
 		}

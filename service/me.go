@@ -7,30 +7,32 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
+// userService implements UserService. It has GetMe, the one RPC that is about
+// users and service accounts.
+type userService struct {
+	identityv1.UnsafeUserServiceServer
+	*Users
+	*Phones
+	*Passwords
+	accounts *Accounts
+}
+
 // GetMe tells who the caller is and what it may do.
-func (s *Service) GetMe(ctx context.Context, _ *identityv1.GetMeRequest) (*identityv1.GetMeResponse, error) {
-	me := callOf(ctx).caller
-	resp := &identityv1.GetMeResponse{EffectivePermissions: me.model.Keys(me.set)}
+func (s *userService) GetMe(ctx context.Context, _ *identityv1.GetMeRequest) (*identityv1.GetMeResponse, error) {
+	me := CallOf(ctx).Caller
+	resp := &identityv1.GetMeResponse{EffectivePermissions: me.Model.Keys(me.Set)}
 	if me.Kind == store.KindServiceAccount {
-		a, err := s.store.ServiceAccount(ctx, me.Org, me.ID)
+		a, err := s.accounts.Read(ctx, me.Org, me.ID)
 		if err != nil {
 			return nil, err
 		}
-		answers, err := s.accountAnswers(ctx, s.store.Reads, nil, me.Org, a)
-		if err != nil {
-			return nil, err
-		}
-		resp.Principal = &identityv1.GetMeResponse_ServiceAccount{ServiceAccount: answers[0]}
+		resp.Principal = &identityv1.GetMeResponse_ServiceAccount{ServiceAccount: a}
 		return resp, nil
 	}
-	u, err := s.store.User(ctx, me.Org, me.ID)
+	u, err := s.Users.Read(ctx, me.Org, me.ID)
 	if err != nil {
 		return nil, err
 	}
-	answers, err := s.userAnswers(ctx, s.store.Reads, nil, me.Org, u)
-	if err != nil {
-		return nil, err
-	}
-	resp.Principal = &identityv1.GetMeResponse_User{User: answers[0]}
+	resp.Principal = &identityv1.GetMeResponse_User{User: u}
 	return resp, nil
 }

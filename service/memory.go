@@ -45,8 +45,8 @@ type memory struct {
 	feed       feed
 }
 
-// measure registers the metrics of what is remembered.
-func (s *Service) measure(r prometheus.Registerer) {
+// Measure registers the metrics of what is remembered.
+func (s *Authority) measure(r prometheus.Registerer) {
 	if r == nil {
 		return
 	}
@@ -101,7 +101,7 @@ func (f *followed) applied() int64 {
 // orgView is what is remembered of an organization itself.
 type orgView struct {
 	org store.Organization
-	cat *catalogue
+	cat *Catalogue
 	// ended are the tokens that were ended one by one; unlisted: too many to remember.
 	ended    map[string]bool
 	unlisted bool
@@ -119,7 +119,7 @@ type principalView struct {
 
 // rights is what grants amount to, with one catalogue and until the next of them ends.
 type rights struct {
-	cat  *catalogue
+	cat  *Catalogue
 	held perm.Held
 	set  perm.Set
 	end  store.Micros
@@ -238,8 +238,8 @@ func (m *memory) organization(ctx context.Context, org string) (*orgView, error)
 	}, f.view.Store)
 }
 
-// knows refuses an organization that is not there.
-func (s *Service) knows(ctx context.Context, org string) error {
+// Knows refuses an organization that is not there.
+func (s *Authority) Knows(ctx context.Context, org string) error {
 	_, err := s.memory.organization(ctx, org)
 	return err
 }
@@ -324,11 +324,11 @@ func (m *memory) client(ctx context.Context, id string) (org string, err error) 
 }
 
 // rightsNow adds up the grants of a principal, anew when roles changed or a grant ended.
-func (v *principalView) rightsNow(cat *catalogue, now store.Micros) *rights {
-	if r := v.rights.Load(); r != nil && r.cat == cat && !ended(r.end, now) {
+func (v *principalView) rightsNow(cat *Catalogue, now store.Micros) *rights {
+	if r := v.rights.Load(); r != nil && r.cat == cat && !Ended(r.end, now) {
 		return r
 	}
-	r := &rights{cat: cat, held: cat.heldOf(v.grants, v.principal.Platform, now)}
+	r := &rights{cat: cat, held: cat.HeldOf(v.grants, v.principal.Platform, now)}
 	r.set = r.held.Set()
 	for _, g := range v.grants {
 		if g.Expires > now && (r.end == 0 || g.Expires < r.end) {

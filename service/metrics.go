@@ -28,7 +28,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) observe(method *method, code string, took time.Duration) {
-	m.calls.WithLabelValues(method.name, code).Inc()
-	m.took.WithLabelValues(method.name).Observe(took.Seconds())
+func (m *metrics) observe(method *Method, code string, took time.Duration) {
+	m.calls.WithLabelValues(method.Name, code).Inc()
+	m.took.WithLabelValues(method.Name).Observe(took.Seconds())
 }

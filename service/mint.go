@@ -26,72 +26,72 @@ type Token struct {
 	Scope   string
 }
 
-// machine is a service account with the credential that it proved itself with.
-type machine struct {
+// Machine is a service account with the credential that it proved itself with.
+type Machine struct {
 	store.Standing
-	account    store.ServiceAccount
-	credential string
+	Account    store.ServiceAccount
+	Credential string
 	recalled   recalled
 }
 
-// machine finds the account of a client id and compares the secret. The secret
+// Machine finds the account of a client id and compares the secret. The secret
 // names its credential, so nothing is tried out. What is wrong is
 // errCredentials, with the account as far as it is known.
-func (s *Service) machine(ctx context.Context, clientID, text string) (m machine, err error) {
+func (s *Authority) Machine(ctx context.Context, clientID, text string) (m Machine, err error) {
 	credential, digest, ok := secret.ParseMachineSecret(text)
-	if !ok || !isID(clientID) {
-		return m, errCredentials
+	if !ok || !IsID(clientID) {
+		return m, ErrCredentials
 	}
 	org, err := s.memory.client(ctx, clientID)
-	if isNotFound(err) {
-		return m, errCredentials
+	if IsNotFound(err) {
+		return m, ErrCredentials
 	}
 	if err != nil {
 		return m, err
 	}
 	r, err := s.recall(ctx, proof{org: org, principal: clientID, kind: store.KindServiceAccount, credential: credential})
-	m = machine{Standing: r.Standing, credential: credential, recalled: r}
+	m = Machine{Standing: r.Standing, Credential: credential, recalled: r}
 	switch {
-	case err == errToken: //nolint:errorlint // recall returns the sentinel itself
-		return m, errCredentials
+	case err == ErrToken: //nolint:errorlint // recall returns the sentinel itself
+		return m, ErrCredentials
 	case err != nil:
 		return m, err
 	case !secret.EqualDigest(digest[:], r.ProofDigest):
-		return m, errCredentials
+		return m, ErrCredentials
 	}
-	m.account = r.view.account
+	m.Account = r.view.account
 	return m, nil
 }
 
-// claimsFor begins the claims of a token for a principal that is usable now.
-func (s *Service) claimsFor(p store.Standing) token.Claims {
-	now := s.now().Unix()
+// ClaimsFor begins the claims of a token for a principal that is usable now.
+func (s *Authority) ClaimsFor(p store.Standing) token.Claims {
+	now := s.Now().Unix()
 	return token.Claims{
-		Issuer: s.issuer, Subject: p.ID, Audience: []string{s.issuer}, ID: s.newID(),
+		Issuer: s.issuer, Subject: p.ID, Audience: []string{s.issuer}, ID: s.NewID(),
 		IssuedAt: now, Expires: now + int64(token.DefaultLifetime/time.Second),
 		Organization: p.Org, PrincipalType: p.Kind, OrganizationEpoch: int64(p.OrgEpoch), Epoch: int64(p.Epoch),
 	}
 }
 
-func (s *Service) sign(claims token.Claims) (Token, error) {
+func (s *Authority) Sign(claims token.Claims) (Token, error) {
 	text, err := s.signing.Load().Sign(claims)
 	return Token{Text: text, Expires: time.Unix(claims.Expires, 0), Scope: claims.Scope}, err
 }
 
-// narrow checks a requested scope: permissions that the account holds.
-func (s *Service) narrow(m machine, scope string) (string, error) {
+// Narrow checks a requested scope: permissions that the account holds.
+func (s *Authority) Narrow(m Machine, scope string) (string, error) {
 	keys := scopeKeys(scope)
 	if len(keys) == 0 {
 		return "", nil
 	}
 	if len(scope) > maxScope {
-		return "", errScope
+		return "", ErrScope
 	}
 	r := m.recalled
-	held := r.view.rightsNow(r.org.cat, store.At(s.now()))
+	held := r.view.rightsNow(r.org.cat, store.At(s.Now()))
 	for _, key := range keys {
 		if !r.org.cat.Has(held.set, key) {
-			return "", errScope
+			return "", ErrScope
 		}
 	}
 	slices.Sort(keys)
@@ -99,13 +99,13 @@ func (s *Service) narrow(m machine, scope string) (string, error) {
 }
 
 // JWKS is the public part of the signing keys (RFC 7517).
-func (s *Service) JWKS() jose.JSONWebKeySet { return s.signing.Load().JWKS() }
+func (s *Authority) JWKS() jose.JSONWebKeySet { return s.signing.Load().JWKS() }
 
 // Issuer is the public URL: issuer and own audience of tokens.
-func (s *Service) Issuer() string { return s.issuer }
+func (s *Authority) Issuer() string { return s.issuer }
 
-// signWith has a ring sign and verify from now on.
-func (s *Service) signWith(ring *token.Ring) {
+// SignWith has a ring sign and verify from now on.
+func (s *Authority) SignWith(ring *token.Ring) {
 	if former := s.signing.Swap(ring); former == nil || !former.Same(ring) {
 		s.memory.tokens.InvalidateAll() // verified by keys that may be gone
 	}

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// fold is the form in which names are searched, compared and ordered.
-func fold(text string) string {
+// Fold is the form in which names are searched, compared and ordered.
+func Fold(text string) string {
 	return norm.NFC.String(cases.Fold().String(norm.NFC.String(strings.TrimSpace(text))))
 }

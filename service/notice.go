@@ -11,78 +11,78 @@ import (
 // noticesToAddress is how many notices of a kind an address gets at once from
 // an organization. One more goes out when the window ends, so that whoever
 // spends it first does not keep the last change from the person.
-var noticesToAddress = budget{"notices: address, organization and kind", 5, time.Hour}
+var noticesToAddress = Budget{Name: "notices: address, organization and kind", Limit: 5, Window: time.Hour}
 
-// notice is a mail that tells a person of a change of how they sign in.
-type notice struct {
-	kind string
-	to   store.User // with the address that it goes to
+// Notice is a mail that tells a person of a change of how they sign in.
+type Notice struct {
+	Kind string
+	To   store.User // with the address that it goes to
 	more map[string]string
 }
 
-// notify mails notices to a person, named as they are now, in the transaction
+// Notify mails notices to a person, named as they are now, in the transaction
 // of the change.
-func (s *Service) notify(ctx context.Context, t *store.Tx, org store.Organization, u store.User, notices ...notice) error {
+func (s *Letters) Notify(ctx context.Context, t *store.Tx, org store.Organization, u store.User, notices ...Notice) error {
 	if len(notices) == 0 {
 		return nil
 	}
-	charges := make([]charge, len(notices))
+	charges := make([]Charge, len(notices))
 	for i, n := range notices {
-		charges[i] = noticesToAddress.one(org.ID + " " + n.kind + " " + n.to.EmailKey)
+		charges[i] = noticesToAddress.One(org.ID + " " + n.Kind + " " + n.To.EmailKey)
 	}
-	all, err := s.take(ctx, t, charges...)
+	all, err := s.limits.Take(ctx, t, charges...)
 	if err != nil {
 		return err
 	}
 	var messages []store.Message
 	for i, n := range notices {
-		if all[i].used > noticesToAddress.limit+1 {
+		if all[i].Used > noticesToAddress.Limit+1 {
 			continue
 		}
 		values := map[string]string{
-			"name": u.DisplayName, "organization": org.DisplayName, "time": s.now().UTC().Format("15:04 UTC on 2 January 2006"),
+			"name": u.DisplayName, "organization": org.DisplayName, "time": s.Now().UTC().Format("15:04 UTC on 2 January 2006"),
 		}
 		for name, value := range n.more {
 			values[name] = value
 		}
-		m, err := s.courier.message(u.Org, n.kind, mailbox(n.to), values)
+		m, err := s.outbox.Message(u.Org, n.Kind, mailbox(n.To), values)
 		if err != nil {
 			return err
 		}
 		m.Principal = u.ID
-		if all[i].used > noticesToAddress.limit {
-			m.Due = all[i].again
+		if all[i].Used > noticesToAddress.Limit {
+			m.Due = all[i].Again
 		}
 		messages = append(messages, m)
 	}
 	return t.Enqueue(ctx, messages...)
 }
 
-// tell mails what was changed to the person, in the same transaction: under
+// Tell mails what was changed to the person, in the same transaction: under
 // the address that they had before, so that whoever took an account over
 // cannot keep it from them. A new address is told too. One that nobody proved
 // gets nothing but links: in place of those that the change made void.
-func (ch *change) tell(ctx context.Context, former, u store.User, changed []string) error {
-	var notices []notice
+func (s *Letters) Tell(ctx context.Context, tx *Tx, former, u store.User, changed []string) error {
+	var notices []Notice
 	for _, what := range []string{"password", "phone"} {
 		if former.Confirmed && slices.Contains(changed, what) {
-			notices = append(notices, notice{kind: "mail." + what + "_changed", to: former})
+			notices = append(notices, Notice{Kind: "mail." + what + "_changed", To: former})
 		}
 	}
 	if former.EmailKey != u.EmailKey {
-		both := map[string]string{"old": masked(former.Email), "new": masked(u.Email)}
+		both := map[string]string{"old": Masked(former.Email), "new": Masked(u.Email)}
 		if former.Confirmed {
-			notices = append(notices, notice{"mail.email_changed", former, both})
+			notices = append(notices, Notice{"mail.email_changed", former, both})
 		}
 		if former.Confirmed || u.Confirmed {
-			notices = append(notices, notice{"mail.email_changed", u, both})
+			notices = append(notices, Notice{"mail.email_changed", u, both})
 		}
 	}
-	if err := ch.s.notify(ctx, ch.Tx, ch.org, u, notices...); err != nil {
+	if err := s.Notify(ctx, tx.Tx, tx.Org, u, notices...); err != nil {
 		return err
 	}
 	if void := former.EmailKey != u.EmailKey || slices.Contains(changed, "password"); !void || !u.Enabled {
 		return nil
 	}
-	return ch.inviteUnlessConfirmed(ctx, ch.org, u)
+	return s.InviteUnlessConfirmed(ctx, tx, tx.Org, u)
 }

@@ -10,6 +10,24 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
+// Organizations implements OrganizationService.
+type Organizations struct {
+	identityv1.UnsafeOrganizationServiceServer
+	Kit
+
+	store   *store.Store
+	door    *Door
+	changes *Changes
+	letters *Letters
+	phones  *Phones
+	users   *Users
+}
+
+// NewOrganizations makes organizations.
+func NewOrganizations(k Kit, st *store.Store, d *Door, changes *Changes, letters *Letters, phones *Phones, users *Users) *Organizations {
+	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users}
+}
+
 // Ids of the built-in roles that the rules themselves assign.
 const (
 	superUser        = "00000000-0000-7000-8000-000000000001"
@@ -17,84 +35,84 @@ const (
 )
 
 // CreateOrganization adds an organization with its first administrator.
-func (s *Service) CreateOrganization(ctx context.Context, req *identityv1.CreateOrganizationRequest) (*identityv1.CreateOrganizationResponse, error) {
+func (s *Organizations) CreateOrganization(ctx context.Context, req *identityv1.CreateOrganizationRequest) (*identityv1.CreateOrganizationResponse, error) {
 	resp := &identityv1.CreateOrganizationResponse{}
-	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
+	if done, err := s.changes.Replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	now := store.At(s.now())
+	now := store.At(s.Now())
 	in := req.GetOrganization()
 	org := store.Organization{
-		ID: s.newID(), DisplayName: in.GetDisplayName(), PasswordPolicy: policyOf(in.GetPasswordPolicy()),
+		ID: s.NewID(), DisplayName: in.GetDisplayName(), PasswordPolicy: policyOf(in.GetPasswordPolicy()),
 		ChangeInitialPassword: in.ChangeInitialPassword == nil || in.GetChangeInitialPassword(),
 		Epoch:                 now, Version: 1, Created: now, Updated: now,
 	}
-	u := s.newUser(org.ID, req.GetAdministrator())
+	u := s.users.NewUser(org.ID, req.GetAdministrator())
 	if err := s.founderPassword(ctx, org, &u, req.GetAdministrator()); err != nil {
-		return resp, s.orReplayed(ctx, req, resp, err)
+		return resp, s.changes.OrReplayed(ctx, req, resp, err)
 	}
-	err := s.change(ctx, func(ch *change) error {
-		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
+	err := s.changes.Run(ctx, func(tx *Tx) error {
+		if done, err := s.changes.Replay(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
-		if u.Confirmed && !ch.mayConfirm() {
-			return errConfirmNotAllowed
+		if u.Confirmed && !tx.MayConfirm() {
+			return ErrConfirmNotAllowed
 		}
-		org.CreatedBy, u.CreatedBy = ch.by.ID, ch.by.ID
-		if err := ch.found(ctx, org, u, req.GetAdministrator()); err != nil {
+		org.CreatedBy, u.CreatedBy = tx.By.ID, tx.By.ID
+		if err := s.found(ctx, tx, org, u, req.GetAdministrator()); err != nil {
 			return err
 		}
 		resp.Organization = organizationProto(org)
 		var err error
-		if resp.Administrator, err = ch.userAnswer(ctx, u); err != nil {
+		if resp.Administrator, err = s.users.Answer(ctx, tx, u); err != nil {
 			return err
 		}
-		return ch.remember(ctx, req, resp)
+		return tx.Remember(ctx, req, resp)
 	})
 	return resp, err
 }
 
 // found writes the organization and its administrator. Super User is exempt
 // from the hold rule there; what is asked for besides is not.
-func (ch *change) found(ctx context.Context, org store.Organization, u store.User, in *identityv1.User) error {
-	if err := ch.AddOrganization(ctx, org); err != nil {
+func (s *Organizations) found(ctx context.Context, tx *Tx, org store.Organization, u store.User, in *identityv1.User) error {
+	if err := tx.AddOrganization(ctx, org); err != nil {
 		return err
 	}
-	here := *ch
-	here.org = org
-	if _, _, err := ch.s.editPhone(ctx, &here.decision, here.TakePhoneProof, "", u, newPhone(in, "administrator.phone")); err != nil { // no proof can be of it yet
+	here := *tx
+	here.Org = org
+	if _, _, err := s.phones.Edit(ctx, &here.Decision, here.TakePhoneProof, "", u, NewPhone(in, "administrator.phone")); err != nil { // no proof can be of it yet
 		return err
 	}
 	extra := besidesSuperUser(in)
-	if err := here.mustGrant(extra); err != nil {
+	if err := here.MustGrant(extra); err != nil {
 		return err
 	}
-	ch.recordIn(org.ID, "organization.created", org.ID, nil)
-	extra.roles = append(extra.roles, superUser)
-	if err := here.addUser(ctx, u, extra); err != nil {
+	tx.NoteIn(org.ID, "organization.created", org.ID, nil)
+	extra.Roles = append(extra.Roles, superUser)
+	if err := s.users.Add(ctx, &here, u, extra); err != nil {
 		return err
 	}
-	return here.inviteUnlessConfirmed(ctx, org, u)
+	return s.letters.InviteUnlessConfirmed(ctx, &here, org, u)
 }
 
 // founderPassword hashes the password that the first administrator gets, if any.
-func (s *Service) founderPassword(ctx context.Context, org store.Organization, u *store.User, in *identityv1.User) error {
+func (s *Organizations) founderPassword(ctx context.Context, org store.Organization, u *store.User, in *identityv1.User) error {
 	if in.GetPassword() == "" {
 		return nil
 	}
-	look, err := s.look(ctx)
+	look, err := s.changes.Look(ctx)
 	if err != nil {
 		return err
 	}
-	look.org = org
-	return s.givePassword(ctx, look, u, besidesSuperUser(in), newPhone(in, "administrator.phone"), in.GetPassword())
+	look.Org = org
+	return s.users.GivePassword(ctx, look, u, besidesSuperUser(in), NewPhone(in, "administrator.phone"), in.GetPassword())
 }
 
 // besidesSuperUser is what the first administrator of an organization is to have besides that role.
-func besidesSuperUser(in *identityv1.User) assignment {
-	return assignment{
-		roles: slices.DeleteFunc(slices.Clone(in.GetRoleIds()), func(id string) bool { return id == superUser }),
-		keys:  in.GetPermissionKeys(),
+func besidesSuperUser(in *identityv1.User) Assignment {
+	return Assignment{
+		Roles: slices.DeleteFunc(slices.Clone(in.GetRoleIds()), func(id string) bool { return id == superUser }),
+		Keys:  in.GetPermissionKeys(),
 	}
 }
 
@@ -108,14 +126,14 @@ func policyOf(p identityv1.Organization_PasswordPolicy) string {
 
 // GetOrganization returns an organization: one's own with the platform
 // permission, any with the system one.
-func (s *Service) GetOrganization(ctx context.Context, req *identityv1.GetOrganizationRequest) (*identityv1.Organization, error) {
-	c := callOf(ctx)
+func (s *Organizations) GetOrganization(ctx context.Context, req *identityv1.GetOrganizationRequest) (*identityv1.Organization, error) {
+	c := CallOf(ctx)
 	id := req.GetId()
 	if id == "-" {
-		id = c.caller.Org
+		id = c.Caller.Org
 	}
-	if !c.method.opens(c.caller, id) {
-		return nil, errNotFound
+	if !c.Method.Opens(c.Caller, id) {
+		return nil, ErrNotFound
 	}
 	o, err := s.store.Organization(ctx, id)
 	if err != nil {
@@ -125,27 +143,27 @@ func (s *Service) GetOrganization(ctx context.Context, req *identityv1.GetOrgani
 }
 
 // UpdateOrganization changes the fields of the mask together or not at all.
-func (s *Service) UpdateOrganization(ctx context.Context, req *identityv1.UpdateOrganizationRequest) (*identityv1.Organization, error) {
-	if err := s.enterNamed(ctx, req.GetOrganization().GetId()); err != nil {
+func (s *Organizations) UpdateOrganization(ctx context.Context, req *identityv1.UpdateOrganizationRequest) (*identityv1.Organization, error) {
+	if err := s.door.EnterNamed(ctx, req.GetOrganization().GetId()); err != nil {
 		return nil, err
 	}
 	var resp *identityv1.Organization
-	err := s.change(ctx, func(ch *change) error {
-		if err := checkEtag(req.GetOrganization().GetEtag(), ch.org.Version); err != nil {
+	err := s.changes.Run(ctx, func(tx *Tx) error {
+		if err := CheckEtag(req.GetOrganization().GetEtag(), tx.Org.Version); err != nil {
 			return err
 		}
-		changed, err := editOrganization(&ch.org, req)
+		changed, err := editOrganization(&tx.Org, req)
 		if err != nil {
 			return err
 		}
 		if len(changed) > 0 {
-			ch.org.Version, ch.org.Updated = ch.org.Version+1, ch.now
-			if err := ch.SaveOrganization(ctx, ch.org); err != nil {
+			tx.Org.Version, tx.Org.Updated = tx.Org.Version+1, tx.Now
+			if err := tx.SaveOrganization(ctx, tx.Org); err != nil {
 				return err
 			}
-			ch.record("organization.updated", ch.org.ID, store.Data{"fields": strings.Join(changed, ",")})
+			tx.Note("organization.updated", tx.Org.ID, store.Data{"fields": strings.Join(changed, ",")})
 		}
-		resp = organizationProto(ch.org)
+		resp = organizationProto(tx.Org)
 		return nil
 	})
 	return resp, err
@@ -161,12 +179,12 @@ func editOrganization(o *store.Organization, req *identityv1.UpdateOrganizationR
 			o.DisplayName = in.GetDisplayName()
 		case "password_policy":
 			if in.GetPasswordPolicy() == identityv1.Organization_PASSWORD_POLICY_UNSPECIFIED {
-				return nil, invalid("organization.password_policy", "required", "value is required")
+				return nil, Invalid("organization.password_policy", "required", "value is required")
 			}
 			o.PasswordPolicy = policyOf(in.GetPasswordPolicy())
 		case "change_initial_password":
 			if in.ChangeInitialPassword == nil {
-				return nil, invalid("organization.change_initial_password", "required", "value is required")
+				return nil, Invalid("organization.change_initial_password", "required", "value is required")
 			}
 			o.ChangeInitialPassword = in.GetChangeInitialPassword()
 		}
@@ -189,6 +207,6 @@ func organizationProto(o store.Organization) *identityv1.Organization {
 	return &identityv1.Organization{
 		PasswordPolicy: policy, ChangeInitialPassword: &o.ChangeInitialPassword,
 		Id: o.ID, DisplayName: &o.DisplayName, Platform: o.Platform, State: state,
-		CreateTime: stamp(o.Created), UpdateTime: stamp(o.Updated), CreatedBy: o.CreatedBy, Etag: etagOf(o.Version),
+		CreateTime: Stamp(o.Created), UpdateTime: Stamp(o.Updated), CreatedBy: o.CreatedBy, Etag: Etag(o.Version),
 	}
 }

@@ -20,14 +20,14 @@ type letter struct {
 	Values map[string]string `json:"values"` // what its text shows
 }
 
-// message makes the row of a message, to be enqueued in the transaction of
+// Message makes the row of a message, to be enqueued in the transaction of
 // what it tells of. Kinds "mail.…" go by mail, "sms.…" by SMS; each has a
 // template in notify. Where it means nothing any more sooner than after a
 // week, the caller sets Expires.
-func (c *courier) message(org, kind, to string, values map[string]string) (store.Message, error) {
-	now := c.now()
+func (c *Outbox) Message(org, kind, to string, values map[string]string) (store.Message, error) {
+	now := c.Now()
 	m := store.Message{
-		Org: org, ID: c.newID(), Kind: kind, Recipient: masked(to),
+		Org: org, ID: c.NewID(), Kind: kind, Recipient: Masked(to),
 		Created: store.At(now), Due: store.At(now), Expires: store.At(now.Add(messageLife)),
 	}
 	if err := notify.Check(kind, values); err != nil { // now, while somebody sees it
@@ -42,7 +42,7 @@ func (c *courier) message(org, kind, to string, values map[string]string) (store
 }
 
 // written is a message as it goes out.
-func (c *courier) written(m store.Message) (notify.Message, error) {
+func (c *Outbox) written(m store.Message) (notify.Message, error) {
 	text, err := c.ring.Open("outbox", m.Sealed, m.Org, m.ID, m.Kind)
 	if err != nil {
 		return notify.Message{}, fmt.Errorf("message %s: %w", m.ID, err)
@@ -54,9 +54,9 @@ func (c *courier) written(m store.Message) (notify.Message, error) {
 	return notify.Write(m.ID, m.Kind, l.To, l.Values)
 }
 
-// masked leaves of an address the first letter and the domain, and of a
+// Masked leaves of an address the first letter and the domain, and of a
 // number its last two digits.
-func masked(to string) string {
+func Masked(to string) string {
 	if at := strings.LastIndexByte(to, '@'); at >= 0 {
 		_, size := utf8.DecodeRuneInString(to)
 		return to[:min(size, at)] + "…" + to[at:]

@@ -10,14 +10,15 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
 // Sizes of lists.
 const (
 	defaultPage = 50
-	maxPage     = 1000
-	maxCount    = 10_000
+	MaxPage     = 1000
+	MaxCount    = 10_000
 )
 
 // listRequest is what all list requests share.
@@ -28,6 +29,16 @@ type listRequest interface {
 	GetSkip() int32
 }
 
+// Pages opens and makes page tokens.
+type Pages struct {
+	ring        *secret.KeyRing
+	incarnation string // of the store
+}
+
+// NewPages makes pages; the ring seals their tokens, which are good for one
+// incarnation of the store.
+func NewPages(ring *secret.KeyRing, incarnation string) *Pages { return &Pages{ring, incarnation} }
+
 // place is what a page token holds: the last row of the page before.
 type place struct {
 	Text string `json:"t,omitempty"`
@@ -35,9 +46,9 @@ type place struct {
 	ID   string `json:"i,omitempty"`
 }
 
-// openPage reads size, token, skip and order of a list request. The limit is
+// Open reads size, token, skip and order of a list request. The limit is
 // one more than the page, to see whether there is a next one.
-func (s *Service) openPage(ctx context.Context, req listRequest, orderBy, defaultOrder string) (store.Page, error) {
+func (s *Pages) Open(ctx context.Context, req listRequest, orderBy, defaultOrder string) (store.Page, error) {
 	if orderBy == "" {
 		orderBy = defaultOrder
 	}
@@ -61,26 +72,26 @@ func pageSize(req listRequest) int {
 	if req.GetPageSize() == 0 {
 		return defaultPage
 	}
-	return min(int(req.GetPageSize()), maxPage)
+	return min(int(req.GetPageSize()), MaxPage)
 }
 
 // readPlace opens a page token; one of another caller, organization, filter,
 // order or copy of the data is refused.
-func (s *Service) readPlace(ctx context.Context, req listRequest) (at place, err error) {
+func (s *Pages) readPlace(ctx context.Context, req listRequest) (at place, err error) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(req.GetPageToken())
 	if err != nil || strings.ContainsAny(req.GetPageToken(), "\r\n") { // which the decoder passes over
-		return at, errPageToken
+		return at, ErrPageToken
 	}
 	text, err := s.ring.Open("page", sealed, s.pageOf(ctx, req)...)
 	if err != nil {
-		return at, errPageToken
+		return at, ErrPageToken
 	}
 	return at, json.Unmarshal(text, &at)
 }
 
-// nextPage cuts the extra row off, and makes the token that continues after
+// Next cuts the extra row off, and makes the token that continues after
 // the last row left. A list that ended has none.
-func nextPage[T any](ctx context.Context, s *Service, req listRequest, rows []T, at func(T) store.Cursor) ([]T, string) {
+func Next[T any](ctx context.Context, s *Pages, req listRequest, rows []T, at func(T) store.Cursor) ([]T, string) {
 	if len(rows) <= pageSize(req) {
 		return rows, ""
 	}
@@ -101,7 +112,7 @@ func nextPage[T any](ctx context.Context, s *Service, req listRequest, rows []T,
 }
 
 // pageOf is what a page token is bound to.
-func (s *Service) pageOf(ctx context.Context, req listRequest) []string {
+func (s *Pages) pageOf(ctx context.Context, req listRequest) []string {
 	query := proto.Clone(req)
 	for _, name := range []protoreflect.Name{"organization_id", "page_size", "page_token", "skip", "with_summary", "at_least"} {
 		if f := query.ProtoReflect().Descriptor().Fields().ByName(name); f != nil {
@@ -112,26 +123,26 @@ func (s *Service) pageOf(ctx context.Context, req listRequest) []string {
 	if err != nil {
 		panic(err) // a message that was just read always marshals
 	}
-	c := callOf(ctx)
-	return []string{s.incarnation, c.method.name, c.caller.ID, c.org, string(text)}
+	c := CallOf(ctx)
+	return []string{s.incarnation, c.Method.Name, c.Caller.ID, c.Org, string(text)}
 }
 
-// capped bounds a count, and tells whether it did.
-func capped(n int64) (int32, bool) {
-	if n > maxCount {
-		return maxCount, true
+// Capped bounds a count, and tells whether it did.
+func Capped(n int64) (int32, bool) {
+	if n > MaxCount {
+		return MaxCount, true
 	}
 	return int32(n), false //nolint:gosec // at most maxCount
 }
 
-// clamp fits an exact count into the type that the contract gives it.
-func clamp(n int64) int32 {
+// Clamp fits an exact count into the type that the contract gives it.
+func Clamp(n int64) int32 {
 	const most = 1<<31 - 1
 	return int32(min(max(n, 0), most))
 }
 
-// window is the page of a sorted list that is in memory anyway.
-func window[T any](rows []T, page store.Page, at func(T) store.Cursor) []T {
+// Window is the page of a sorted list that is in memory anyway.
+func Window[T any](rows []T, page store.Page, at func(T) store.Cursor) []T {
 	if page.After != nil {
 		after := place{Text: page.After.Key.(string), ID: page.After.ID}
 		rows = rows[len(rows)-len(slices.DeleteFunc(slices.Clone(rows), func(row T) bool {

@@ -10,53 +10,67 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
+// Passwords answers what a password must be. It is a part of UserService.
+type Passwords struct {
+	Kit
+
+	hasher    *secret.Passwords
+	authority *Authority
+	limits    *Limits
+}
+
+// NewPasswords makes passwords.
+func NewPasswords(k Kit, hasher *secret.Passwords, authority *Authority, limits *Limits) *Passwords {
+	return &Passwords{Kit: k, hasher: hasher, authority: authority, limits: limits}
+}
+
 // product is a word that no password may be made of.
 const product = "BizMetry"
 
-// hashPassword holds a new password of a person against the policy of their
+// Hash holds a new password of a person against the policy of their
 // organization, and hashes it. It is slow: call it before the lock is taken.
 // errWeakPassword lists the unmet rules.
-func (s *Service) hashPassword(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
-	if err := acceptPassword(org, u, password); err != nil {
+func (s *Passwords) Hash(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
+	if err := AcceptPassword(org, u, password); err != nil {
 		return "", err
 	}
-	return s.passwords.Hash(ctx, password)
+	return s.hasher.Hash(ctx, password)
 }
 
-// acceptPassword is the part of hashPassword before the hash.
-func acceptPassword(org store.Organization, u store.User, password string) error {
-	return weak(secret.UnmetRules(org.PasswordPolicy, password, passwordContext(org, u)...))
+// AcceptPassword is the part of hashPassword before the hash.
+func AcceptPassword(org store.Organization, u store.User, password string) error {
+	return Weak(secret.UnmetRules(org.PasswordPolicy, password, PasswordContext(org, u)...))
 }
 
-// weak refuses a password for rules that it does not meet.
-func weak(unmet []string) error {
+// Weak refuses a password for rules that it does not meet.
+func Weak(unmet []string) error {
 	if len(unmet) == 0 {
 		return nil
 	}
-	return refuse(errWeakPassword, "unmet", strings.Join(unmet, ","))
+	return Refuse(ErrWeakPassword, "unmet", strings.Join(unmet, ","))
 }
 
-// passwordContext is what a person's password must not be made of.
-func passwordContext(org store.Organization, u store.User) []string {
+// PasswordContext is what a person's password must not be made of.
+func PasswordContext(org store.Organization, u store.User) []string {
 	local, _, _ := strings.Cut(u.Email, "@")
 	return []string{product, org.DisplayName, u.FirstName, u.LastName, local}
 }
 
 // passwordChecks bounds what a caller's typing costs: a person who types is
 // far below it.
-var passwordChecks = budget{name: "password check", limit: 300, window: 5 * time.Minute}
+var passwordChecks = Budget{Name: "password check", Limit: 300, Window: 5 * time.Minute}
 
 // CheckPassword tells how strong a password is. Nothing is kept of it.
-func (s *Service) CheckPassword(ctx context.Context, req *identityv1.CheckPasswordRequest) (*identityv1.CheckPasswordResponse, error) {
-	c := callOf(ctx)
-	if err := s.spend(ctx, passwordChecks.one(c.caller.ID)); err != nil {
+func (s *Passwords) CheckPassword(ctx context.Context, req *identityv1.CheckPasswordRequest) (*identityv1.CheckPasswordResponse, error) {
+	c := CallOf(ctx)
+	if err := s.limits.Spend(ctx, passwordChecks.One(c.Caller.ID)); err != nil {
 		return nil, err
 	}
-	org, _, err := s.organization(ctx, c.org)
+	org, _, err := s.authority.Organization(ctx, c.Org)
 	if err != nil {
 		return nil, err
 	}
-	avoid := passwordContext(org, store.User{Email: req.GetEmail(), FirstName: req.GetFirstName(), LastName: req.GetLastName()})
+	avoid := PasswordContext(org, store.User{Email: req.GetEmail(), FirstName: req.GetFirstName(), LastName: req.GetLastName()})
 	resp := &identityv1.CheckPasswordResponse{Unmet: secret.UnmetRules(org.PasswordPolicy, req.GetPassword(), avoid...)}
 	resp.Acceptable = len(resp.GetUnmet()) == 0
 	score, patterns := secret.Strength(req.GetPassword(), avoid)
@@ -99,11 +113,11 @@ func adviceOn(unmet []string, score int, patterns []string) (words []string) {
 
 // GeneratePassword makes a password that meets every policy. It is answered
 // and kept nowhere.
-func (s *Service) GeneratePassword(ctx context.Context, _ *identityv1.GeneratePasswordRequest) (*identityv1.GeneratePasswordResponse, error) {
-	org, _, err := s.organization(ctx, callOf(ctx).org)
+func (s *Passwords) GeneratePassword(ctx context.Context, _ *identityv1.GeneratePasswordRequest) (*identityv1.GeneratePasswordResponse, error) {
+	org, _, err := s.authority.Organization(ctx, CallOf(ctx).Org)
 	if err != nil {
 		return nil, err
 	}
-	password, err := secret.Generate(s.rand, passwordContext(org, store.User{})...)
+	password, err := secret.Generate(s.Rand, PasswordContext(org, store.User{})...)
 	return &identityv1.GeneratePasswordResponse{Password: password}, err
 }

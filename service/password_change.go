@@ -33,7 +33,7 @@ const (
 )
 
 // passwordChanges bounds the hashes that one token can ask for.
-var passwordChanges = budget{name: "password change", limit: 20, window: passwordDueFor}
+var passwordChanges = Budget{Name: "password change", Limit: 20, Window: passwordDueFor}
 
 // mustChange tells whether a person has to replace their password before they get in.
 func mustChange(org store.Organization, u store.User) bool {
@@ -41,11 +41,11 @@ func mustChange(org store.Organization, u store.User) bool {
 }
 
 // askForChange answers a sign-in whose password is right but has to be replaced.
-func (s *Service) askForChange(org store.Organization, u store.User) *identityv1.PasswordChange {
+func (s *Sessions) askForChange(org store.Organization, u store.User) *identityv1.PasswordChange {
 	mac := s.ring.MAC(passwordDueKey, u.PasswordHash)
 	due := passwordDue{
 		Org: u.Org, User: u.ID, Hash: hex.EncodeToString(mac[:]), Epoch: u.Epoch, OrgEpoch: org.Epoch,
-		Expires: store.At(s.now().Add(passwordDueFor)),
+		Expires: store.At(s.Now().Add(passwordDueFor)),
 	}
 	text, err := json.Marshal(due)
 	if err != nil {
@@ -53,47 +53,47 @@ func (s *Service) askForChange(org store.Organization, u store.User) *identityv1
 	}
 	sealed := s.ring.Seal(passwordDueKey, text, s.incarnation)
 	return &identityv1.PasswordChange{
-		Token: passwordDuePrefix + base64.RawURLEncoding.EncodeToString(sealed), ExpireTime: stamp(due.Expires),
+		Token: passwordDuePrefix + base64.RawURLEncoding.EncodeToString(sealed), ExpireTime: Stamp(due.Expires),
 	}
 }
 
 // readPasswordDue opens a password_change token; errToken for what is none.
-func (s *Service) readPasswordDue(token string) (due passwordDue, err error) {
+func (s *Sessions) readPasswordDue(token string) (due passwordDue, err error) {
 	text, ok := strings.CutPrefix(token, passwordDuePrefix)
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || strings.ContainsAny(text, "\r\n") { // which the decoder passes over
-		return due, errToken
+		return due, ErrToken
 	}
 	if sealed, err = s.ring.Open(passwordDueKey, sealed, s.incarnation); err != nil {
-		return due, errToken
+		return due, ErrToken
 	}
 	return due, json.Unmarshal(sealed, &due)
 }
 
 // personDue reads who has to change their password, with their organization.
 // Once anything has changed that the token is bound to, it is errToken.
-func (s *Service) personDue(ctx context.Context, q store.Reads, due passwordDue) (u store.User, org store.Organization, err error) {
+func (s *Sessions) personDue(ctx context.Context, q store.Reads, due passwordDue) (u store.User, org store.Organization, err error) {
 	if u, err = q.User(ctx, due.Org, due.User); err == nil {
 		org, err = q.Organization(ctx, due.Org)
 	}
 	mac, _ := hex.DecodeString(due.Hash) // sealed: we wrote it
 	live := u.Enabled && u.Confirmed && !org.Suspended && mustChange(org, u) && u.Epoch == due.Epoch && org.Epoch == due.OrgEpoch &&
-		!ended(due.Expires, store.At(s.now())) && s.ring.VerifyMAC(passwordDueKey, mac, u.PasswordHash)
-	if isNotFound(err) || (err == nil && !live) {
-		err = errToken
+		!Ended(due.Expires, store.At(s.Now())) && s.ring.VerifyMAC(passwordDueKey, mac, u.PasswordHash)
+	if IsNotFound(err) || (err == nil && !live) {
+		err = ErrToken
 	}
 	return u, org, err
 }
 
 // ChangePassword replaces an initial password and signs in.
-func (s *Service) ChangePassword(ctx context.Context, req *identityv1.ChangePasswordRequest) (*identityv1.ChangePasswordResponse, error) {
-	c := callOf(ctx)
-	if err := s.sources.admit(c.source); err != nil {
+func (s *Sessions) ChangePassword(ctx context.Context, req *identityv1.ChangePasswordRequest) (*identityv1.ChangePasswordResponse, error) {
+	c := CallOf(ctx)
+	if err := s.limits.Sources.Admit(c.Source); err != nil {
 		return nil, err
 	}
 	due, err := s.readPasswordDue(req.GetToken())
 	if err != nil {
-		s.sources.failed(c.source)
+		s.limits.Sources.Failed(c.Source)
 		return nil, err
 	}
 	u, org, err := s.personDue(ctx, s.store.Reads, due)
@@ -105,7 +105,7 @@ func (s *Service) ChangePassword(ctx context.Context, req *identityv1.ChangePass
 		return nil, err
 	}
 	var session store.Session
-	err = s.commit(ctx, due.Org, func(t *store.Tx) error {
+	err = s.authority.Commit(ctx, due.Org, func(t *store.Tx) error {
 		former, org, err := s.personDue(ctx, t.Reads, due)
 		if err != nil {
 			return err
@@ -116,34 +116,34 @@ func (s *Service) ChangePassword(ctx context.Context, req *identityv1.ChangePass
 	if err != nil {
 		return nil, err
 	}
-	s.noteActivity(c, u.Org, "sign_in", "ok", u.ID, "password changed")
+	s.limits.NoteActivity(c, u.Org, "sign_in", "ok", u.ID, "password changed")
 	tokens, err := s.tokensFor(ctx, session, session.Generation)
 	return &identityv1.ChangePasswordResponse{Tokens: tokens}, err
 }
 
 // replacePassword hashes a new password in place of the person's present one,
 // which it must not be. What is cheap to refuse is refused before any hash.
-func (s *Service) replacePassword(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
-	if err := acceptPassword(org, u, password); err != nil {
+func (s *Sessions) replacePassword(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
+	if err := AcceptPassword(org, u, password); err != nil {
 		return "", err
 	}
-	if err := s.spend(ctx, passwordChanges.one(u.ID)); err != nil {
+	if err := s.limits.Spend(ctx, passwordChanges.One(u.ID)); err != nil {
 		return "", err
 	}
-	same, _, err := s.passwords.Verify(ctx, password, u.PasswordHash)
+	same, _, err := s.hasher.Verify(ctx, password, u.PasswordHash)
 	if err != nil && !errors.Is(err, secret.ErrHash) {
 		return "", err
 	}
 	if same {
-		return "", weak([]string{secret.Unchanged})
+		return "", Weak([]string{secret.Unchanged})
 	}
-	return s.passwords.Hash(ctx, password)
+	return s.hasher.Hash(ctx, password)
 }
 
 // savePassword writes a password that a person chose, ends what they were
 // signed in with, and starts a session in the new epoch.
-func (s *Service) savePassword(ctx context.Context, t *store.Tx, org store.Organization, former store.User, hash string) (session store.Session, err error) {
-	c, now := callOf(ctx), store.At(s.now())
+func (s *Sessions) savePassword(ctx context.Context, t *store.Tx, org store.Organization, former store.User, hash string) (session store.Session, err error) {
+	c, now := CallOf(ctx), store.At(s.Now())
 	u := former
 	u.PasswordHash, u.PasswordInitial = hash, false
 	u.Epoch = max(now, former.Epoch+1)
@@ -154,7 +154,7 @@ func (s *Service) savePassword(ctx context.Context, t *store.Tx, org store.Organ
 	if err := t.EndSessions(ctx, u.Org, u.ID, "password changed", now); err != nil {
 		return session, err
 	}
-	if err := s.notify(ctx, t, org, u, notice{kind: "mail.password_changed", to: u}); err != nil {
+	if err := s.letters.Notify(ctx, t, org, u, Notice{Kind: "mail.password_changed", To: u}); err != nil {
 		return session, err
 	}
 	session = s.newSession(ctx, u, org)
@@ -166,7 +166,7 @@ func (s *Service) savePassword(ctx context.Context, t *store.Tx, org store.Organ
 	}
 	t.Record(store.Event{
 		Org: u.Org, Time: now, Type: "user.password_changed", Target: u.ID, Actor: u.ID, Credential: session.ID,
-		RequestID: c.requestID, Source: c.source,
+		RequestID: c.RequestID, Source: c.Source,
 	})
 	return session, nil
 }

@@ -9,8 +9,25 @@ import (
 	"time"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
+
+// Phones verifies phone numbers. It is a part of UserService.
+type Phones struct {
+	Kit
+
+	store   *store.Store
+	ring    *secret.KeyRing
+	limits  *Limits
+	changes *Changes
+	outbox  *Outbox
+}
+
+// NewPhones makes phones.
+func NewPhones(k Kit, st *store.Store, ring *secret.KeyRing, limits *Limits, changes *Changes, outbox *Outbox) *Phones {
+	return &Phones{Kit: k, store: st, ring: ring, limits: limits, changes: changes, outbox: outbox}
+}
 
 // The life of a verification: a code is good for two minutes and five tries
 // in all, a new one can be sent for a while, and what comes out is a proof.
@@ -26,27 +43,27 @@ const (
 // What SMS may cost, and how much may be guessed. A new verification starts
 // no budget anew.
 var (
-	smsOfCaller       = budget{"sms of caller", 30, time.Hour}
-	smsOfOrganization = budget{"sms of organization", 300, time.Hour}
-	smsToNumber       = budget{"sms to number", 3, 10 * time.Minute}
-	smsToNumberADay   = budget{"sms to number a day", 10, 24 * time.Hour}
-	codesOfCaller     = budget{"codes of caller", 60, time.Hour}
+	smsOfCaller       = Budget{Name: "sms of caller", Limit: 30, Window: time.Hour}
+	smsOfOrganization = Budget{Name: "sms of organization", Limit: 300, Window: time.Hour}
+	smsToNumber       = Budget{Name: "sms to number", Limit: 3, Window: 10 * time.Minute}
+	smsToNumberADay   = Budget{Name: "sms to number a day", Limit: 10, Window: 24 * time.Hour}
+	codesOfCaller     = Budget{Name: "codes of caller", Limit: 60, Window: time.Hour}
 )
 
 // StartPhoneVerification sends a code to a number.
-func (s *Service) StartPhoneVerification(ctx context.Context, req *identityv1.StartPhoneVerificationRequest) (*identityv1.PhoneVerification, error) {
+func (s *Phones) StartPhoneVerification(ctx context.Context, req *identityv1.StartPhoneVerificationRequest) (*identityv1.PhoneVerification, error) {
 	if err := s.mayProve(ctx, req.GetUserId()); err != nil {
 		return nil, err
 	}
-	number, ok := parsePhone(req.GetPhone())
+	number, ok := ParsePhone(req.GetPhone())
 	if !ok {
 		return nil, invalidPhone("phone")
 	}
 	return s.sendOnce(ctx, req, func(t *store.ShortTx) (v store.PhoneVerification, err error) {
-		c := callOf(ctx)
+		c := CallOf(ctx)
 		v = store.PhoneVerification{
-			Org: c.org, ID: s.newID(), CallerOrg: c.caller.Org, Caller: c.caller.ID, User: req.GetUserId(),
-			Masked: maskPhone(number), Created: store.At(s.now()),
+			Org: c.Org, ID: s.NewID(), CallerOrg: c.Caller.Org, Caller: c.Caller.ID, User: req.GetUserId(),
+			Masked: MaskPhone(number), Created: store.At(s.Now()),
 		}
 		v.Sealed = s.ring.Seal("phone_verifications", []byte(number), v.Org, v.ID)
 		if err := s.sendCode(ctx, t, &v, number); err != nil {
@@ -57,20 +74,20 @@ func (s *Service) StartPhoneVerification(ctx context.Context, req *identityv1.St
 }
 
 // ResendPhoneCode sends a new code in place of the one before it.
-func (s *Service) ResendPhoneCode(ctx context.Context, req *identityv1.ResendPhoneCodeRequest) (*identityv1.PhoneVerification, error) {
+func (s *Phones) ResendPhoneCode(ctx context.Context, req *identityv1.ResendPhoneCodeRequest) (*identityv1.PhoneVerification, error) {
 	if _, err := s.ownVerification(ctx, req.GetId()); err != nil {
 		return nil, err
 	}
 	return s.sendOnce(ctx, req, func(t *store.ShortTx) (v store.PhoneVerification, err error) {
-		if v, err = t.PhoneVerification(ctx, callOf(ctx).org, req.GetId()); err != nil {
+		if v, err = t.PhoneVerification(ctx, CallOf(ctx).Org, req.GetId()); err != nil {
 			return v, err
 		}
-		now := s.now()
+		now := s.Now()
 		if v.Confirmed != 0 || v.Tries >= codeTries || v.Sends >= codeSends || !now.Before(v.Created.Time().Add(resendWithin)) {
-			return v, errVerificationOver
+			return v, ErrVerificationOver
 		}
 		if wait := resendTime(v).Sub(now); wait > 0 {
-			return v, retryIn(errRateLimited, wait)
+			return v, RetryIn(ErrRateLimited, wait)
 		}
 		number, err := s.verifiedNumber(v)
 		if err != nil {
@@ -79,102 +96,102 @@ func (s *Service) ResendPhoneCode(ctx context.Context, req *identityv1.ResendPho
 		if err := s.sendCode(ctx, t, &v, number); err != nil {
 			return v, err
 		}
-		if err := t.ReplacePhoneCode(ctx, v); !isNotFound(err) {
+		if err := t.ReplacePhoneCode(ctx, v); !IsNotFound(err) {
 			return v, err
 		}
-		return v, retryIn(errRateLimited, resendAfter) // another call sent one meanwhile
+		return v, RetryIn(ErrRateLimited, resendAfter) // another call sent one meanwhile
 	})
 }
 
 // ConfirmPhoneVerification trades the code for a proof. The try is counted
 // before the code is compared, and outlives the call.
-func (s *Service) ConfirmPhoneVerification(ctx context.Context, req *identityv1.ConfirmPhoneVerificationRequest) (*identityv1.ConfirmPhoneVerificationResponse, error) {
+func (s *Phones) ConfirmPhoneVerification(ctx context.Context, req *identityv1.ConfirmPhoneVerificationRequest) (*identityv1.ConfirmPhoneVerificationResponse, error) {
 	v, err := s.ownVerification(ctx, req.GetId())
 	if err != nil {
 		return nil, err
 	}
-	code, ok := plainCode(req.GetCode())
+	code, ok := ParseCode(req.GetCode())
 	if !ok {
-		return nil, invalid("code", "code", "must be the six digits that were sent")
+		return nil, Invalid("code", "code", "must be the six digits that were sent")
 	}
-	now := store.At(s.now())
+	now := store.At(s.Now())
 	err = s.store.Short(ctx, func(t *store.ShortTx) (err error) {
-		if err := s.spendIn(ctx, t, codesOfCaller.one(v.Caller)); err != nil {
+		if err := s.limits.SpendIn(ctx, t, codesOfCaller.One(v.Caller)); err != nil {
 			return err
 		}
 		v, err = t.CountPhoneTry(ctx, v.Org, v.ID, codeTries, now)
 		return err
 	})
-	if isNotFound(err) {
-		return nil, errVerificationOver
+	if IsNotFound(err) {
+		return nil, ErrVerificationOver
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !s.ring.VerifyMAC("phone_code", v.Code, codeParts(v, code)...) {
-		return nil, refuse(errCode, "attempts_left", strconv.FormatInt(codeTries-v.Tries, 10))
+		return nil, Refuse(ErrCode, "attempts_left", strconv.FormatInt(codeTries-v.Tries, 10))
 	}
 	err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.ConfirmPhone(ctx, v, now) })
-	if isNotFound(err) {
-		return nil, errVerificationOver
+	if IsNotFound(err) {
+		return nil, ErrVerificationOver
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &identityv1.ConfirmPhoneVerificationResponse{
-		PhoneProof: s.phoneProof(v), ExpireTime: stamp(store.At(now.Time().Add(proofLife))),
+		PhoneProof: s.phoneProof(v), ExpireTime: Stamp(store.At(now.Time().Add(proofLife))),
 	}, nil
 }
 
 // mayProve checks who may prove a number for a user ("": one who is about to
 // be created): people, for themselves or with the permission. The change that
 // uses the proof checks again, under its lock.
-func (s *Service) mayProve(ctx context.Context, user string) error {
-	c := callOf(ctx)
+func (s *Phones) mayProve(ctx context.Context, user string) error {
+	c := CallOf(ctx)
 	if err := peopleOnly(c); err != nil {
 		return err
 	}
-	if user == c.caller.ID && c.org == c.caller.Org {
+	if user == c.Caller.ID && c.Org == c.Caller.Org {
 		return nil
 	}
-	if !c.caller.has(c.method.needs()) {
-		return c.denied()
+	if !c.Caller.Has(c.Method.Needs()) {
+		return c.Denied()
 	}
 	if user == "" {
 		return nil
 	}
-	p, err := s.store.Principal(ctx, c.org, user)
+	p, err := s.store.Principal(ctx, c.Org, user)
 	if err != nil {
 		return err
 	}
 	if p.Kind != store.KindUser || p.Deleted != 0 {
-		return errNotFound
+		return ErrNotFound
 	}
-	look, err := s.look(ctx)
+	look, err := s.changes.Look(ctx)
 	if err != nil {
 		return err
 	}
-	return look.mustOutlive(ctx, p, 0)
+	return look.MustOutlive(ctx, p, 0)
 }
 
 // peopleOnly refuses machines: a code is read by a person.
-func peopleOnly(c *call) error {
-	if c.caller.Kind != store.KindUser {
-		return refuse(errDenied, "principal", c.caller.ID, "organization", c.org, "only_for", store.KindUser)
+func peopleOnly(c *Call) error {
+	if c.Caller.Kind != store.KindUser {
+		return Refuse(ErrDenied, "principal", c.Caller.ID, "organization", c.Org, "only_for", store.KindUser)
 	}
 	return nil
 }
 
 // ownVerification returns a verification of the caller, who still may prove
 // numbers. That of another one is not there.
-func (s *Service) ownVerification(ctx context.Context, id string) (v store.PhoneVerification, err error) {
-	c := callOf(ctx)
+func (s *Phones) ownVerification(ctx context.Context, id string) (v store.PhoneVerification, err error) {
+	c := CallOf(ctx)
 	if err = peopleOnly(c); err != nil {
 		return v, err
 	}
-	v, err = s.store.PhoneVerification(ctx, c.org, id)
-	if err == nil && (v.CallerOrg != c.caller.Org || v.Caller != c.caller.ID) {
-		err = errNotFound
+	v, err = s.store.PhoneVerification(ctx, c.Org, id)
+	if err == nil && (v.CallerOrg != c.Caller.Org || v.Caller != c.Caller.ID) {
+		err = ErrNotFound
 	}
 	if err != nil {
 		return v, err
@@ -184,9 +201,9 @@ func (s *Service) ownVerification(ctx context.Context, id string) (v store.Phone
 
 // sendOnce runs what sends a code in a short transaction, together with the
 // outcome for the request id.
-func (s *Service) sendOnce(ctx context.Context, req retryable, send func(*store.ShortTx) (store.PhoneVerification, error)) (*identityv1.PhoneVerification, error) {
+func (s *Phones) sendOnce(ctx context.Context, req Retryable, send func(*store.ShortTx) (store.PhoneVerification, error)) (*identityv1.PhoneVerification, error) {
 	resp := &identityv1.PhoneVerification{}
-	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
+	if done, err := s.changes.Replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
 	err := s.store.Short(ctx, func(t *store.ShortTx) error {
@@ -195,12 +212,12 @@ func (s *Service) sendOnce(ctx context.Context, req retryable, send func(*store.
 			return err
 		}
 		resp = &identityv1.PhoneVerification{
-			Id: v.ID, Phone: v.Masked, ExpireTime: stamp(v.Expires), ResendTime: stamp(store.At(resendTime(v))),
+			Id: v.ID, Phone: v.Masked, ExpireTime: Stamp(v.Expires), ResendTime: Stamp(store.At(resendTime(v))),
 		}
-		return s.remember(ctx, t, req, resp)
+		return s.changes.Remember(ctx, t, req, resp)
 	})
 	if err != nil { // perhaps because another call with this request id was first
-		if done, again := s.replay(ctx, s.store.Reads, req, resp); done && again == nil {
+		if done, again := s.changes.Replay(ctx, s.store.Reads, req, resp); done && again == nil {
 			return resp, nil
 		}
 		return nil, err
@@ -210,21 +227,21 @@ func (s *Service) sendOnce(ctx context.Context, req retryable, send func(*store.
 
 // sendCode makes the next code of a verification and queues its message, if
 // there is a budget left for it.
-func (s *Service) sendCode(ctx context.Context, t *store.ShortTx, v *store.PhoneVerification, number string) error {
-	err := s.spendIn(ctx, t, smsOfCaller.one(v.Caller), smsOfOrganization.one(v.Org), smsToNumber.one(number), smsToNumberADay.one(number))
+func (s *Phones) sendCode(ctx context.Context, t *store.ShortTx, v *store.PhoneVerification, number string) error {
+	err := s.limits.SpendIn(ctx, t, smsOfCaller.One(v.Caller), smsOfOrganization.One(v.Org), smsToNumber.One(number), smsToNumberADay.One(number))
 	if err != nil {
 		return err
 	}
-	n, err := rand.Int(s.rand, big.NewInt(1_000_000))
+	n, err := rand.Int(s.Rand, big.NewInt(1_000_000))
 	if err != nil {
 		return err
 	}
-	code := fmt.Sprintf("%0*d", codeDigits, n)
-	now := s.now()
+	code := fmt.Sprintf("%0*d", CodeDigits, n)
+	now := s.Now()
 	v.Sends, v.Sent, v.Expires = v.Sends+1, store.At(now), store.At(now.Add(codeLife))
 	mac := s.ring.MAC("phone_code", codeParts(*v, code)...)
 	v.Code = mac[:]
-	message, err := s.courier.message(v.Org, "sms.code", number, map[string]string{"code": code})
+	message, err := s.outbox.Message(v.Org, "sms.code", number, map[string]string{"code": code})
 	if err != nil {
 		return err
 	}
@@ -241,10 +258,10 @@ func resendTime(v store.PhoneVerification) time.Time { return v.Sent.Time().Add(
 
 // verifiedNumber opens the number of a verification. A row that does not open
 // was tampered with: it is over.
-func (s *Service) verifiedNumber(v store.PhoneVerification) (string, error) {
+func (s *Phones) verifiedNumber(v store.PhoneVerification) (string, error) {
 	number, err := s.ring.Open("phone_verifications", v.Sealed, v.Org, v.ID)
 	if err != nil {
-		return "", fmt.Errorf("%w: number of %s: %w", errVerificationOver, v.ID, err)
+		return "", fmt.Errorf("%w: number of %s: %w", ErrVerificationOver, v.ID, err)
 	}
 	return string(number), nil
 }

@@ -40,7 +40,7 @@ func TestParsePhone(t *testing.T) {
 		{"far too long by what is left out", "+41791234567" + strings.Repeat(" ", 500), ""},
 		{"no UTF-8", "+4179123\xff4567", ""},
 	} {
-		if got, ok := parsePhone(r.text); got != r.want || ok != (r.want != "") {
+		if got, ok := ParsePhone(r.text); got != r.want || ok != (r.want != "") {
 			t.Errorf("%s: %q is %q, %v, want %q", r.rule, r.text, got, ok, r.want)
 		}
 	}
@@ -53,7 +53,7 @@ func TestMaskPhone(t *testing.T) {
 		"+447400123456": "+44••••••••56",
 		"+3584412345":   "+358•••••45",
 	} {
-		if got := maskPhone(number); got != want {
+		if got := MaskPhone(number); got != want {
 			t.Errorf("%s is shown as %s, want %s", number, got, want)
 		}
 	}
@@ -79,7 +79,7 @@ func TestPlainCode_RG10(t *testing.T) {
 		{"123456\n123457", ""},
 		{"", ""},
 	} {
-		if got, ok := plainCode(r.text); ok != (r.want != "") || (ok && got != r.want) {
+		if got, ok := ParseCode(r.text); ok != (r.want != "") || (ok && got != r.want) {
 			t.Errorf("%q is %q, %v, want %q", r.text, got, ok, r.want)
 		}
 	}
@@ -97,21 +97,21 @@ func FuzzParsePhone_RG62(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		number, ok := parsePhone(text)
+		number, ok := ParsePhone(text)
 		if !ok {
 			if number != "" {
 				t.Errorf("%q is refused and %q", text, number)
 			}
 			return
 		}
-		if again, ok := parsePhone(number); !ok || again != number || !e164.MatchString(number) {
+		if again, ok := ParsePhone(number); !ok || again != number || !e164.MatchString(number) {
 			t.Errorf("%q is %q, and that %q, %v", text, number, again, ok)
 		}
 		parsed, err := phonenumbers.Parse(number, phonenumbers.UNKNOWN_REGION)
 		if err != nil || !phonenumbers.IsValidNumber(parsed) {
 			t.Errorf("%q is %q, which is no valid number: %v", text, number, err)
 		}
-		if shown := maskPhone(number); len([]rune(shown)) != len(number) || strings.Contains(shown, number[4:]) {
+		if shown := MaskPhone(number); len([]rune(shown)) != len(number) || strings.Contains(shown, number[4:]) {
 			t.Errorf("%s is shown as %s", number, shown)
 		}
 	})

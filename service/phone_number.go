@@ -15,11 +15,11 @@ const (
 	maxPhoneDigits = 15
 )
 
-// parsePhone is the one normalisation of numbers: to E.164, such as
+// ParsePhone is the one normalisation of numbers: to E.164, such as
 // +41791234567. It takes valid numbers that can be mobile ones, with their
 // country code only, and is idempotent. What reaches the library is short and
 // plain, and a panic in there is a number that is not valid.
-func parsePhone(text string) (number string, ok bool) {
+func ParsePhone(text string) (number string, ok bool) {
 	defer func() {
 		if recover() != nil {
 			number, ok = "", false
@@ -71,26 +71,26 @@ func narrow(r rune) rune {
 	return r
 }
 
-// codeDigits is how many digits a code has that is sent to a number.
-const codeDigits = 6
+// CodeDigits is how many digits a code has that is sent to a number.
+const CodeDigits = 6
 
-// masking stands for the digits that are not shown.
-const masking = "•"
+// PhoneMask stands for the digits that are not shown.
+const PhoneMask = "•"
 
-// maskPhone shows country code and last two digits of an E.164 number, and
+// MaskPhone shows country code and last two digits of an E.164 number, and
 // how many are between: +41•••••••67.
-func maskPhone(number string) string {
+func MaskPhone(number string) string {
 	parsed, err := phonenumbers.Parse(number, phonenumbers.UNKNOWN_REGION)
 	if err != nil {
 		return ""
 	}
 	shown := "+" + strconv.Itoa(int(parsed.GetCountryCode()))
 	hidden := max(len(number)-len(shown)-2, 0)
-	return shown + strings.Repeat(masking, hidden) + number[len(shown)+hidden:]
+	return shown + strings.Repeat(PhoneMask, hidden) + number[len(shown)+hidden:]
 }
 
-// plainCode gives the six digits of a code as people type or paste it.
-func plainCode(text string) (string, bool) {
+// ParseCode gives the six digits of a code as people type or paste it.
+func ParseCode(text string) (string, bool) {
 	var plain strings.Builder
 	for _, r := range text {
 		r = narrow(r)
@@ -102,5 +102,5 @@ func plainCode(text string) (string, bool) {
 			return "", false
 		}
 	}
-	return plain.String(), plain.Len() == codeDigits
+	return plain.String(), plain.Len() == CodeDigits
 }

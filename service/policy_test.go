@@ -137,7 +137,7 @@ var passwordDoors = map[string]func(w *servicetest.World, org string, policy ide
 		if err != nil || w.Passwords.Runs() != ran || got.GetAcceptable() != (len(got.GetUnmet()) == 0) {
 			w.T.Errorf("%q: %v, %v", password, got, err)
 		}
-		return ran, service.Weak(got.GetUnmet())
+		return ran, service.Weaker(got.GetUnmet())
 	},
 }
 

@@ -15,38 +15,38 @@ import (
 // replayTime is how long a request id is remembered.
 const replayTime = 24 * time.Hour
 
-// retryable is a request that carries a request id.
-type retryable interface {
+// Retryable is a request that carries a request id.
+type Retryable interface {
 	proto.Message
 	GetRequestId() string
 }
 
-// replay answers a call whose request id was used before with the first
+// Replay answers a call whose request id was used before with the first
 // outcome, put into resp; other content under the same id is refused. It is
 // asked before slow work, and again under the lock.
-func (s *Service) replay(ctx context.Context, q store.Reads, req retryable, resp proto.Message) (found bool, err error) {
+func (s *Changes) Replay(ctx context.Context, q store.Reads, req Retryable, resp proto.Message) (found bool, err error) {
 	if req.GetRequestId() == "" {
 		return false, nil
 	}
-	c := callOf(ctx)
-	since := store.At(s.now().Add(-replayTime))
-	first, err := q.Request(ctx, c.caller.Org, c.caller.ID, req.GetRequestId(), since)
+	c := CallOf(ctx)
+	since := store.At(s.Now().Add(-replayTime))
+	first, err := q.Request(ctx, c.Caller.Org, c.Caller.ID, req.GetRequestId(), since)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if first.Method != c.method.name || !s.ring.VerifyMAC("request", first.Content, contentOf(req)) {
-		return false, errRequestIDReused
+	if first.Method != c.Method.Name || !s.ring.VerifyMAC("request", first.Content, contentOf(req)) {
+		return false, ErrRequestIDReused
 	}
 	return true, proto.Unmarshal(first.Response, resp)
 }
 
-// orReplayed is the outcome of a call whose change was refused on a look, before
+// OrReplayed is the outcome of a call whose change was refused on a look, before
 // the lock: where the same request came through meanwhile, what that answered.
-func (s *Service) orReplayed(ctx context.Context, req retryable, resp proto.Message, refused error) error {
-	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
+func (s *Changes) OrReplayed(ctx context.Context, req Retryable, resp proto.Message, refused error) error {
+	if done, err := s.Replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return err
 	}
 	return refused
@@ -57,9 +57,9 @@ type keeper interface {
 	PutRequest(ctx context.Context, q store.Request, since store.Micros) error
 }
 
-// remember keeps the outcome of a call that carries a request id, in the
+// Remember keeps the outcome of a call that carries a request id, in the
 // transaction of its work. The outcome must hold no secret.
-func (s *Service) remember(ctx context.Context, t keeper, req retryable, resp proto.Message) error {
+func (s *Changes) Remember(ctx context.Context, t keeper, req Retryable, resp proto.Message) error {
 	if req.GetRequestId() == "" {
 		return nil
 	}
@@ -67,16 +67,16 @@ func (s *Service) remember(ctx context.Context, t keeper, req retryable, resp pr
 	if err != nil {
 		return err
 	}
-	c, now := callOf(ctx), s.now()
+	c, now := CallOf(ctx), s.Now()
 	mac := s.ring.MAC("request", contentOf(req))
 	return t.PutRequest(ctx, store.Request{
-		Org: c.caller.Org, Principal: c.caller.ID, ID: req.GetRequestId(), Method: c.method.name,
+		Org: c.Caller.Org, Principal: c.Caller.ID, ID: req.GetRequestId(), Method: c.Method.Name,
 		Content: mac[:], Response: response, Created: store.At(now), About: personIn(req, resp),
 	}, store.At(now.Add(-replayTime)))
 }
 
-func (ch *change) remember(ctx context.Context, req retryable, resp proto.Message) error {
-	return ch.s.remember(ctx, ch, req, resp)
+func (tx *Tx) Remember(ctx context.Context, req Retryable, resp proto.Message) error {
+	return tx.s.Remember(ctx, tx, req, resp)
 }
 
 // personIn is the id of the person whom an answer tells of, "" for none: it
@@ -96,7 +96,7 @@ func personIn(req, resp proto.Message) string {
 }
 
 // contentOf is all of a request but its id.
-func contentOf(req retryable) string {
+func contentOf(req Retryable) string {
 	content := proto.Clone(req)
 	m := content.ProtoReflect()
 	m.Clear(m.Descriptor().Fields().ByName(protoreflect.Name("request_id")))

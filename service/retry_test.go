@@ -266,7 +266,7 @@ func (w *world) replica(t *testing.T) *grpc.ClientConn {
 	svc := must[*service.Service](t)(service.New(t.Context(), service.Config{
 		Store: w.Store, Ring: w.Ring, Issuer: servicetest.Issuer, Passwords: w.Passwords, Now: w.Clock.Now,
 	}))
-	server := grpc.NewServer(svc.ServerOptions()...)
+	server := grpc.NewServer(svc.Door.ServerOptions()...)
 	svc.Register(server)
 	port := must[net.Listener](t)((&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"))
 	go func() { _ = server.Serve(port) }()

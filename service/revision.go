@@ -18,22 +18,22 @@ const revisionHeader = "identity-revision"
 // revision names a moment of an organization: the copy of the data, the
 // organization and the number of its last event, signed so that nobody makes
 // replicas wait for what never was.
-func (s *Service) revision(org string, seq int64) string {
+func (s *Authority) revision(org string, seq int64) string {
 	text := s.incarnation + "." + org + "." + strconv.FormatInt(seq, 10)
 	mac := s.ring.MAC("revision", text)
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac[:12])
 }
 
 // announce answers a write with its consistency token, a stream in its trailer.
-func (s *Service) announce(ctx context.Context, events []store.Event) {
+func (s *Authority) announce(ctx context.Context, events []store.Event) {
 	last := map[string]int64{}
 	for _, e := range events {
 		last[e.Org] = max(last[e.Org], e.Seq)
 	}
-	if c := callOf(ctx); c.revisions != nil {
-		c.revisions.Delete(revisionHeader) // the last ones count
+	if c := CallOf(ctx); c.Revisions != nil {
+		c.Revisions.Delete(revisionHeader) // the last ones count
 		for org, seq := range last {
-			c.revisions.Append(revisionHeader, s.revision(org, seq))
+			c.Revisions.Append(revisionHeader, s.revision(org, seq))
 		}
 		return
 	}
@@ -42,9 +42,9 @@ func (s *Service) announce(ctx context.Context, events []store.Event) {
 	}
 }
 
-// reached waits until memory has seen the moment that a consistency token names.
-func (s *Service) reached(ctx context.Context, text string) error {
-	refused := invalid("at_least", "revision", "must be the header identity-revision of a write")
+// Reached waits until memory has seen the moment that a consistency token names.
+func (s *Authority) Reached(ctx context.Context, text string) error {
+	refused := Invalid("at_least", "revision", "must be the header identity-revision of a write")
 	parts := strings.Split(text, ".")
 	if len(parts) != 4 || parts[0] != s.incarnation || len(text) > 200 {
 		return refused

@@ -19,13 +19,13 @@ type Origin struct {
 // with the same request id, deadline, log and metrics as the door. The name
 // is a constant, such as "/oauth2/token". It returns the request id, and fn's
 // error as it is; Answer says what the client may see of it.
-func (s *Service) Serve(ctx context.Context, name string, from Origin, fn func(context.Context) error) (requestID string, err error) {
+func (s *Door) Serve(ctx context.Context, name string, from Origin, fn func(context.Context) error) (requestID string, err error) {
 	start := time.Now()
-	c := &call{
-		method: &method{name: name}, requestID: s.newID(), userAgent: cut(from.UserAgent, 200),
-		source: s.Source(from.Peer, from.Forwarded),
+	c := &Call{
+		Method: &Method{Name: name}, RequestID: s.NewID(), UserAgent: Cut(from.UserAgent, 200),
+		Source: s.Source(from.Peer, from.Forwarded),
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, callKey{}, c), maxDeadline)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, callKey{}, c), MaxDeadline)
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
@@ -37,15 +37,15 @@ func (s *Service) Serve(ctx context.Context, name string, from Origin, fn func(c
 		}
 		s.note(ctx, c, nil, time.Since(start))
 	}()
-	return c.requestID, fn(ctx)
+	return c.RequestID, fn(ctx)
 }
 
-// actAs settles who calls an endpoint that is not in the contract, and with
+// ActAs settles who calls an endpoint that is not in the contract, and with
 // which method of the contract's access it acts ("": none).
-func (s *Service) actAs(ctx context.Context, by *caller, fullMethod string) {
-	c := callOf(ctx)
-	c.caller, c.org = by, by.Org
+func (s *Door) ActAs(ctx context.Context, by *Caller, fullMethod string) {
+	c := CallOf(ctx)
+	c.Caller, c.Org = by, by.Org
 	if fullMethod != "" {
-		c.method = s.methods[fullMethod]
+		c.Method = s.methods[fullMethod]
 	}
 }

@@ -19,9 +19,9 @@ const streamsGrace = 2 * time.Hour
 
 // ServerOptions are the door and the limits of a gRPC server: what a client
 // can make it hold is bounded.
-func (s *Service) ServerOptions() []grpc.ServerOption {
+func (s *Door) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.UnaryInterceptor(s.Door),
+		grpc.UnaryInterceptor(s.Unary),
 		grpc.StreamInterceptor(s.attend),
 		grpc.UnknownServiceHandler(UnknownMethod),
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}),

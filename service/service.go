@@ -1,30 +1,23 @@
+// Package service joins the rooms below it into one service.
 package service
 
 import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"buf.build/go/protovalidate"
-	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/notify"
 	"github.com/bizmetry/identity/service/secret"
-	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -56,46 +49,25 @@ type Config struct {
 	Mail, SMS notify.Sender
 }
 
-// Service implements all services of the contract.
+// Service is all rooms of a replica. Those that other packages use are exported.
 type Service struct {
-	identityv1.UnsafeUserServiceServer
-	identityv1.UnsafeRoleServiceServer
-	identityv1.UnsafeServiceAccountServiceServer
-	identityv1.UnsafeSessionServiceServer
-	identityv1.UnsafeOrganizationServiceServer
-	identityv1.UnsafeEventServiceServer
+	Kit
 
-	kit
+	Door          *Door
+	Authority     *Authority
+	Users         *Users
+	Roles         *Roles
+	Accounts      *Accounts
+	Sessions      *Sessions
+	Organizations *Organizations
+	Events        *Events
 
-	store       *store.Store
-	ring        *secret.KeyRing
-	issuer      string
-	passwords   *secret.Passwords
-	metrics     *metrics
-	proxies     []netip.Prefix
-	methods     map[string]*method
-	validator   protovalidate.Validator
-	auth        authenticator
-	refused     func(*call)
-	meanings    map[protoreflect.FullName]meaning
-	incarnation string
-	signing     atomic.Pointer[token.Ring]
-	keyLoads    atomic.Uint64 // loads of signing keys begun
-	keysMu      sync.Mutex
-	keysLoaded  uint64 // the load that signing is of
-	sources     *sources
-	blockedNow  atomic.Pointer[blocked]
-	asking      singleflight.Group
-	onKeys      func(context.Context) error
-	onTaken     func(context.Context, error) error
-	learners    *otter.Cache[string, store.Micros] // who was told of too many taken addresses, until when
-	memory      *memory
-	rope        chan struct{} // pulled after a change, rings the bell
-	stopping    chan struct{} // closed when streams have to end
-	activity    *activity
-	lastUsed    *lastUsed
-	streams     *streams
-	courier     *courier
+	store     *store.Store
+	limits    *Limits
+	keeper    *Keeper
+	outbox    *Outbox
+	phones    *Phones
+	passwords *Passwords
 }
 
 // New makes the service. The database must be migrated and bootstrapped.
@@ -106,39 +78,48 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Service{
-		store: cfg.Store, ring: cfg.Ring, issuer: cfg.Issuer, passwords: cfg.Passwords,
-		kit: kit{now: cfg.Now, elapsed: cfg.Elapsed, rand: cfg.Rand, log: cfg.Log}, proxies: cfg.TrustedProxies,
-		sources: newSources(cfg.Now), learners: newLearners(),
-		activity: newActivity(), lastUsed: newLastUsed(), streams: newStreams(),
-		memory: newMemory(cfg.Store, cfg.Now, cfg.Elapsed, cfg.StalenessBudget), rope: make(chan struct{}, 1), stopping: make(chan struct{}),
-	}
-	s.auth, s.refused, s.onKeys, s.onTaken = s, s.noteRefused, s.loadKeys, s.tellTaken
-	s.meanings = map[protoreflect.FullName]meaning{}
-	s.checkPeople()
-	s.metrics = newMetrics(cfg.Metrics)
-	s.measure(cfg.Metrics)
-	s.courier = newCourier(s.kit, s.store, s.ring, cfg.Mail, cfg.SMS, cfg.Metrics)
-	var err error
-	if s.methods, err = readMethods(); err != nil {
-		return nil, err
-	}
-	if s.validator, err = protovalidate.New(
-		protovalidate.WithNowFunc(func() *timestamppb.Timestamp { return timestamppb.New(s.now()) }),
-	); err != nil {
-		return nil, err
-	}
-	if s.incarnation, err = s.store.Incarnation(ctx); err != nil {
-		return nil, err
-	}
-	platform, err := s.store.Platform(ctx)
+	incarnation, err := cfg.Store.Incarnation(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the platform organization: %w", err)
-	}
-	if _, err := s.memory.follow(ctx, platform.ID); err != nil { // before the keys are read: its events tell of new ones
 		return nil, err
 	}
-	return s, s.loadKeys(ctx)
+	s := &Service{Kit: Kit{Now: cfg.Now, Elapsed: cfg.Elapsed, Rand: cfg.Rand, Log: cfg.Log}, store: cfg.Store}
+	s.Authority = NewAuthority(AuthorityConfig{
+		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Issuer: cfg.Issuer, Incarnation: incarnation,
+		StalenessBudget: cfg.StalenessBudget, Metrics: cfg.Metrics,
+	})
+	s.limits = NewLimits(s.Kit, cfg.Store, cfg.Ring)
+	s.Door, err = NewDoor(DoorConfig{
+		Kit: s.Kit, Authenticator: s.Authority, Refused: s.limits.NoteRefused, TrustedProxies: cfg.TrustedProxies, Metrics: cfg.Metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.outbox = NewOutbox(s.Kit, cfg.Store, cfg.Ring, cfg.Mail, cfg.SMS, cfg.Metrics)
+	s.keeper = NewKeeper(s.Kit, cfg.Store, cfg.Ring, s.Authority)
+	s.makeNouns(cfg, incarnation)
+	return s, s.Authority.Begin(ctx, s.keeper.Load)
+}
+
+// makeNouns makes the rooms that implement the services of the contract.
+func (s *Service) makeNouns(cfg Config, incarnation string) {
+	availability := NewAvailability(s.Kit, cfg.Store, s.limits)
+	changes := NewChanges(s.Kit, cfg.Store, cfg.Ring, s.Authority, availability.TellTaken)
+	pages := NewPages(cfg.Ring, incarnation)
+	letters := NewLetters(s.Kit, cfg.Issuer, s.limits, s.outbox)
+	s.passwords = NewPasswords(s.Kit, cfg.Passwords, s.Authority, s.limits)
+	s.phones = NewPhones(s.Kit, cfg.Store, cfg.Ring, s.limits, changes, s.outbox)
+	s.Roles = NewRoles(s.Kit, cfg.Store, s.Authority, changes, pages)
+	s.Users = NewUsers(UsersConfig{
+		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Hasher: cfg.Passwords, Door: s.Door, Authority: s.Authority, Limits: s.limits,
+		Changes: changes, Pages: pages, Letters: letters, Passwords: s.passwords, Phones: s.phones, Availability: availability,
+	})
+	s.Sessions = NewSessions(SessionsConfig{
+		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Hasher: cfg.Passwords, Incarnation: incarnation,
+		Authority: s.Authority, Limits: s.limits, Changes: changes, Letters: letters,
+	})
+	s.Accounts = NewAccounts(s.Kit, cfg.Store, cfg.Ring, s.Door, s.Authority, s.limits, changes, pages)
+	s.Organizations = NewOrganizations(s.Kit, cfg.Store, s.Door, changes, letters, s.phones, s.Users)
+	s.Events = NewEvents(cfg.Store, pages)
 }
 
 func (c *Config) setDefaults() error {
@@ -171,14 +152,14 @@ func (c *Config) setDefaults() error {
 // Messages that cannot be read are answered like every other error.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
 	if _, ok := r.(*grpc.Server); ok {
-		r = registrar{r}
+		r = Readable(r)
 	}
-	identityv1.RegisterUserServiceServer(r, s)
-	identityv1.RegisterRoleServiceServer(r, s)
-	identityv1.RegisterServiceAccountServiceServer(r, s)
-	identityv1.RegisterSessionServiceServer(r, s)
-	identityv1.RegisterOrganizationServiceServer(r, s)
-	identityv1.RegisterEventServiceServer(r, s)
+	identityv1.RegisterUserServiceServer(r, &userService{Users: s.Users, Phones: s.phones, Passwords: s.passwords, accounts: s.Accounts})
+	identityv1.RegisterRoleServiceServer(r, s.Roles)
+	identityv1.RegisterServiceAccountServiceServer(r, s.Accounts)
+	identityv1.RegisterSessionServiceServer(r, s.Sessions)
+	identityv1.RegisterOrganizationServiceServer(r, s.Organizations)
+	identityv1.RegisterEventServiceServer(r, s.Events)
 }
 
 // Run does the work in the background until the context ends: it writes
@@ -188,13 +169,13 @@ func (s *Service) Run(ctx context.Context) error {
 	defer flush.Stop()
 	sweep := time.NewTicker(10 * time.Minute)
 	defer sweep.Stop()
-	keys := time.NewTicker(keysEvery)
+	keys := time.NewTicker(LookEvery)
 	defer keys.Stop()
 	var others sync.WaitGroup
-	others.Go(func() { s.followFeed(ctx) })
-	others.Go(func() { s.courier.run(ctx) })
+	others.Go(func() { s.Authority.Follow(ctx) })
+	others.Go(func() { s.outbox.Run(ctx) })
 	others.Go(func() {
-		s.compileRules()
+		s.Door.CompileRules()
 		debug.FreeOSMemory() // a start leaves as much behind as the service keeps
 	})
 	defer others.Wait()
@@ -206,19 +187,19 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-flush.C:
 			s.flush(ctx)
 		case <-keys.C:
-			s.tried(ctx, "tend signing keys", s.tendKeys)
+			s.Tried(ctx, "tend signing keys", s.keeper.Tend)
 		case <-sweep.C:
-			s.tried(ctx, "sweep", func(ctx context.Context) error {
-				return s.store.Short(ctx, func(t *store.ShortTx) error { return t.Sweep(ctx, store.At(s.now())) })
+			s.Tried(ctx, "sweep", func(ctx context.Context) error {
+				return s.store.Short(ctx, func(t *store.ShortTx) error { return t.Sweep(ctx, store.At(s.Now())) })
 			})
-			s.tried(ctx, "purge deleted users", s.purge)
+			s.Tried(ctx, "purge deleted users", s.Users.Purge)
 		}
 	}
 }
 
 func (s *Service) flush(ctx context.Context) {
-	s.tried(ctx, "write activity", s.writeActivity)
-	s.tried(ctx, "write last use", s.writeLastUsed)
+	s.Tried(ctx, "write activity", s.limits.WriteActivity)
+	s.Tried(ctx, "write last use", s.limits.WriteLastUsed)
 }
 
 // Ready tells whether calls can be served: the database answers and a key signs.
@@ -226,8 +207,5 @@ func (s *Service) Ready(ctx context.Context) error {
 	if err := s.store.Ping(ctx); err != nil {
 		return err
 	}
-	if s.signing.Load() == nil {
-		return errors.New("no signing key")
-	}
-	return nil
+	return s.Authority.Ready()
 }

@@ -9,44 +9,64 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
 )
 
+// Accounts implements ServiceAccountService, and the OAuth 2.0 endpoints.
+type Accounts struct {
+	identityv1.UnsafeServiceAccountServiceServer
+	Kit
+
+	store     *store.Store
+	ring      *secret.KeyRing
+	door      *Door
+	authority *Authority
+	limits    *Limits
+	changes   *Changes
+	pages     *Pages
+}
+
+// NewAccounts makes accounts.
+func NewAccounts(k Kit, st *store.Store, ring *secret.KeyRing, d *Door, authority *Authority, limits *Limits, changes *Changes, pages *Pages) *Accounts {
+	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: authority, limits: limits, changes: changes, pages: pages}
+}
+
 // CreateServiceAccount adds a machine.
-func (s *Service) CreateServiceAccount(ctx context.Context, req *identityv1.CreateServiceAccountRequest) (*identityv1.ServiceAccount, error) {
+func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.CreateServiceAccountRequest) (*identityv1.ServiceAccount, error) {
 	in := req.GetServiceAccount()
 	if (in.GetParentType() == "") != (in.GetParentId() == "") {
-		return nil, invalid("service_account.parent_id", "with_parent_type", "parent_type and parent_id go together")
+		return nil, Invalid("service_account.parent_id", "with_parent_type", "parent_type and parent_id go together")
 	}
 	networks, err := readNetworks(in.GetAllowedNetworks())
 	if err != nil {
 		return nil, err
 	}
 	resp := &identityv1.ServiceAccount{}
-	err = s.change(ctx, func(ch *change) error {
-		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
+	err = s.changes.Run(ctx, func(tx *Tx) error {
+		if done, err := s.changes.Replay(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
-		add := assignment{roles: in.GetRoleIds(), keys: in.GetPermissionKeys()}
-		if err := ch.mustGrant(add); err != nil {
+		add := Assignment{Roles: in.GetRoleIds(), Keys: in.GetPermissionKeys()}
+		if err := tx.MustGrant(add); err != nil {
 			return err
 		}
 		a := store.ServiceAccount{
-			Org: ch.org.ID, ID: s.newID(), DisplayName: strings.TrimSpace(in.GetDisplayName()), NameKey: fold(in.GetDisplayName()),
+			Org: tx.Org.ID, ID: s.NewID(), DisplayName: strings.TrimSpace(in.GetDisplayName()), NameKey: Fold(in.GetDisplayName()),
 			Description: in.GetDescription(), Enabled: true,
 			ParentType: in.GetParentType(), ParentID: in.GetParentId(), ParentName: in.GetParentName(),
 			Audiences: in.GetAudiences(), AllowedNetworks: networks,
 			TokenLifetime: store.Micros(in.GetTokenLifetime().AsDuration().Microseconds()),
-			Epoch:         ch.now, Version: 1, Created: ch.now, Updated: ch.now, CreatedBy: ch.by.ID,
+			Epoch:         tx.Now, Version: 1, Created: tx.Now, Updated: tx.Now, CreatedBy: tx.By.ID,
 		}
-		if err := ch.addAccount(ctx, a, add); err != nil {
+		if err := s.addAccount(ctx, tx, a, add); err != nil {
 			return err
 		}
-		if resp, err = ch.accountAnswer(ctx, a); err != nil {
+		if resp, err = s.accountAnswer(ctx, tx, a); err != nil {
 			return err
 		}
-		return ch.remember(ctx, req, resp)
+		return tx.Remember(ctx, req, resp)
 	})
 	return resp, err
 }
@@ -56,38 +76,42 @@ func readNetworks(texts []string) (networks []string, err error) {
 	for _, text := range texts {
 		network, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, invalid("service_account.allowed_networks", "ip_prefix", "must be networks in CIDR form")
+			return nil, Invalid("service_account.allowed_networks", "ip_prefix", "must be networks in CIDR form")
 		}
 		networks = append(networks, network.Masked().String())
 	}
 	return networks, nil
 }
 
-func (ch *change) addAccount(ctx context.Context, a store.ServiceAccount, add assignment) error {
-	if err := ch.AddServiceAccount(ctx, a); err != nil {
+func (s *Accounts) addAccount(ctx context.Context, tx *Tx, a store.ServiceAccount, add Assignment) error {
+	if err := tx.AddServiceAccount(ctx, a); err != nil {
 		if store.Taken(err) != "" {
-			return errParentTaken
+			return ErrParentTaken
 		}
 		return err
 	}
-	if err := ch.Enlist(ctx, store.Entry{Kind: store.ClientID, Key: a.ID, Org: a.Org, ID: a.ID}); err != nil {
+	if err := tx.Enlist(ctx, store.Entry{Kind: store.ClientID, Key: a.ID, Org: a.Org, ID: a.ID}); err != nil {
 		return err
 	}
-	if err := ch.putGrants(ctx, a.Org, a.ID, add); err != nil {
+	if err := tx.Assign(ctx, a.Org, a.ID, add); err != nil {
 		return err
 	}
-	data := add.data()
+	data := add.Data()
 	if a.ParentID != "" {
 		data["parent_type"], data["parent_id"] = a.ParentType, a.ParentID
 	}
-	ch.record("service_account.created", a.ID, data)
+	tx.Note("service_account.created", a.ID, data)
 	return nil
 }
 
 // GetServiceAccount returns one machine.
-func (s *Service) GetServiceAccount(ctx context.Context, req *identityv1.GetServiceAccountRequest) (*identityv1.ServiceAccount, error) {
-	org := callOf(ctx).org
-	a, err := s.store.ServiceAccount(ctx, org, req.GetId())
+func (s *Accounts) GetServiceAccount(ctx context.Context, req *identityv1.GetServiceAccountRequest) (*identityv1.ServiceAccount, error) {
+	return s.Read(ctx, CallOf(ctx).Org, req.GetId())
+}
+
+// Read returns a machine of an organization as answers show it.
+func (s *Accounts) Read(ctx context.Context, org, id string) (*identityv1.ServiceAccount, error) {
+	a, err := s.store.ServiceAccount(ctx, org, id)
 	if err != nil {
 		return nil, err
 	}
@@ -99,14 +123,14 @@ func (s *Service) GetServiceAccount(ctx context.Context, req *identityv1.GetServ
 }
 
 // accountAnswers describes machines of one organization, with one query for all their grants.
-func (s *Service) accountAnswers(ctx context.Context, q store.Reads, cat *catalogue, org string, accounts ...store.ServiceAccount) ([]*identityv1.ServiceAccount, error) {
+func (s *Accounts) accountAnswers(ctx context.Context, q store.Reads, cat *Catalogue, org string, accounts ...store.ServiceAccount) ([]*identityv1.ServiceAccount, error) {
 	ids := make([]string, len(accounts))
 	for i, a := range accounts {
 		ids[i] = a.ID
 	}
 	var err error
 	if cat == nil {
-		if _, cat, err = s.organization(ctx, org); err != nil {
+		if _, cat, err = s.authority.Organization(ctx, org); err != nil {
 			return nil, err
 		}
 	}
@@ -114,16 +138,16 @@ func (s *Service) accountAnswers(ctx context.Context, q store.Reads, cat *catalo
 	if err != nil {
 		return nil, err
 	}
-	of, now := byPrincipal(grants), store.At(s.now())
+	of, now := ByPrincipal(grants), store.At(s.Now())
 	answers := make([]*identityv1.ServiceAccount, len(accounts))
 	for i, a := range accounts {
-		answers[i] = accountProto(a, cat.describe(of[a.ID], now))
+		answers[i] = accountProto(a, cat.Describe(of[a.ID], now))
 	}
 	return answers, nil
 }
 
-func (ch *change) accountAnswer(ctx context.Context, a store.ServiceAccount) (*identityv1.ServiceAccount, error) {
-	answers, err := ch.s.accountAnswers(ctx, ch.Reads, ch.cat, a.Org, a)
+func (s *Accounts) accountAnswer(ctx context.Context, tx *Tx, a store.ServiceAccount) (*identityv1.ServiceAccount, error) {
+	answers, err := s.accountAnswers(ctx, tx.Reads, tx.Catalogue, a.Org, a)
 	if err != nil {
 		return nil, err
 	}
@@ -131,12 +155,12 @@ func (ch *change) accountAnswer(ctx context.Context, a store.ServiceAccount) (*i
 }
 
 // ListServiceAccounts returns a page of machines.
-func (s *Service) ListServiceAccounts(ctx context.Context, req *identityv1.ListServiceAccountsRequest) (*identityv1.ListServiceAccountsResponse, error) {
-	org := callOf(ctx).org
+func (s *Accounts) ListServiceAccounts(ctx context.Context, req *identityv1.ListServiceAccountsRequest) (*identityv1.ListServiceAccountsResponse, error) {
+	org := CallOf(ctx).Org
 	filter := store.AccountFilter{
-		Name: fold(req.GetFilter().GetName()), ParentType: req.GetFilter().GetParentType(), ParentID: req.GetFilter().GetParentId(),
+		Name: Fold(req.GetFilter().GetName()), ParentType: req.GetFilter().GetParentType(), ParentID: req.GetFilter().GetParentId(),
 	}
-	page, err := s.openPage(ctx, req, req.GetOrderBy(), "create_time desc")
+	page, err := s.pages.Open(ctx, req, req.GetOrderBy(), "create_time desc")
 	if err != nil {
 		return nil, err
 	}
@@ -145,28 +169,28 @@ func (s *Service) ListServiceAccounts(ctx context.Context, req *identityv1.ListS
 		return nil, err
 	}
 	resp := &identityv1.ListServiceAccountsResponse{}
-	accounts, resp.NextPageToken = nextPage(ctx, s, req, accounts, func(a store.ServiceAccount) store.Cursor { return a.Cursor(page.Order) })
+	accounts, resp.NextPageToken = Next(ctx, s.pages, req, accounts, func(a store.ServiceAccount) store.Cursor { return a.Cursor(page.Order) })
 	if resp.ServiceAccounts, err = s.accountAnswers(ctx, s.store.Reads, nil, org, accounts...); err != nil {
 		return nil, err
 	}
 	var b store.Badges
 	if filter == (store.AccountFilter{}) {
 		b, err = s.store.Badges(ctx, org)
-		resp.TotalSize = clamp(b.AccountsTotal)
+		resp.TotalSize = Clamp(b.AccountsTotal)
 	} else {
-		b, err = s.store.CountServiceAccounts(ctx, org, filter, maxCount+1)
-		resp.TotalSize, resp.TotalCapped = capped(b.AccountsTotal)
+		b, err = s.store.CountServiceAccounts(ctx, org, filter, MaxCount+1)
+		resp.TotalSize, resp.TotalCapped = Capped(b.AccountsTotal)
 	}
 	if req.GetWithSummary() {
 		resp.Summary = &identityv1.ListServiceAccountsResponse_Summary{
-			Total: resp.GetTotalSize(), Active: clamp(b.AccountsActive), Capped: resp.GetTotalCapped(),
+			Total: resp.GetTotalSize(), Active: Clamp(b.AccountsActive), Capped: resp.GetTotalCapped(),
 		}
 	}
 	return resp, err
 }
 
 // EnableServiceAccount lets a disabled machine in again.
-func (s *Service) EnableServiceAccount(ctx context.Context, req *identityv1.EnableServiceAccountRequest) (*identityv1.ServiceAccount, error) {
+func (s *Accounts) EnableServiceAccount(ctx context.Context, req *identityv1.EnableServiceAccountRequest) (*identityv1.ServiceAccount, error) {
 	return s.switchAccount(ctx, req.GetId(), req.GetEtag(), "service_account.enabled", func(a *store.ServiceAccount) bool {
 		done := !a.Enabled
 		a.Enabled = true
@@ -175,7 +199,7 @@ func (s *Service) EnableServiceAccount(ctx context.Context, req *identityv1.Enab
 }
 
 // DisableServiceAccount shuts a machine out.
-func (s *Service) DisableServiceAccount(ctx context.Context, req *identityv1.DisableServiceAccountRequest) (*identityv1.ServiceAccount, error) {
+func (s *Accounts) DisableServiceAccount(ctx context.Context, req *identityv1.DisableServiceAccountRequest) (*identityv1.ServiceAccount, error) {
 	return s.switchAccount(ctx, req.GetId(), req.GetEtag(), "service_account.disabled", func(a *store.ServiceAccount) bool {
 		done := a.Enabled
 		a.Enabled = false
@@ -184,8 +208,8 @@ func (s *Service) DisableServiceAccount(ctx context.Context, req *identityv1.Dis
 }
 
 // DeleteServiceAccount removes a machine and its credentials.
-func (s *Service) DeleteServiceAccount(ctx context.Context, req *identityv1.DeleteServiceAccountRequest) (*identityv1.ServiceAccount, error) {
-	now := store.At(s.now())
+func (s *Accounts) DeleteServiceAccount(ctx context.Context, req *identityv1.DeleteServiceAccountRequest) (*identityv1.ServiceAccount, error) {
+	now := store.At(s.Now())
 	return s.switchAccount(ctx, req.GetId(), req.GetEtag(), "service_account.deleted", func(a *store.ServiceAccount) bool {
 		a.Deleted = now
 		return true
@@ -194,56 +218,56 @@ func (s *Service) DeleteServiceAccount(ctx context.Context, req *identityv1.Dele
 
 // switchAccount changes the state of a machine. The flip tells whether it
 // changed anything; if not, the answer is the machine as it is.
-func (s *Service) switchAccount(ctx context.Context, id, etag, event string, flip func(*store.ServiceAccount) bool) (*identityv1.ServiceAccount, error) {
+func (s *Accounts) switchAccount(ctx context.Context, id, etag, event string, flip func(*store.ServiceAccount) bool) (*identityv1.ServiceAccount, error) {
 	var resp *identityv1.ServiceAccount
-	err := s.change(ctx, func(ch *change) error {
-		former, err := ch.ServiceAccount(ctx, ch.org.ID, id)
+	err := s.changes.Run(ctx, func(tx *Tx) error {
+		former, err := tx.ServiceAccount(ctx, tx.Org.ID, id)
 		if err != nil {
 			return err
 		}
-		if err := checkEtag(etag, former.Version); err != nil {
+		if err := CheckEtag(etag, former.Version); err != nil {
 			return err
 		}
-		if err := ch.mustControl(ctx, ch.principal(store.KindServiceAccount, id)); err != nil {
+		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindServiceAccount, id)); err != nil {
 			return err
 		}
 		a := former
 		if flip(&a) {
-			if err := ch.saveSwitchedAccount(ctx, former, &a); err != nil {
+			if err := s.saveSwitchedAccount(ctx, tx, former, &a); err != nil {
 				return err
 			}
-			ch.record(event, id, nil)
+			tx.Note(event, id, nil)
 		}
-		resp, err = ch.accountAnswer(ctx, a)
+		resp, err = s.accountAnswer(ctx, tx, a)
 		return err
 	})
 	return resp, err
 }
 
-func (ch *change) saveSwitchedAccount(ctx context.Context, former store.ServiceAccount, a *store.ServiceAccount) error {
-	a.Version, a.Updated = a.Version+1, ch.now
+func (s *Accounts) saveSwitchedAccount(ctx context.Context, tx *Tx, former store.ServiceAccount, a *store.ServiceAccount) error {
+	a.Version, a.Updated = a.Version+1, tx.Now
 	if !a.Enabled || a.Deleted != 0 {
-		a.Epoch = ch.nextEpoch(a.Epoch)
+		a.Epoch = tx.NextEpoch(a.Epoch)
 	}
 	if a.Deleted != 0 {
-		if err := ch.Delist(ctx, store.ClientID, a.ID, a.ID); err != nil {
+		if err := tx.Delist(ctx, store.ClientID, a.ID, a.ID); err != nil {
 			return err
 		}
-		if err := ch.DropCredentials(ctx, a.Org, a.ID); err != nil {
+		if err := tx.DropCredentials(ctx, a.Org, a.ID); err != nil {
 			return err
 		}
 	}
-	return ch.SaveServiceAccount(ctx, former, *a)
+	return tx.SaveServiceAccount(ctx, former, *a)
 }
 
-func accountProto(a store.ServiceAccount, g granted) *identityv1.ServiceAccount {
+func accountProto(a store.ServiceAccount, g Granted) *identityv1.ServiceAccount {
 	p := &identityv1.ServiceAccount{
 		Id: a.ID, OrganizationId: a.Org, DisplayName: &a.DisplayName, Description: &a.Description, Enabled: a.Enabled,
 		ParentType: &a.ParentType, ParentId: &a.ParentID, ParentName: &a.ParentName,
-		Roles: g.roles, Permissions: g.permissions, RoleIds: g.roleIDs, PermissionKeys: g.keys,
+		Roles: g.Roles, Permissions: g.Permissions, RoleIds: g.RoleIDs, PermissionKeys: g.Keys,
 		Audiences: a.Audiences, AllowedNetworks: a.AllowedNetworks,
-		LastUsedTime: stamp(a.LastUsed), CreateTime: stamp(a.Created), UpdateTime: stamp(a.Updated), CreatedBy: a.CreatedBy,
-		DeleteTime: stamp(a.Deleted), Etag: etagOf(a.Version),
+		LastUsedTime: Stamp(a.LastUsed), CreateTime: Stamp(a.Created), UpdateTime: Stamp(a.Updated), CreatedBy: a.CreatedBy,
+		DeleteTime: Stamp(a.Deleted), Etag: Etag(a.Version),
 	}
 	p.TokenLifetime = durationpb.New(lifetimeOf(a))
 	return p

@@ -15,23 +15,23 @@ const lastWord = 100 * time.Millisecond
 // EndStreams ends the streams that would go on for ever (health, reflection)
 // or for long, so that a server that stops waits for calls only, and for what
 // streams of the contract have begun. It is called once.
-func (s *Service) EndStreams() { time.AfterFunc(lastWord, func() { close(s.stopping) }) }
+func (s *Door) EndStreams() { time.AfterFunc(lastWord, func() { close(s.stopping) }) }
 
 // attend keeps a panic in a stream of gRPC's own from ending the process, and
 // leaves the stream when the server stops: with that gRPC ends it, and with it
 // whatever its handler waits for.
 //
 // Streams of the contract go through the door.
-func (s *Service) attend(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+func (s *Door) attend(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if s.methods[info.FullMethod] != nil {
-		return s.DoorOfStreams(srv, readable{stream}, info, next)
+		return s.Stream(srv, readable{stream}, info, next)
 	}
 	done := make(chan error, 1)
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
 				cause := fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-				s.log.ErrorContext(context.WithoutCancel(stream.Context()), "stream", "method", info.FullMethod, "error", cause.Error())
+				s.Log.ErrorContext(context.WithoutCancel(stream.Context()), "stream", "method", info.FullMethod, "error", cause.Error())
 				done <- Answer(cause).Err()
 			}
 		}()
@@ -41,6 +41,6 @@ func (s *Service) attend(srv any, stream grpc.ServerStream, info *grpc.StreamSer
 	case err := <-done:
 		return err
 	case <-s.stopping:
-		return Answer(errStopping).Err()
+		return Answer(ErrStopping).Err()
 	}
 }

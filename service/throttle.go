@@ -27,24 +27,24 @@ func waitAfter(failures int64) time.Duration {
 	return min(time.Second<<min(failures-freeAttempts, 20), maxWait)
 }
 
-// throttleKey names an account without saying which.
-func (s *Service) throttleKey(emailKey string) string {
+// ThrottleKey names an account without saying which.
+func (s *Limits) ThrottleKey(emailKey string) string {
 	mac := s.ring.MAC("throttle", "email", emailKey)
 	return hex.EncodeToString(mac[:])
 }
 
-// countAttempt counts an attempt before it is made, so that a thousand at once
+// CountAttempt counts an attempt before it is made, so that a thousand at once
 // reach the hash no more often than one after the other. Its own short
 // transaction outlives the failed call.
-func (s *Service) countAttempt(ctx context.Context, key string) error {
+func (s *Limits) CountAttempt(ctx context.Context, key string) error {
 	for range 3 {
-		now := s.now()
+		now := s.Now()
 		seen, err := s.store.Throttle(ctx, key)
 		if err != nil {
 			return err
 		}
 		if wait := seen.Retry.Time().Sub(now); seen.Retry != 0 && wait > 0 {
-			return retryIn(errRateLimited, wait)
+			return RetryIn(ErrRateLimited, wait)
 		}
 		retry := store.At(now.Add(waitAfter(seen.Failures + 1)))
 		err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.CountAttempt(ctx, seen, retry, store.At(now)) })
@@ -53,7 +53,7 @@ func (s *Service) countAttempt(ctx context.Context, key string) error {
 			return err
 		}
 	}
-	return retryIn(errRateLimited, time.Second)
+	return RetryIn(ErrRateLimited, time.Second)
 }
 
 // blockedAtMost bounds how many blocked accounts are remembered.
@@ -71,16 +71,16 @@ type blocked struct {
 const blockedFor = time.Second
 
 // whoIsBlocked reads who is blocked now, once for all who ask at the same moment.
-func (s *Service) whoIsBlocked(ctx context.Context) (*blocked, error) {
-	if b := s.blockedNow.Load(); b != nil && s.elapsed()-b.read <= blockedFor {
+func (s *Limits) whoIsBlocked(ctx context.Context) (*blocked, error) {
+	if b := s.blockedNow.Load(); b != nil && s.Elapsed()-b.read <= blockedFor {
 		return b, nil
 	}
 	flight := s.asking.DoChan("blocked", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), blockedTime)
 		defer cancel()
-		b := &blocked{read: s.elapsed()}
+		b := &blocked{read: s.Elapsed()}
 		var err error
-		b.until, err = s.store.BlockedNow(ctx, store.At(s.now()), blockedAtMost)
+		b.until, err = s.store.BlockedNow(ctx, store.At(s.Now()), blockedAtMost)
 		if err == nil {
 			b.many = len(b.until) == blockedAtMost
 			s.blockedNow.Store(b)
@@ -99,9 +99,9 @@ func (s *Service) whoIsBlocked(ctx context.Context) (*blocked, error) {
 // blockedTime bounds the reading of them.
 const blockedTime = 5 * time.Second
 
-// lockedUntil tells until when too many failed sign-ins block each of the
+// LockedUntil tells until when too many failed sign-ins block each of the
 // people (0: not blocked): from rows inside a change, else out of memory.
-func (s *Service) lockedUntil(ctx context.Context, q store.Reads, users []store.User, inChange bool) ([]store.Micros, error) {
+func (s *Limits) LockedUntil(ctx context.Context, q store.Reads, users []store.User, inChange bool) ([]store.Micros, error) {
 	locked, b := make([]store.Micros, len(users)), &blocked{many: true}
 	if !inChange {
 		var err error
@@ -112,9 +112,9 @@ func (s *Service) lockedUntil(ctx context.Context, q store.Reads, users []store.
 	if !b.many && len(b.until) == 0 {
 		return locked, nil
 	}
-	keys, now := make([]string, len(users)), store.At(s.now())
+	keys, now := make([]string, len(users)), store.At(s.Now())
 	for i, u := range users {
-		keys[i] = s.throttleKey(u.EmailKey)
+		keys[i] = s.ThrottleKey(u.EmailKey)
 	}
 	until := b.until
 	if b.many {
@@ -131,9 +131,9 @@ func (s *Service) lockedUntil(ctx context.Context, q store.Reads, users []store.
 	return locked, nil
 }
 
-// returnAttempt takes back an attempt that was never made: nobody is slowed
+// ReturnAttempt takes back an attempt that was never made: nobody is slowed
 // down because the service is busy.
-func (s *Service) returnAttempt(ctx context.Context, key string) error {
+func (s *Limits) ReturnAttempt(ctx context.Context, key string) error {
 	defer s.blockedNow.Store(nil)
 	return s.store.Short(ctx, func(t *store.ShortTx) error { return t.ReturnAttempt(ctx, key) })
 }
@@ -145,30 +145,30 @@ const (
 	sourcesAtMost = 100_000
 )
 
-// sources slows down addresses from which too much fails. It is per process
+// Sources slows down addresses from which too much fails. It is per process
 // and only a first defence: what must hold is counted in the database.
-type sources struct {
+type Sources struct {
 	buckets *otter.Cache[string, *rate.Limiter]
 	now     func() time.Time
 }
 
-func newSources(now func() time.Time) *sources {
-	return &sources{now: now, buckets: otter.Must(&otter.Options[string, *rate.Limiter]{
+func newSources(now func() time.Time) *Sources {
+	return &Sources{now: now, buckets: otter.Must(&otter.Options[string, *rate.Limiter]{
 		MaximumSize: sourcesAtMost, ExpiryCalculator: otter.ExpiryAccessing[string, *rate.Limiter](10 * time.Minute),
 	})}
 }
 
-// admit refuses a source that has failed too often.
-func (s *sources) admit(source string) error {
+// Admit refuses a source that has failed too often.
+func (s *Sources) Admit(source string) error {
 	bucket, ok := s.buckets.GetIfPresent(network(source))
 	if !ok || bucket.TokensAt(s.now()) >= 1 {
 		return nil
 	}
-	return retryIn(errRateLimited, time.Second)
+	return RetryIn(ErrRateLimited, time.Second)
 }
 
-// failed counts a failure of a source.
-func (s *sources) failed(source string) {
+// Failed counts a failure of a source.
+func (s *Sources) Failed(source string) {
 	fresh := rate.NewLimiter(sourceRate, sourceBurst)
 	bucket, _ := s.buckets.SetIfAbsent(network(source), fresh)
 	if bucket == nil {

@@ -18,7 +18,7 @@ type TokenRequest struct {
 }
 
 // IssueToken is the gRPC twin of the token endpoint.
-func (s *Service) IssueToken(ctx context.Context, req *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+func (s *Accounts) IssueToken(ctx context.Context, req *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
 	t, err := s.ClientCredentials(ctx, TokenRequest{
 		ClientID: req.GetClientId(), ClientSecret: req.GetClientSecret(), Scope: req.GetScope(), Resource: req.GetResource(),
 	})
@@ -26,53 +26,53 @@ func (s *Service) IssueToken(ctx context.Context, req *identityv1.IssueTokenRequ
 		return nil, err
 	}
 	return &identityv1.IssueTokenResponse{
-		AccessToken: t.Text, TokenType: "Bearer", ExpireTime: stamp(store.At(t.Expires)), Scope: t.Scope,
+		AccessToken: t.Text, TokenType: "Bearer", ExpireTime: Stamp(store.At(t.Expires)), Scope: t.Scope,
 	}, nil
 }
 
 // ClientCredentials trades a client id and secret for an access token
 // (RFC 6749 section 4.4). Unknown, disabled, expired and wrong are one
 // refusal. The context comes from the door or from Serve.
-func (s *Service) ClientCredentials(ctx context.Context, req TokenRequest) (Token, error) {
+func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (Token, error) {
 	m, err := s.authenticateMachine(ctx, req.ClientID, req.ClientSecret)
 	if err != nil {
 		return Token{}, err
 	}
-	if !networkAllowed(m.account.AllowedNetworks, callOf(ctx).source) {
-		return Token{}, errCredentials
+	if !networkAllowed(m.Account.AllowedNetworks, CallOf(ctx).Source) {
+		return Token{}, ErrCredentials
 	}
-	claims := s.claimsFor(m.Standing)
-	claims.ClientID, claims.Credential = m.account.ID, m.credential
-	claims.Expires = claims.IssuedAt + int64(lifetimeOf(m.account)/time.Second)
+	claims := s.authority.ClaimsFor(m.Standing)
+	claims.ClientID, claims.Credential = m.Account.ID, m.Credential
+	claims.Expires = claims.IssuedAt + int64(lifetimeOf(m.Account)/time.Second)
 	if end := m.ProofEnd; end != 0 {
 		claims.Expires = min(claims.Expires, end.Time().Unix()) // no token outlives its credential
 	}
-	if req.Resource != "" && req.Resource != s.issuer {
-		if !slices.Contains(m.account.Audiences, req.Resource) {
-			return Token{}, errTarget
+	if req.Resource != "" && req.Resource != s.authority.Issuer() {
+		if !slices.Contains(m.Account.Audiences, req.Resource) {
+			return Token{}, ErrTarget
 		}
 		claims.Audience = []string{req.Resource}
 	}
-	if claims.Scope, err = s.narrow(m, req.Scope); err != nil {
+	if claims.Scope, err = s.authority.Narrow(m, req.Scope); err != nil {
 		return Token{}, err
 	}
-	return s.sign(claims)
+	return s.authority.Sign(claims)
 }
 
 // authenticateMachine finds the account of a client id, and slows down sources
 // that fail.
-func (s *Service) authenticateMachine(ctx context.Context, clientID, text string) (m machine, err error) {
-	c := callOf(ctx)
-	if err := s.sources.admit(c.source); err != nil {
+func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text string) (m Machine, err error) {
+	c := CallOf(ctx)
+	if err := s.limits.Sources.Admit(c.Source); err != nil {
 		return m, err
 	}
-	m, err = s.machine(ctx, clientID, text)
-	if err == errCredentials && text != "" { //nolint:errorlint // machine returns the sentinel itself
-		s.sources.failed(c.source)
-		s.noteActivity(c, m.Org, "token", "refused", m.ID, "client_credentials")
+	m, err = s.authority.Machine(ctx, clientID, text)
+	if err == ErrCredentials && text != "" { //nolint:errorlint // machine returns the sentinel itself
+		s.limits.Sources.Failed(c.Source)
+		s.limits.NoteActivity(c, m.Org, "token", "refused", m.ID, "client_credentials")
 	}
 	if err == nil {
-		s.noteUsed(m.Org, m.ID, m.credential)
+		s.limits.NoteUsed(m.Org, m.ID, m.Credential)
 	}
 	return m, err
 }
@@ -92,25 +92,25 @@ func networkAllowed(networks []string, source string) bool {
 }
 
 // IntrospectToken tells what a token is, to those who may know.
-func (s *Service) IntrospectToken(ctx context.Context, req *identityv1.IntrospectTokenRequest) (*identityv1.IntrospectTokenResponse, error) {
-	return s.introspect(ctx, callOf(ctx).caller, req.GetToken())
+func (s *Accounts) IntrospectToken(ctx context.Context, req *identityv1.IntrospectTokenRequest) (*identityv1.IntrospectTokenResponse, error) {
+	return s.introspect(ctx, CallOf(ctx).Caller, req.GetToken())
 }
 
 // introspect answers active: false for whatever is not accepted now, and for
 // what the asking principal may not know about; the two look the same.
-func (s *Service) introspect(ctx context.Context, by *caller, text string) (*identityv1.IntrospectTokenResponse, error) {
+func (s *Accounts) introspect(ctx context.Context, by *Caller, text string) (*identityv1.IntrospectTokenResponse, error) {
 	inactive := &identityv1.IntrospectTokenResponse{}
-	claims, err := s.verify(text, token.Want{Issuer: s.issuer, AnyAudience: true, Now: s.now()})
+	claims, err := s.authority.Verify(text, token.Want{Issuer: s.authority.Issuer(), AnyAudience: true, Now: s.Now()})
 	if err != nil {
 		return inactive, nil //nolint:nilerr // a token that is not valid is an answer here
 	}
 	own := claims.Subject == by.ID && claims.Organization == by.Org
-	local := claims.Organization == by.Org && by.has("platform.tokens.introspect")
-	if !own && !local && !by.has("system.tokens.introspect") {
+	local := claims.Organization == by.Org && by.Has("platform.tokens.introspect")
+	if !own && !local && !by.Has("system.tokens.introspect") {
 		return inactive, nil
 	}
-	switch err := s.live(ctx, claims); {
-	case err == errToken: //nolint:errorlint // live returns the sentinel itself
+	switch err := s.authority.Live(ctx, claims); {
+	case err == ErrToken: //nolint:errorlint // live returns the sentinel itself
 		return inactive, nil
 	case err != nil:
 		return nil, err
@@ -121,7 +121,7 @@ func (s *Service) introspect(ctx context.Context, by *caller, text string) (*ide
 func describeToken(c token.Claims) *identityv1.IntrospectTokenResponse {
 	return &identityv1.IntrospectTokenResponse{
 		Active: true, Sub: &c.Subject, ClientId: &c.ClientID, Scope: optional(c.Scope), Aud: c.Audience, Iss: &c.Issuer, Jti: &c.ID,
-		IssueTime: stamp(store.At(time.Unix(c.IssuedAt, 0))), ExpireTime: stamp(store.At(time.Unix(c.Expires, 0))),
+		IssueTime: Stamp(store.At(time.Unix(c.IssuedAt, 0))), ExpireTime: Stamp(store.At(time.Unix(c.Expires, 0))),
 		OrganizationId: &c.Organization, PrincipalType: &c.PrincipalType,
 		CredentialId: optional(c.Credential), SessionId: optional(c.Session),
 	}

@@ -66,7 +66,7 @@ func bitsOf62(t *testing.T, text string) []byte {
 func TestUnguessable_SS03(t *testing.T) {
 	w := servicetest.SQLite(t)
 	id := func() string { // ids of sessions come from where those of requests do
-		id, err := w.Service.Serve(t.Context(), "/test", service.Origin{}, func(context.Context) error { return nil })
+		id, err := w.Service.Door.Serve(t.Context(), "/test", service.Origin{}, func(context.Context) error { return nil })
 		noError(t, err)
 		return id
 	}

@@ -33,7 +33,7 @@ func proofOf(c token.Claims) proof {
 // that accepts a credential or mints a token asks it, of rows or of memory.
 // Anything disabled, expired, ended or of another epoch is not.
 func (p proof) usable(standing store.Standing, now store.Micros) bool {
-	return standing.Live() && standing.ProofLive && !ended(standing.ProofEnd, now) &&
+	return standing.Live() && standing.ProofLive && !Ended(standing.ProofEnd, now) &&
 		(p.token == "" || standing.TokensAfter == 0 || issued(p.token) > standing.TokensAfter) &&
 		(p.epoch == 0 || p.epoch == int64(standing.Epoch)) && (p.orgEpoch == 0 || p.orgEpoch == int64(standing.OrgEpoch))
 }
@@ -51,23 +51,23 @@ func issued(id string) store.Micros {
 
 // wellFormed keeps what cannot be an id away from the database.
 func (p proof) wellFormed() bool {
-	return isID(p.org) && isID(p.principal) && isID(p.credential+p.session) && (p.token == "" || isID(p.token)) &&
+	return IsID(p.org) && IsID(p.principal) && IsID(p.credential+p.session) && (p.token == "" || IsID(p.token)) &&
 		((p.kind == store.KindUser && p.session != "") || (p.kind == store.KindServiceAccount && p.credential != ""))
 }
 
 // standingInRows reads a principal from rows with the proof that a token is to
 // be minted for. One that is not there or not usable is errToken.
-func (s *Service) standingInRows(ctx context.Context, q store.Reads, p proof) (standing store.Standing, err error) {
+func (s *Authority) standingInRows(ctx context.Context, q store.Reads, p proof) (standing store.Standing, err error) {
 	if !p.wellFormed() {
-		return standing, errToken
+		return standing, ErrToken
 	}
 	if p.kind == store.KindUser {
 		standing, err = q.PersonStanding(ctx, p.org, p.principal, p.session)
 	} else {
 		standing, err = q.MachineStanding(ctx, p.org, p.principal, p.credential)
 	}
-	if isNotFound(err) || (err == nil && !p.usable(standing, store.At(s.now()))) {
-		err = errToken
+	if IsNotFound(err) || (err == nil && !p.usable(standing, store.At(s.Now()))) {
+		err = ErrToken
 	}
 	return standing, err
 }
@@ -80,9 +80,9 @@ type recalled struct {
 }
 
 // recall is standingInRows out of memory that is at most a second old.
-func (s *Service) recall(ctx context.Context, p proof) (r recalled, err error) {
+func (s *Authority) recall(ctx context.Context, p proof) (r recalled, err error) {
 	if !p.wellFormed() {
-		return r, errToken
+		return r, ErrToken
 	}
 	if err := s.current(ctx); err != nil {
 		return r, err
@@ -92,29 +92,29 @@ func (s *Service) recall(ctx context.Context, p proof) (r recalled, err error) {
 			err = r.prove(ctx, s.memory, p)
 		}
 	}
-	if isNotFound(err) || (err == nil && !p.usable(r.Standing, store.At(s.now()))) {
-		err = errToken
+	if IsNotFound(err) || (err == nil && !p.usable(r.Standing, store.At(s.Now()))) {
+		err = ErrToken
 	}
 	if err != nil || p.token == "" {
 		return r, err
 	}
 	revoked, err := s.memory.revoked(ctx, r.org, p)
 	if err == nil && revoked {
-		err = errToken
+		err = ErrToken
 	}
 	return r, err
 }
 
-// live refuses a verified token that does not stand for a usable principal now:
+// Live refuses a verified token that does not stand for a usable principal now:
 // errToken.
-func (s *Service) live(ctx context.Context, claims token.Claims) error {
+func (s *Authority) Live(ctx context.Context, claims token.Claims) error {
 	_, err := s.recall(ctx, proofOf(claims))
 	return err
 }
 
-// sessionStanding is the standing of a user with a session that a token is to be
+// SessionStanding is the standing of a user with a session that a token is to be
 // minted for, out of rows; errToken where it is not usable.
-func (s *Service) sessionStanding(ctx context.Context, session store.Session) (store.Standing, error) {
+func (s *Authority) SessionStanding(ctx context.Context, session store.Session) (store.Standing, error) {
 	return s.standingInRows(ctx, s.store.Reads, proof{org: session.Org, principal: session.User, kind: store.KindUser, session: session.ID})
 }
 
@@ -134,33 +134,33 @@ func (r *recalled) prove(ctx context.Context, m *memory, p proof) error {
 	return nil
 }
 
-// verifyCaller makes of a bearer token the caller with its present rights.
-func (s *Service) verifyCaller(ctx context.Context, text string) (*caller, error) {
-	claims, err := s.verify(text, token.Want{Issuer: s.issuer, Audience: s.issuer, Now: s.now()})
+// VerifyCaller makes of a bearer token the caller with its present rights.
+func (s *Authority) VerifyCaller(ctx context.Context, text string) (*Caller, error) {
+	claims, err := s.Verify(text, token.Want{Issuer: s.issuer, Audience: s.issuer, Now: s.Now()})
 	if err != nil {
-		return nil, errToken
+		return nil, ErrToken
 	}
-	return s.recallCaller(ctx, claims)
+	return s.RecallCaller(ctx, claims)
 }
 
-// recallCaller makes of verified claims the caller, out of memory.
-func (s *Service) recallCaller(ctx context.Context, claims token.Claims) (*caller, error) {
+// RecallCaller makes of verified claims the caller, out of memory.
+func (s *Authority) RecallCaller(ctx context.Context, claims token.Claims) (*Caller, error) {
 	if claims.Epoch == 0 || claims.OrganizationEpoch == 0 {
-		return nil, errToken
+		return nil, ErrToken
 	}
 	r, err := s.recall(ctx, proofOf(claims))
 	if err != nil {
 		return nil, err
 	}
-	now := r.view.rightsNow(r.org.cat, store.At(s.now()))
-	return &caller{
-		Standing: r.Standing, claims: claims, model: r.org.cat.Model, held: now.held, set: narrowed(r.org.cat, now.set, claims.Scope),
+	now := r.view.rightsNow(r.org.cat, store.At(s.Now()))
+	return &Caller{
+		Standing: r.Standing, Claims: claims, Model: r.org.cat.Model, Held: now.held, Set: narrowed(r.org.cat, now.set, claims.Scope),
 	}, nil
 }
 
-// readCaller makes of verified claims the caller who changes an organization,
+// ReadCaller makes of verified claims the caller who changes an organization,
 // out of rows, inside the transaction of the change.
-func (s *Service) readCaller(ctx context.Context, q store.Reads, claims token.Claims, org string) (*caller, *catalogue, store.Organization, error) {
+func (s *Authority) ReadCaller(ctx context.Context, q store.Reads, claims token.Claims, org string) (*Caller, *Catalogue, store.Organization, error) {
 	a, err := s.actingInRows(ctx, q, proofOf(claims), org)
 	if err != nil {
 		return nil, nil, a.Target, err
@@ -169,39 +169,39 @@ func (s *Service) readCaller(ctx context.Context, q store.Reads, claims token.Cl
 	if err != nil {
 		return nil, nil, a.Target, err
 	}
-	held := cat.heldOf(a.Grants, a.Platform, store.At(s.now()))
-	by := &caller{Standing: a.Standing, claims: claims, model: cat.Model, held: held, set: narrowed(cat, held.Set(), claims.Scope)}
+	held := cat.HeldOf(a.Grants, a.Platform, store.At(s.Now()))
+	by := &Caller{Standing: a.Standing, Claims: claims, Model: cat.Model, Held: held, Set: narrowed(cat, held.Set(), claims.Scope)}
 	return by, cat, a.Target, nil
 }
 
 // actingInRows reads a principal with its proof and token, and the organization
 // that it changes. One that is not there or not usable is errToken.
-func (s *Service) actingInRows(ctx context.Context, q store.Reads, p proof, org string) (a store.Acting, err error) {
+func (s *Authority) actingInRows(ctx context.Context, q store.Reads, p proof, org string) (a store.Acting, err error) {
 	if !p.wellFormed() || p.token == "" {
-		return a, errToken
+		return a, ErrToken
 	}
 	if p.kind == store.KindUser {
 		a, err = q.PersonActing(ctx, p.org, p.principal, p.session, p.token, org)
 	} else {
 		a, err = q.MachineActing(ctx, p.org, p.principal, p.credential, p.token, org)
 	}
-	if isNotFound(err) || (err == nil && (a.TokenRevoked || !p.usable(a.Standing, store.At(s.now())))) {
-		err = errToken
+	if IsNotFound(err) || (err == nil && (a.TokenRevoked || !p.usable(a.Standing, store.At(s.Now())))) {
+		err = ErrToken
 	}
 	return a, err
 }
 
 // narrowed is what of a set a token's scope leaves.
-func narrowed(cat *catalogue, set perm.Set, scope string) perm.Set {
+func narrowed(cat *Catalogue, set perm.Set, scope string) perm.Set {
 	if scope == "" {
 		return set
 	}
 	return set.Intersect(cat.Of(nil, scopeKeys(scope)))
 }
 
-// verify checks a token, and remembers the claims of good ones: the signature
+// Verify checks a token, and remembers the claims of good ones: the signature
 // of the same text is checked once. What changes with time is checked always.
-func (s *Service) verify(text string, want token.Want) (token.Claims, error) {
+func (s *Authority) Verify(text string, want token.Want) (token.Claims, error) {
 	digest := sha256.Sum256([]byte(text))
 	if claims, ok := s.memory.tokens.GetIfPresent(digest); ok {
 		return claims, want.Check(&claims)
@@ -218,29 +218,29 @@ func (s *Service) verify(text string, want token.Want) (token.Claims, error) {
 	return claims, want.Check(&claims)
 }
 
-// allowed tells whether a principal is live and holds a permission now.
-func (s *Service) allowed(ctx context.Context, org, id, key string) (bool, error) {
+// Allowed tells whether a principal is live and holds a permission now.
+func (s *Authority) Allowed(ctx context.Context, org, id, key string) (bool, error) {
 	here, err := s.memory.organization(ctx, org)
 	if err != nil {
 		return false, err
 	}
 	v, err := s.memory.principal(ctx, org, id)
 	if err == nil && v.principal.Deleted != 0 {
-		err = errNotFound
+		err = ErrNotFound
 	}
 	if err != nil {
 		return false, err
 	}
 	if !here.cat.Known(key) {
-		return false, refuse(errUnknownPermission, "permission", cut(key, 100))
+		return false, Refuse(ErrUnknownPermission, "permission", Cut(key, 100))
 	}
 	p := v.principal
 	p.Suspended = here.org.Suspended
-	return p.Live() && here.cat.Has(v.rightsNow(here.cat, store.At(s.now())).set, key), nil
+	return p.Live() && here.cat.Has(v.rightsNow(here.cat, store.At(s.Now())).set, key), nil
 }
 
-// organization is an organization with its catalogue, out of memory.
-func (s *Service) organization(ctx context.Context, org string) (store.Organization, *catalogue, error) {
+// Organization is an organization with its catalogue, out of memory.
+func (s *Authority) Organization(ctx context.Context, org string) (store.Organization, *Catalogue, error) {
 	v, err := s.memory.organization(ctx, org)
 	if err != nil {
 		return store.Organization{}, nil, err

@@ -7,109 +7,155 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
+// Users implements UserService, but for phones and passwords.
+type Users struct {
+	Kit
+
+	store        *store.Store
+	ring         *secret.KeyRing
+	hasher       *secret.Passwords
+	door         *Door
+	authority    *Authority
+	limits       *Limits
+	changes      *Changes
+	pages        *Pages
+	letters      *Letters
+	passwords    *Passwords
+	phones       *Phones
+	availability *Availability
+}
+
+// UsersConfig is what users are made of.
+type UsersConfig struct {
+	Kit
+	Store        *store.Store
+	Ring         *secret.KeyRing
+	Hasher       *secret.Passwords
+	Door         *Door
+	Authority    *Authority
+	Limits       *Limits
+	Changes      *Changes
+	Pages        *Pages
+	Letters      *Letters
+	Passwords    *Passwords
+	Phones       *Phones
+	Availability *Availability
+}
+
+// NewUsers makes users, and has the door check what is said of them.
+func NewUsers(cfg UsersConfig) *Users {
+	s := &Users{
+		Kit: cfg.Kit, store: cfg.Store, ring: cfg.Ring, hasher: cfg.Hasher, door: cfg.Door, authority: cfg.Authority, limits: cfg.Limits,
+		changes: cfg.Changes, pages: cfg.Pages, letters: cfg.Letters, passwords: cfg.Passwords, phones: cfg.Phones, availability: cfg.Availability,
+	}
+	s.checkPeople()
+	return s
+}
+
 // CreateUser adds a person.
-func (s *Service) CreateUser(ctx context.Context, req *identityv1.CreateUserRequest) (*identityv1.User, error) {
+func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserRequest) (*identityv1.User, error) {
 	resp := &identityv1.User{}
-	if done, err := s.replay(ctx, s.store.Reads, req, resp); done || err != nil {
+	if done, err := s.changes.Replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	if err := s.mayLearn(ctx); err != nil {
+	if err := s.availability.mayLearn(ctx); err != nil {
 		return nil, err
 	}
-	u := s.newUser(callOf(ctx).org, req.GetUser())
-	add := assignment{roles: req.GetUser().GetRoleIds(), keys: req.GetUser().GetPermissionKeys()}
-	phone := newPhone(req.GetUser(), "user.phone")
+	u := s.NewUser(CallOf(ctx).Org, req.GetUser())
+	add := Assignment{Roles: req.GetUser().GetRoleIds(), Keys: req.GetUser().GetPermissionKeys()}
+	phone := NewPhone(req.GetUser(), "user.phone")
 	if password := req.GetUser().GetPassword(); password != "" {
-		look, err := s.look(ctx)
+		look, err := s.changes.Look(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.givePassword(ctx, look, &u, add, phone, password); err != nil {
-			return resp, s.orReplayed(ctx, req, resp, err)
+		if err := s.GivePassword(ctx, look, &u, add, phone, password); err != nil {
+			return resp, s.changes.OrReplayed(ctx, req, resp, err)
 		}
 	}
-	err := s.change(ctx, func(ch *change) error {
-		if done, err := s.replay(ctx, ch.Reads, req, resp); done || err != nil {
+	err := s.changes.Run(ctx, func(tx *Tx) error {
+		if done, err := s.changes.Replay(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
-		if u.Confirmed && !ch.mayConfirm() {
-			return errConfirmNotAllowed
+		if u.Confirmed && !tx.MayConfirm() {
+			return ErrConfirmNotAllowed
 		}
-		if err := ch.mustGrant(add); err != nil {
+		if err := tx.MustGrant(add); err != nil {
 			return err
 		}
-		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
-		number, given, err := s.editPhone(ctx, &ch.decision, ch.TakePhoneProof, "", u, phone)
+		u.Org, u.CreatedBy = tx.Org.ID, tx.By.ID
+		number, given, err := s.phones.Edit(ctx, &tx.Decision, tx.TakePhoneProof, "", u, phone)
 		if err != nil {
 			return err
 		}
-		if err := ch.addUser(ctx, u, add); err != nil {
+		if err := s.Add(ctx, tx, u, add); err != nil {
 			return err
 		}
 		if given {
-			if err := ch.writePhone(ctx, &u, number); err != nil {
+			if err := s.phones.Write(ctx, tx, &u, number); err != nil {
 				return err
 			}
 		}
-		if err := ch.inviteUnlessConfirmed(ctx, ch.org, u); err != nil {
+		if err := s.letters.InviteUnlessConfirmed(ctx, tx, tx.Org, u); err != nil {
 			return err
 		}
-		resp = ch.newUserAnswer(u, add)
-		return ch.remember(ctx, req, resp)
+		resp = s.newUserAnswer(tx, u, add)
+		return tx.Remember(ctx, req, resp)
 	})
 	return resp, err
 }
 
-// newUser makes the row of a new person out of what was asked for, but for the
+// NewUser makes the row of a new person out of what was asked for, but for the
 // password.
-func (s *Service) newUser(org string, in *identityv1.User) store.User {
-	address, _ := parseEmail(in.GetEmail()) // the door saw that it is one
-	now := store.At(s.now())
+func (s *Users) NewUser(org string, in *identityv1.User) store.User {
+	address, _ := ParseEmail(in.GetEmail()) // the door saw that it is one
+	now := store.At(s.Now())
 	u := store.User{
-		Org: org, ID: s.newID(), Email: address.text, EmailKey: address.key, Confirmed: in.GetConfirmed(), Enabled: true,
+		Org: org, ID: s.NewID(), Email: address.Text, EmailKey: address.Key, Confirmed: in.GetConfirmed(), Enabled: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
-	setName(&u, in.GetFirstName(), in.GetLastName())
+	SetName(&u, in.GetFirstName(), in.GetLastName())
 	return u
 }
 
-// setName is the one place where names come in: whatever way their marks were
+// SetName is the one place where names come in: whatever way their marks were
 // typed, they are kept composed (NFC).
-func setName(u *store.User, first, last string) {
+func SetName(u *store.User, first, last string) {
 	u.FirstName, u.LastName = norm.NFC.String(strings.TrimSpace(first)), norm.NFC.String(strings.TrimSpace(last))
 	u.DisplayName = u.FirstName + " " + u.LastName
-	u.NameKey = fold(u.DisplayName)
+	u.NameKey = Fold(u.DisplayName)
 }
 
-// addUser writes a new person with what is assigned, in the organization u.Org.
-func (ch *change) addUser(ctx context.Context, u store.User, add assignment) error {
-	if err := ch.claimEmail(ctx, u); err != nil {
+// Add writes a new person with what is assigned, in the organization u.Org.
+func (s *Users) Add(ctx context.Context, tx *Tx, u store.User, add Assignment) error {
+	if err := s.claimEmail(ctx, tx, u); err != nil {
 		return err
 	}
-	if err := ch.AddUser(ctx, u); err != nil {
+	if err := tx.AddUser(ctx, u); err != nil {
 		return err
 	}
-	if err := ch.putGrants(ctx, u.Org, u.ID, add); err != nil {
+	if err := tx.Assign(ctx, u.Org, u.ID, add); err != nil {
 		return err
 	}
-	ch.recordIn(u.Org, "user.created", u.ID, add.data())
+	tx.NoteIn(u.Org, "user.created", u.ID, add.Data())
 	return nil
 }
 
 // claimEmail takes a confirmed address in the whole service; a pending one
 // only must not be confirmed elsewhere.
-func (ch *change) claimEmail(ctx context.Context, u store.User) error {
+func (s *Users) claimEmail(ctx context.Context, tx *Tx, u store.User) error {
 	if u.Confirmed {
-		return emailTaken(ch.Enlist(ctx, store.Entry{Kind: store.ConfirmedEmail, Key: u.EmailKey, Org: u.Org, ID: u.ID}))
+		return emailTaken(tx.Enlist(ctx, store.Entry{Kind: store.ConfirmedEmail, Key: u.EmailKey, Org: u.Org, ID: u.ID}))
 	}
-	entry, err := ch.Find(ctx, store.ConfirmedEmail, u.EmailKey)
+	entry, err := tx.Find(ctx, store.ConfirmedEmail, u.EmailKey)
 	if err == nil && entry.ID != u.ID {
-		return errEmailTaken
+		return ErrEmailTaken
 	}
-	if isNotFound(err) {
+	if IsNotFound(err) {
 		return nil
 	}
 	return err
@@ -119,15 +165,19 @@ func (ch *change) claimEmail(ctx context.Context, u store.User) error {
 // that a caller chooses are addresses.
 func emailTaken(err error) error {
 	if store.Taken(err) != "" {
-		return errEmailTaken
+		return ErrEmailTaken
 	}
 	return err
 }
 
 // GetUser returns one person.
-func (s *Service) GetUser(ctx context.Context, req *identityv1.GetUserRequest) (*identityv1.User, error) {
-	org := callOf(ctx).org
-	u, err := s.store.User(ctx, org, req.GetId())
+func (s *Users) GetUser(ctx context.Context, req *identityv1.GetUserRequest) (*identityv1.User, error) {
+	return s.Read(ctx, CallOf(ctx).Org, req.GetId())
+}
+
+// Read returns a person of an organization as answers show them.
+func (s *Users) Read(ctx context.Context, org, id string) (*identityv1.User, error) {
+	u, err := s.store.User(ctx, org, id)
 	if err != nil {
 		return nil, err
 	}
@@ -140,17 +190,17 @@ func (s *Service) GetUser(ctx context.Context, req *identityv1.GetUserRequest) (
 
 // userAnswers describes people of one organization, with one query for all
 // their grants. A change hands in its own catalogue.
-func (s *Service) userAnswers(ctx context.Context, q store.Reads, cat *catalogue, org string, users ...store.User) ([]*identityv1.User, error) {
+func (s *Users) userAnswers(ctx context.Context, q store.Reads, cat *Catalogue, org string, users ...store.User) ([]*identityv1.User, error) {
 	ids := make([]string, len(users))
 	for i := range users {
 		ids[i] = users[i].ID
 	}
-	locked, err := s.lockedUntil(ctx, q, users, cat != nil)
+	locked, err := s.limits.LockedUntil(ctx, q, users, cat != nil)
 	if err != nil {
 		return nil, err
 	}
 	if cat == nil {
-		if _, cat, err = s.organization(ctx, org); err != nil {
+		if _, cat, err = s.authority.Organization(ctx, org); err != nil {
 			return nil, err
 		}
 	}
@@ -158,17 +208,17 @@ func (s *Service) userAnswers(ctx context.Context, q store.Reads, cat *catalogue
 	if err != nil {
 		return nil, err
 	}
-	of, now := byPrincipal(grants), store.At(s.now())
+	of, now := ByPrincipal(grants), store.At(s.Now())
 	answers := make([]*identityv1.User, len(users))
 	for i := range users {
-		answers[i] = userProto(&users[i], cat.describe(of[users[i].ID], now), locked[i])
+		answers[i] = userProto(&users[i], cat.Describe(of[users[i].ID], now), locked[i])
 	}
 	return answers, nil
 }
 
-// userAnswer describes a person as the change leaves them.
-func (ch *change) userAnswer(ctx context.Context, u store.User) (*identityv1.User, error) {
-	answers, err := ch.s.userAnswers(ctx, ch.Reads, ch.cat, u.Org, u)
+// Answer describes a person as the change leaves them.
+func (s *Users) Answer(ctx context.Context, tx *Tx, u store.User) (*identityv1.User, error) {
+	answers, err := s.userAnswers(ctx, tx.Reads, tx.Catalogue, u.Org, u)
 	if err != nil {
 		return nil, err
 	}
@@ -176,18 +226,18 @@ func (ch *change) userAnswer(ctx context.Context, u store.User) (*identityv1.Use
 }
 
 // newUserAnswer describes a person who was just added with what is assigned.
-func (ch *change) newUserAnswer(u store.User, add assignment) *identityv1.User {
-	return userProto(&u, ch.cat.describe(add.grants(), ch.now), 0)
+func (s *Users) newUserAnswer(tx *Tx, u store.User, add Assignment) *identityv1.User {
+	return userProto(&u, tx.Catalogue.Describe(add.Grants(), tx.Now), 0)
 }
 
 // ListUsers returns a page of people.
-func (s *Service) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest) (*identityv1.ListUsersResponse, error) {
-	org := callOf(ctx).org
+func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest) (*identityv1.ListUsersResponse, error) {
+	org := CallOf(ctx).Org
 	filter, none, err := s.userFilter(ctx, org, req.GetFilter())
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.openPage(ctx, req, req.GetOrderBy(), "email")
+	page, err := s.pages.Open(ctx, req, req.GetOrderBy(), "email")
 	if err != nil {
 		return nil, err
 	}
@@ -198,37 +248,37 @@ func (s *Service) ListUsers(ctx context.Context, req *identityv1.ListUsersReques
 		}
 		return resp, nil
 	}
-	users, badges, err := s.store.ListUsers(ctx, org, filter, page, maxCount+1)
+	users, badges, err := s.store.ListUsers(ctx, org, filter, page, MaxCount+1)
 	if err != nil {
 		return nil, err
 	}
 	resp := &identityv1.ListUsersResponse{}
-	users, resp.NextPageToken = nextPage(ctx, s, req, users, func(u store.User) store.Cursor { return u.Cursor(page.Order) })
+	users, resp.NextPageToken = Next(ctx, s.pages, req, users, func(u store.User) store.Cursor { return u.Cursor(page.Order) })
 	countUsers(resp, badges, filter.Counted(), req.GetWithSummary())
 	resp.Users, err = s.userAnswers(ctx, s.store.Reads, nil, org, users...)
 	return resp, err
 }
 
 // userFilter reads a filter. none means that nobody can match.
-func (s *Service) userFilter(ctx context.Context, org string, in *identityv1.ListUsersRequest_Filter) (f store.UserFilter, none bool, err error) {
+func (s *Users) userFilter(ctx context.Context, org string, in *identityv1.ListUsersRequest_Filter) (f store.UserFilter, none bool, err error) {
 	f = store.UserFilter{
-		Name: fold(in.GetName()), Email: fold(in.GetEmail()), RoleID: in.GetRoleId(), Now: store.At(s.now()),
+		Name: Fold(in.GetName()), Email: Fold(in.GetEmail()), RoleID: in.GetRoleId(), Now: store.At(s.Now()),
 		State: store.UserState(in.GetState()),
 	}
 	if in.GetEmailExact() != "" {
-		address, ok := parseEmail(in.GetEmailExact())
+		address, ok := ParseEmail(in.GetEmailExact())
 		if !ok {
 			return f, true, nil
 		}
-		f.EmailKey = address.key
+		f.EmailKey = address.Key
 	}
 	if f.RoleID != "" {
-		_, cat, err := s.organization(ctx, org)
+		_, cat, err := s.authority.Organization(ctx, org)
 		if err != nil {
 			return f, false, err
 		}
-		if role, ok := cat.role[f.RoleID]; !ok || !cat.visible(role, org, true) {
-			return f, false, errNotFound
+		if role, ok := cat.RoleByID[f.RoleID]; !ok || !cat.Visible(role, org, true) {
+			return f, false, ErrNotFound
 		}
 	}
 	return f, false, nil
@@ -239,13 +289,13 @@ func (s *Service) userFilter(ctx context.Context, org string, in *identityv1.Lis
 func countUsers(resp *identityv1.ListUsersResponse, b store.Badges, exactly, summary bool) {
 	total := b.UsersActive + b.UsersPending + b.UsersDisabled
 	if exactly {
-		resp.TotalSize = clamp(total)
+		resp.TotalSize = Clamp(total)
 	} else {
-		resp.TotalSize, resp.TotalCapped = capped(total)
+		resp.TotalSize, resp.TotalCapped = Capped(total)
 	}
 	if summary {
 		resp.Summary = &identityv1.ListUsersResponse_Summary{
-			Total: resp.GetTotalSize(), Active: clamp(b.UsersActive), Pending: clamp(b.UsersPending), Disabled: clamp(b.UsersDisabled),
+			Total: resp.GetTotalSize(), Active: Clamp(b.UsersActive), Pending: Clamp(b.UsersPending), Disabled: Clamp(b.UsersDisabled),
 			Capped: resp.GetTotalCapped(),
 		}
 	}
@@ -261,7 +311,7 @@ func stateOf(u *store.User) identityv1.User_State {
 	return identityv1.User_ACTIVE
 }
 
-func userProto(u *store.User, g granted, lockedUntil store.Micros) *identityv1.User {
+func userProto(u *store.User, g Granted, lockedUntil store.Micros) *identityv1.User {
 	var phone *string
 	if u.PhoneMasked != "" {
 		phone = &u.PhoneMasked
@@ -270,8 +320,8 @@ func userProto(u *store.User, g granted, lockedUntil store.Micros) *identityv1.U
 		Id: u.ID, OrganizationId: u.Org, Email: &u.Email, FirstName: &u.FirstName, LastName: &u.LastName,
 		DisplayName: u.DisplayName, Confirmed: &u.Confirmed, Enabled: u.Enabled, State: stateOf(u),
 		Phone: phone, PhoneVerified: u.PhoneVerified,
-		Roles: g.roles, Permissions: g.permissions, RoleIds: g.roleIDs, PermissionKeys: g.keys,
-		LockedUntil: stamp(lockedUntil), CreateTime: stamp(u.Created), UpdateTime: stamp(u.Updated), CreatedBy: u.CreatedBy,
-		LastSignInTime: stamp(u.LastSignIn), DeleteTime: stamp(u.Deleted), Etag: etagOf(u.Version),
+		Roles: g.Roles, Permissions: g.Permissions, RoleIds: g.RoleIDs, PermissionKeys: g.Keys,
+		LockedUntil: Stamp(lockedUntil), CreateTime: Stamp(u.Created), UpdateTime: Stamp(u.Updated), CreatedBy: u.CreatedBy,
+		LastSignInTime: Stamp(u.LastSignIn), DeleteTime: Stamp(u.Deleted), Etag: Etag(u.Version),
 	}
 }

@@ -16,8 +16,8 @@ const keptFor = 30 * 24 * time.Hour
 const purgedAtOnce = 200
 
 // DeleteUser removes a person; the row stays for thirty days.
-func (s *Service) DeleteUser(ctx context.Context, req *identityv1.DeleteUserRequest) (*identityv1.User, error) {
-	now := store.At(s.now())
+func (s *Users) DeleteUser(ctx context.Context, req *identityv1.DeleteUserRequest) (*identityv1.User, error) {
+	now := store.At(s.Now())
 	return s.switchUser(ctx, req.GetId(), req.GetEtag(), "user.deleted", func(u *store.User) bool {
 		u.Deleted = now
 		return true
@@ -25,38 +25,38 @@ func (s *Service) DeleteUser(ctx context.Context, req *identityv1.DeleteUserRequ
 }
 
 // expired is the time of deletion up to which nobody comes back.
-func (s *Service) expired() store.Micros { return store.At(s.now().Add(-keptFor)) }
+func (s *Users) expired() store.Micros { return store.At(s.Now().Add(-keptFor)) }
 
 // UndeleteUser brings a person back, disabled. What they held is still theirs,
 // so the caller must hold it too; the address may be somebody else's by now.
-func (s *Service) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUserRequest) (*identityv1.User, error) {
-	if err := s.mayLearn(ctx); err != nil {
+func (s *Users) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUserRequest) (*identityv1.User, error) {
+	if err := s.availability.mayLearn(ctx); err != nil {
 		return nil, err
 	}
 	var resp *identityv1.User
-	err := s.change(ctx, func(ch *change) error {
-		former, err := ch.UserDeletedAfter(ctx, ch.org.ID, req.GetId(), s.expired())
+	err := s.changes.Run(ctx, func(tx *Tx) error {
+		former, err := tx.UserDeletedAfter(ctx, tx.Org.ID, req.GetId(), s.expired())
 		if err != nil {
 			return err
 		}
-		if err := checkEtag(req.GetEtag(), former.Version); err != nil {
+		if err := CheckEtag(req.GetEtag(), former.Version); err != nil {
 			return err
 		}
-		if err := ch.mustControl(ctx, ch.principal(store.KindUser, former.ID)); err != nil {
+		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, former.ID)); err != nil {
 			return err
 		}
 		u := former
 		if u.Deleted != 0 {
 			u.Deleted, u.Enabled = 0, false
-			if err := ch.claimEmail(ctx, u); err != nil {
+			if err := s.claimEmail(ctx, tx, u); err != nil {
 				return err
 			}
-			if err := ch.saveSwitched(ctx, former, &u); err != nil {
+			if err := s.saveSwitched(ctx, tx, former, &u); err != nil {
 				return err
 			}
-			ch.record("user.undeleted", u.ID, nil)
+			tx.Note("user.undeleted", u.ID, nil)
 		}
-		resp, err = ch.userAnswer(ctx, u)
+		resp, err = s.Answer(ctx, tx, u)
 		return err
 	})
 	return resp, err
@@ -64,36 +64,36 @@ func (s *Service) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUser
 
 // EraseUser removes all that is kept of a person, deleted or not. Events keep
 // the id.
-func (s *Service) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest) (*identityv1.EraseUserResponse, error) {
-	err := s.change(ctx, func(ch *change) error {
-		u, err := ch.UserDeletedAfter(ctx, ch.org.ID, req.GetId(), 0)
+func (s *Users) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest) (*identityv1.EraseUserResponse, error) {
+	err := s.changes.Run(ctx, func(tx *Tx) error {
+		u, err := tx.UserDeletedAfter(ctx, tx.Org.ID, req.GetId(), 0)
 		if err != nil {
 			return err
 		}
-		if err := checkEtag(req.GetEtag(), u.Version); err != nil {
+		if err := CheckEtag(req.GetEtag(), u.Version); err != nil {
 			return err
 		}
-		if err := ch.mustControl(ctx, ch.principal(store.KindUser, u.ID)); err != nil {
+		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, u.ID)); err != nil {
 			return err
 		}
-		ch.record("user.erased", u.ID, nil)
-		return ch.keepingAdministrator(ctx, func() error { return s.erase(ctx, ch.Tx, u) })
+		tx.Note("user.erased", u.ID, nil)
+		return tx.KeepAdministrator(ctx, func() error { return s.erase(ctx, tx.Tx, u) })
 	})
 	return &identityv1.EraseUserResponse{}, err
 }
 
 // erase removes people of one organization, and what slowed down their sign-in.
-func (s *Service) erase(ctx context.Context, t *store.Tx, users ...store.User) error {
+func (s *Users) erase(ctx context.Context, t *store.Tx, users ...store.User) error {
 	throttles := make([]string, len(users))
 	for i, u := range users {
-		throttles[i] = s.throttleKey(u.EmailKey)
+		throttles[i] = s.limits.ThrottleKey(u.EmailKey)
 	}
 	return t.EraseUsers(ctx, throttles, users...)
 }
 
-// purge erases who was deleted thirty days ago. Any number of replicas may do
+// Purge erases who was deleted thirty days ago. Any number of replicas may do
 // it at once: each batch is found again under the lock of its organization.
-func (s *Service) purge(ctx context.Context) error {
+func (s *Users) Purge(ctx context.Context) error {
 	orgs, err := s.store.OrganizationsOfDeleted(ctx, s.expired())
 	for _, org := range orgs {
 		for more := true; more && ctx.Err() == nil; {
@@ -107,14 +107,14 @@ func (s *Service) purge(ctx context.Context) error {
 	return err
 }
 
-func (s *Service) purgeSome(ctx context.Context, org string) (more bool, err error) {
-	err = s.commit(ctx, org, func(t *store.Tx) error {
+func (s *Users) purgeSome(ctx context.Context, org string) (more bool, err error) {
+	err = s.authority.Commit(ctx, org, func(t *store.Tx) error {
 		users, err := t.DeletedUsers(ctx, org, s.expired(), purgedAtOnce)
 		if err != nil {
 			return err
 		}
 		for _, u := range users {
-			t.Record(store.Event{Org: org, Time: store.At(s.now()), Type: "user.purged", Target: u.ID})
+			t.Record(store.Event{Org: org, Time: store.At(s.Now()), Type: "user.purged", Target: u.ID})
 		}
 		more = len(users) == purgedAtOnce
 		return s.erase(ctx, t, users...)

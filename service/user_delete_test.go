@@ -194,7 +194,7 @@ func TestPurge(t *testing.T) {
 		late := w.CreateUser(l.GetId())
 		_, err := l.delete(w.Root, late.GetId(), "")
 		noError(t, err)
-		noError(t, w.Service.Purge(t.Context()))
+		noError(t, w.Service.Users.Purge(t.Context()))
 		if u, err := w.Store.UserDeletedAfter(t.Context(), l.GetId(), late.GetId(), 0); err != nil || u.Deleted == 0 {
 			t.Errorf("too early: %v", err)
 		}
@@ -203,7 +203,7 @@ func TestPurge(t *testing.T) {
 		for range 4 {
 			for _, r := range replicas {
 				wg.Go(func() {
-					if err := r.Service.Purge(t.Context()); err != nil {
+					if err := r.Service.Users.Purge(t.Context()); err != nil {
 						t.Error(err)
 					}
 				})

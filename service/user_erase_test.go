@@ -163,7 +163,7 @@ func TestErase_RG59_Traces(t *testing.T) {
 				_, err := l.delete(w.Root, c.GetId(), "")
 				noError(t, err)
 				w.Clock.Add(30 * 24 * time.Hour)
-				noError(t, w.Service.Purge(t.Context()))
+				noError(t, w.Service.Users.Purge(t.Context()))
 				w.Root = w.SignIn(servicetest.RootEmail, servicetest.RootPassword)
 				l.Admin.Token = w.SignIn(l.Admin.GetEmail(), servicetest.RootPassword)
 			},

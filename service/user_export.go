@@ -16,9 +16,9 @@ const pieceSize = 64 << 10
 
 // ExportUsers streams people as a file, a page after the other, so that its
 // size does not matter.
-func (s *Service) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.ServerStreamingServer[identityv1.ExportUsersResponse]) error {
+func (s *Users) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.ServerStreamingServer[identityv1.ExportUsersResponse]) error {
 	ctx := stream.Context()
-	filter, none, err := s.userFilter(ctx, callOf(ctx).org, req.GetFilter())
+	filter, none, err := s.userFilter(ctx, CallOf(ctx).Org, req.GetFilter())
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func (s *Service) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.Se
 	if err != nil {
 		return err
 	}
-	page := &store.Page{Order: "create_time", Limit: maxPage}
+	page := &store.Page{Order: "create_time", Limit: MaxPage}
 	for !none && page != nil {
 		if page, err = s.exportPage(ctx, w, filter, *page); err != nil {
 			return err
@@ -37,15 +37,15 @@ func (s *Service) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.Se
 }
 
 // exportPage writes a page and returns the next one; nil: it was the last.
-func (s *Service) exportPage(ctx context.Context, w *table.Writer, filter store.UserFilter, page store.Page) (next *store.Page, err error) {
-	ctx, cancel := context.WithTimeout(ctx, maxDeadline)
+func (s *Users) exportPage(ctx context.Context, w *table.Writer, filter store.UserFilter, page store.Page) (next *store.Page, err error) {
+	ctx, cancel := context.WithTimeout(ctx, MaxDeadline)
 	defer cancel()
-	org := callOf(ctx).org
+	org := CallOf(ctx).Org
 	users, err := s.store.Users(ctx, org, filter, page)
 	if err != nil || len(users) == 0 {
 		return nil, err
 	}
-	cat, err := readCatalogue(ctx, s.store.Reads, org)
+	cat, err := ReadCatalogue(ctx, s.store.Reads, org)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (s *Service) exportPage(ctx context.Context, w *table.Writer, filter store.
 	if err != nil {
 		return nil, err
 	}
-	names := cat.roleNames(org, callOf(ctx).caller.Platform)
+	names := cat.roleNames(org, CallOf(ctx).Caller.Platform)
 	for _, u := range answers {
 		if err := w.Write(userCells(u, names)); err != nil {
 			return nil, err

@@ -113,10 +113,10 @@ func timeCell(at *timestamppb.Timestamp) table.Cell {
 // name that several have, the id is "".
 type roleNames map[string]string
 
-func (cat *catalogue) roleNames(org string, platform bool) roleNames {
+func (cat *Catalogue) roleNames(org string, platform bool) roleNames {
 	names := roleNames{}
-	for _, r := range cat.roles {
-		if !cat.visible(r, org, platform) {
+	for _, r := range cat.Roles {
+		if !cat.Visible(r, org, platform) {
 			continue
 		}
 		if _, twice := names[r.NameKey]; twice {
@@ -130,7 +130,7 @@ func (cat *catalogue) roleNames(org string, platform bool) roleNames {
 
 // write is how a file names a role: by its name, where read finds it by that.
 func (names roleNames) write(r *identityv1.GrantedRole) string {
-	if names[fold(r.GetName())] != r.GetId() || strings.Contains(r.GetName(), table.Separator) || isID(r.GetName()) {
+	if names[Fold(r.GetName())] != r.GetId() || strings.Contains(r.GetName(), table.Separator) || IsID(r.GetName()) {
 		return r.GetId()
 	}
 	return r.GetName()
@@ -139,10 +139,10 @@ func (names roleNames) write(r *identityv1.GrantedRole) string {
 // read finds the role that a file names, by id or by name. What is neither
 // comes back as no role's id.
 func (names roleNames) read(text string) string {
-	if isID(text) {
+	if IsID(text) {
 		return text
 	}
-	return names[fold(text)]
+	return names[Fold(text)]
 }
 
 // readAll reads a list of roles, each once.

@@ -26,14 +26,14 @@ const (
 
 // ImportUsers reads a file of people and adds them, a batch a transaction.
 // What was answered as created is committed.
-func (s *Service) ImportUsers(stream grpc.BidiStreamingServer[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]) error {
+func (s *Users) ImportUsers(stream grpc.BidiStreamingServer[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]) error {
 	first, err := stream.Recv()
 	if err != nil {
 		return err
 	}
 	im := &importing{
 		s: s, stream: stream, validateOnly: first.GetValidateOnly(), sendActivation: first.GetSendActivation(),
-		operation: s.newID(), analyzeAt: analyzeFirst, sum: &identityv1.ImportUsersResponse_Summary{}, rehearsed: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
+		operation: s.NewID(), analyzeAt: analyzeFirst, sum: &identityv1.ImportUsersResponse_Summary{}, rehearsed: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
 	}
 	file, err := table.NewReader(&upload{stream: stream, rest: first.GetData()}, formatOf(first.GetFormat()), importColumns)
 	for err == nil {
@@ -61,7 +61,7 @@ func isFileError(err error) bool {
 func fileRefused(err error) error {
 	var file *table.FileError
 	if errors.As(err, &file) {
-		return refuse(errMalformed, "row", strconv.FormatInt(file.Row, 10), "cause", file.Text)
+		return Refuse(ErrMalformed, "row", strconv.FormatInt(file.Row, 10), "cause", file.Text)
 	}
 	return err
 }
@@ -88,7 +88,7 @@ func (u *upload) Read(p []byte) (int, error) {
 
 // importing is an import under way.
 type importing struct {
-	s                            *Service
+	s                            *Users
 	stream                       grpc.BidiStreamingServer[identityv1.ImportUsersRequest, identityv1.ImportUsersResponse]
 	validateOnly, sendActivation bool
 	full                         bool   // the file has more rows than it may
@@ -109,7 +109,7 @@ func (im *importing) read(file *table.Reader) (rows []*importRow, err error) {
 			return rows, err
 		}
 		if im.full = file.Row() > importRowsAtMost; im.full {
-			return rows, refuse(errTooLarge, "rows", strconv.Itoa(importRowsAtMost))
+			return rows, Refuse(ErrTooLarge, "rows", strconv.Itoa(importRowsAtMost))
 		}
 		row := newImportRow(file.Row(), cells)
 		if bad != nil {
@@ -134,12 +134,12 @@ func (im *importing) settle(ctx context.Context, rows []*importRow) error {
 		return nil
 	}
 	if undecided := open(rows); len(undecided) > 0 {
-		if err := im.s.mayLearn(ctx); err != nil {
+		if err := im.s.availability.mayLearn(ctx); err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, batchTime)
 		defer cancel()
-		if err := im.s.change(ctx, func(ch *change) error { return im.change(ctx, ch, undecided) }); err != nil {
+		if err := im.s.changes.Run(ctx, func(tx *Tx) error { return im.change(ctx, tx, undecided) }); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func (im *importing) settle(ctx context.Context, rows []*importRow) error {
 	}
 	if !im.validateOnly && im.sum.GetCreated() >= im.analyzeAt {
 		im.analyzeAt = 2 * im.sum.GetCreated()
-		im.s.tried(ctx, "analyze", im.s.store.Analyze)
+		im.s.Tried(ctx, "analyze", im.s.store.Analyze)
 	}
 	if err := im.stream.Send(resp); err != nil {
 		return err
@@ -167,23 +167,23 @@ func (im *importing) settle(ctx context.Context, rows []*importRow) error {
 }
 
 // batchTime bounds the transaction of a batch.
-const batchTime = maxDeadline
+const batchTime = MaxDeadline
 
-func (im *importing) change(ctx context.Context, ch *change, rows []*importRow) error {
-	ch.operation = im.operation
-	taken, err := ch.findHolders(ctx, rows)
+func (im *importing) change(ctx context.Context, tx *Tx, rows []*importRow) error {
+	tx.Operation = im.operation
+	taken, err := im.s.findHolders(ctx, tx, rows)
 	if err != nil {
 		return err
 	}
-	if im.refused, err = ch.tellHolders(ctx, rows, taken); err != nil {
+	if im.refused, err = im.s.tellHolders(ctx, tx, rows, taken); err != nil {
 		return err
 	}
-	ch.judge(open(rows))
+	im.s.judge(tx, open(rows))
 	rows = open(rows)
 	pairTwins(rows)
 	if im.validateOnly {
 		im.rehearse(rows) // no event is recorded, so nothing is kept
-	} else if err := ch.addImported(ctx, rows, im.sendActivation); err != nil {
+	} else if err := im.s.addImported(ctx, tx, rows, im.sendActivation); err != nil {
 		return err
 	}
 	for _, row := range rows {

@@ -17,7 +17,7 @@ type importRow struct {
 	status *identityv1.ImportUsersResponse_Row
 	user   store.User
 	roles  []string // as the file names them
-	add    assignment
+	add    Assignment
 	twin   *importRow // an earlier row of the batch with the same address
 }
 
@@ -32,7 +32,7 @@ func open(rows []*importRow) (undecided []*importRow) {
 }
 
 func newImportRow(number int64, cells []table.Cell) *importRow {
-	email := cut(strings.ToValidUTF8(cells[columnEmail].Text(), "?"), maxEmail)
+	email := Cut(strings.ToValidUTF8(cells[columnEmail].Text(), "?"), MaxEmail)
 	return &importRow{status: &identityv1.ImportUsersResponse_Row{Row: number, Email: email}}
 }
 
@@ -82,7 +82,7 @@ func (row *importRow) followTwin() {
 
 // readImportRow reads a row by the rules of CreateUser. Of the columns of an
 // export, those that the server sets are passed over.
-func (s *Service) readImportRow(row *importRow, cells []table.Cell) error {
+func (s *Users) readImportRow(row *importRow, cells []table.Cell) error {
 	in := &identityv1.User{PermissionKeys: cells[columnPermissions]}
 	for column, field := range map[int]**string{columnEmail: &in.Email, columnFirstName: &in.FirstName, columnLastName: &in.LastName} {
 		if cell := cells[column]; len(cell) > 0 {
@@ -91,31 +91,31 @@ func (s *Service) readImportRow(row *importRow, cells []table.Cell) error {
 	}
 	confirmed := cells[columnConfirmed].Text() == "true"
 	in.Confirmed = &confirmed
-	found, err := s.checkOf(identityv1.UserService_CreateUser_FullMethodName, &identityv1.CreateUserRequest{User: in})
+	found, err := s.door.CheckAs(identityv1.UserService_CreateUser_FullMethodName, &identityv1.CreateUserRequest{User: in})
 	if err != nil {
 		return err
 	}
 	checkPerson(found, "user.", in, func(string) bool { return true })
 	if len(cells[columnRoles]) > maxRolesOfUser {
-		found.add("roles", "repeated.max_items", "must have fewer items")
+		found.Add("roles", "repeated.max_items", "must have fewer items")
 	}
 	checkAssigned(found, "roles", len(cells[columnRoles])+len(cells[columnPermissions]))
 	hash := cells[columnPasswordHash].Text()
-	if hash != "" && s.passwords.CheckHash(hash) != nil {
-		found.add("password_hash", "hash", "must be of a known format, of bounded cost")
+	if hash != "" && s.hasher.CheckHash(hash) != nil {
+		found.Add("password_hash", "hash", "must be of a known format, of bounded cost")
 	}
-	if err := found.orNothing(); err != nil {
+	if err := found.OrNil(); err != nil {
 		return err
 	}
-	address, _ := parseEmail(in.GetEmail())
-	now := store.At(s.now())
-	row.roles, row.add.keys = cells[columnRoles], cells[columnPermissions]
+	address, _ := ParseEmail(in.GetEmail())
+	now := store.At(s.Now())
+	row.roles, row.add.Keys = cells[columnRoles], cells[columnPermissions]
 	row.user = store.User{
-		ID: s.newID(), Email: address.text, EmailKey: address.key, PasswordHash: hash,
+		ID: s.NewID(), Email: address.Text, EmailKey: address.Key, PasswordHash: hash,
 		Confirmed: confirmed, Enabled: cells[columnEnabled].Text() != "false",
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
-	setName(&row.user, in.GetFirstName(), in.GetLastName())
+	SetName(&row.user, in.GetFirstName(), in.GetLastName())
 	return nil
 }
 
@@ -124,40 +124,40 @@ const maxRolesOfUser = 100
 
 // judge refuses the rows that ask for what the caller may not give (RG-02):
 // each is held against the caller's rights like a CreateUser.
-func (ch *change) judge(rows []*importRow) {
-	names := ch.cat.roleNames(ch.org.ID, ch.by.Platform)
+func (s *Users) judge(tx *Tx, rows []*importRow) {
+	names := tx.Catalogue.roleNames(tx.Org.ID, tx.By.Platform)
 	verdicts := map[string]error{} // many rows ask for the same
 	for _, row := range rows {
-		row.add.roles = names.readAll(row.roles)
-		key := strings.Join(row.add.roles, ",") + " " + strings.Join(row.add.keys, ",")
+		row.add.Roles = names.readAll(row.roles)
+		key := strings.Join(row.add.Roles, ",") + " " + strings.Join(row.add.Keys, ",")
 		verdict, known := verdicts[key]
 		if !known {
-			verdict = ch.mustGrant(row.add)
+			verdict = tx.MustGrant(row.add)
 			verdicts[key] = verdict
 		}
 		switch {
-		case errors.Is(verdict, errNotFound):
+		case errors.Is(verdict, ErrNotFound):
 			row.refuse(identityv1.Error_NOT_FOUND.String(), "roles: unknown")
 		case verdict != nil:
 			row.refuseFor(verdict)
-		case row.user.Confirmed && !ch.mayConfirm():
-			row.refuseFor(errConfirmNotAllowed)
+		case row.user.Confirmed && !tx.MayConfirm():
+			row.refuseFor(ErrConfirmNotAllowed)
 		}
 	}
 }
 
 // findHolders settles the rows whose addresses somebody of the organization
 // has, deleted or not, and returns which of the others are confirmed elsewhere.
-func (ch *change) findHolders(ctx context.Context, rows []*importRow) (taken map[string]bool, err error) {
+func (s *Users) findHolders(ctx context.Context, tx *Tx, rows []*importRow) (taken map[string]bool, err error) {
 	keys := make([]string, len(rows))
 	for i, row := range rows {
 		keys[i] = row.user.EmailKey
 	}
-	holders, err := ch.AddressHolders(ctx, ch.org.ID, keys)
+	holders, err := tx.AddressHolders(ctx, tx.Org.ID, keys)
 	if err != nil {
 		return nil, err
 	}
-	confirmed, err := ch.FindAll(ctx, store.ConfirmedEmail, keys)
+	confirmed, err := tx.FindAll(ctx, store.ConfirmedEmail, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (ch *change) findHolders(ctx context.Context, rows []*importRow) (taken map
 		switch id, known := here[row.user.EmailKey]; {
 		case !known:
 		case id == "": // a deleted person's
-			row.refuseFor(errEmailTaken)
+			row.refuseFor(ErrEmailTaken)
 		default:
 			row.settled(identityv1.ImportUsersResponse_Row_EXISTS, id)
 		}
@@ -184,7 +184,7 @@ func (ch *change) findHolders(ctx context.Context, rows []*importRow) (taken map
 // tellHolders refuses the rows whose addresses are confirmed elsewhere, as many
 // as may be told. From the first that may not, every row is refused alike, so
 // that it tells nothing; the error says so, and when to go on.
-func (ch *change) tellHolders(ctx context.Context, rows []*importRow, taken map[string]bool) (refused, err error) {
+func (s *Users) tellHolders(ctx context.Context, tx *Tx, rows []*importRow, taken map[string]bool) (refused, err error) {
 	var elsewhere []int
 	for i, row := range rows {
 		if taken[row.user.EmailKey] && row.status.GetOutcome() == identityv1.ImportUsersResponse_Row_OUTCOME_UNSPECIFIED {
@@ -194,17 +194,17 @@ func (ch *change) tellHolders(ctx context.Context, rows []*importRow, taken map[
 	if len(elsewhere) == 0 {
 		return nil, nil
 	}
-	ch.Keep() // what was learned from a dry run counts too
-	told, refused, err := ch.s.learn(ctx, ch, len(elsewhere))
+	tx.Keep() // what was learned from a dry run counts too
+	told, refused, err := s.availability.learn(ctx, tx, len(elsewhere))
 	if err != nil {
 		return nil, err
 	}
 	for _, i := range elsewhere[:told] {
-		rows[i].refuseFor(errEmailTaken)
+		rows[i].refuseFor(ErrEmailTaken)
 	}
 	if told < len(elsewhere) {
 		for _, row := range rows[elsewhere[told]:] {
-			row.refuseFor(errRateLimited)
+			row.refuseFor(ErrRateLimited)
 		}
 	}
 	return refused, nil
@@ -222,8 +222,8 @@ func pairTwins(rows []*importRow) {
 
 // addImported writes the rows that are left, with a statement for many, and an
 // event for each, and a mail where that is wanted.
-func (ch *change) addImported(ctx context.Context, rows []*importRow, invite bool) error {
-	if err := ch.claimEmails(ctx, rows); err != nil {
+func (s *Users) addImported(ctx context.Context, tx *Tx, rows []*importRow, invite bool) error {
+	if err := s.claimEmails(ctx, tx, rows); err != nil {
 		return err
 	}
 	var users, invited []store.User
@@ -233,32 +233,32 @@ func (ch *change) addImported(ctx context.Context, rows []*importRow, invite boo
 			continue
 		}
 		u := row.user
-		u.Org, u.CreatedBy = ch.org.ID, ch.by.ID
+		u.Org, u.CreatedBy = tx.Org.ID, tx.By.ID
 		// Who vouches for addresses vouches for passwords too: others may have
 		// made the one behind the hash themselves.
-		u.PasswordInitial = u.PasswordHash != "" && !ch.mayConfirm()
+		u.PasswordInitial = u.PasswordHash != "" && !tx.MayConfirm()
 		users = append(users, u)
 		if invite && u.Enabled && !u.Confirmed {
 			invited = append(invited, u)
 		}
-		g := store.Grant{Org: u.Org, Principal: u.ID, Created: ch.now, CreatedBy: ch.by.ID}
-		for _, g.Role = range row.add.roles {
+		g := store.Grant{Org: u.Org, Principal: u.ID, Created: tx.Now, CreatedBy: tx.By.ID}
+		for _, g.Role = range row.add.Roles {
 			grants = append(grants, g)
 		}
 		g.Role = ""
-		for _, g.Permit = range row.add.keys {
+		for _, g.Permit = range row.add.Keys {
 			grants = append(grants, g)
 		}
-		ch.record("user.created", u.ID, row.add.data())
+		tx.Note("user.created", u.ID, row.add.Data())
 		row.settled(identityv1.ImportUsersResponse_Row_CREATED, u.ID)
 	}
-	if err := ch.AddUsers(ctx, users); err != nil {
+	if err := tx.AddUsers(ctx, users); err != nil {
 		return err
 	}
-	if err := ch.AddGrants(ctx, grants); err != nil {
+	if err := tx.AddGrants(ctx, grants); err != nil {
 		return err
 	}
-	withheld, err := ch.invite(ctx, ch.org, invited...)
+	withheld, err := s.letters.Invite(ctx, tx, tx.Org, invited...)
 	for _, row := range rows {
 		if withheld[row.user.ID] != 0 { // created, without a mail
 			row.status.Reason = identityv1.Error_RATE_LIMITED.String()
@@ -269,22 +269,22 @@ func (ch *change) addImported(ctx context.Context, rows []*importRow, invite boo
 
 // claimEmails takes the addresses of confirmed rows in the whole service. One
 // that another organization took this very moment is refused.
-func (ch *change) claimEmails(ctx context.Context, rows []*importRow) error {
+func (s *Users) claimEmails(ctx context.Context, tx *Tx, rows []*importRow) error {
 	var entries []store.Entry
 	var keys []string
 	for _, row := range rows {
 		if row.user.Confirmed && row.twin == nil {
 			keys = append(keys, row.user.EmailKey)
-			entries = append(entries, store.Entry{Kind: store.ConfirmedEmail, Key: row.user.EmailKey, Org: ch.org.ID, ID: row.user.ID})
+			entries = append(entries, store.Entry{Kind: store.ConfirmedEmail, Key: row.user.EmailKey, Org: tx.Org.ID, ID: row.user.ID})
 		}
 	}
 	if len(entries) == 0 {
 		return nil
 	}
-	if err := ch.EnlistFree(ctx, entries); err != nil {
+	if err := tx.EnlistFree(ctx, entries); err != nil {
 		return err
 	}
-	present, err := ch.FindAll(ctx, store.ConfirmedEmail, keys)
+	present, err := tx.FindAll(ctx, store.ConfirmedEmail, keys)
 	if err != nil {
 		return err
 	}
@@ -294,7 +294,7 @@ func (ch *change) claimEmails(ctx context.Context, rows []*importRow) error {
 	}
 	for _, row := range rows {
 		if row.user.Confirmed && row.twin == nil && owner[row.user.EmailKey] != row.user.ID {
-			row.refuseFor(errEmailTaken)
+			row.refuseFor(ErrEmailTaken)
 		}
 	}
 	return nil

@@ -11,26 +11,26 @@ import (
 // The budgets are far above what a script with people in it does, and keep a
 // caller who does nothing else from taking more than a fifth of a processor.
 var (
-	passwordsByCaller       = budget{"passwords set: caller", 3000, 10 * time.Minute}
-	passwordsOfOrganization = budget{"passwords set: organization", 6000, 10 * time.Minute}
+	passwordsByCaller       = Budget{Name: "passwords set: caller", Limit: 3000, Window: 10 * time.Minute}
+	passwordsOfOrganization = Budget{Name: "passwords set: organization", Limit: 6000, Window: 10 * time.Minute}
 )
 
 // setPassword gives a person the password that an administrator chose. It
 // hashes, so it is called before the lock is taken, when everything that is
 // cheap to refuse has been.
-func (s *Service) setPassword(ctx context.Context, l *look, u *store.User, password string) error {
-	err := s.spend(ctx, passwordsByCaller.one(l.by.ID), passwordsOfOrganization.one(l.by.Org))
+func (s *Users) setPassword(ctx context.Context, l *Look, u *store.User, password string) error {
+	err := s.limits.Spend(ctx, passwordsByCaller.One(l.By.ID), passwordsOfOrganization.One(l.By.Org))
 	if err != nil {
 		return err
 	}
-	u.PasswordHash, err = s.passwords.Hash(ctx, password)
+	u.PasswordHash, err = s.hasher.Hash(ctx, password)
 	u.PasswordInitial = true
 	return err
 }
 
-// givePassword is the password of a new person of the organization looked at.
-func (s *Service) givePassword(ctx context.Context, l *look, u *store.User, add assignment, phone phoneEdit, password string) error {
-	if err := acceptPassword(l.org, *u, password); err != nil {
+// GivePassword is the password of a new person of the organization looked at.
+func (s *Users) GivePassword(ctx context.Context, l *Look, u *store.User, add Assignment, phone PhoneEdit, password string) error {
+	if err := AcceptPassword(l.Org, *u, password); err != nil {
 		return err
 	}
 	if err := s.mayAdd(ctx, l, *u, add, phone); err != nil {
@@ -40,14 +40,14 @@ func (s *Service) givePassword(ctx context.Context, l *look, u *store.User, add 
 }
 
 // mayAdd refuses what is known to be wrong with a new person of the organization looked at.
-func (s *Service) mayAdd(ctx context.Context, l *look, u store.User, add assignment, phone phoneEdit) error {
-	if u.Confirmed && !l.mayConfirm() {
-		return errConfirmNotAllowed
+func (s *Users) mayAdd(ctx context.Context, l *Look, u store.User, add Assignment, phone PhoneEdit) error {
+	if u.Confirmed && !l.MayConfirm() {
+		return ErrConfirmNotAllowed
 	}
-	if err := l.mustGrant(add); err != nil {
+	if err := l.MustGrant(add); err != nil {
 		return err
 	}
-	if _, _, err := s.editPhone(ctx, &l.decision, s.peekPhoneProof, "", u, phone); err != nil {
+	if _, _, err := s.phones.Edit(ctx, &l.Decision, s.phones.PeekProof, "", u, phone); err != nil {
 		return err
 	}
 	return s.free(ctx, u)
@@ -55,27 +55,27 @@ func (s *Service) mayAdd(ctx context.Context, l *look, u store.User, add assignm
 
 // mayEdit refuses what is known to be wrong with an edit that has a new
 // password. It leaves the person as they will be.
-func (s *Service) mayEdit(ctx context.Context, l *look, u *store.User, e edit) error {
+func (s *Users) mayEdit(ctx context.Context, l *Look, u *store.User, e edit) error {
 	former := *u
-	if _, err := editAddress(&l.decision, former, u, e); err != nil {
+	if _, err := editAddress(&l.Decision, former, u, e); err != nil {
 		return err
 	}
-	if _, _, err := s.editPhone(ctx, &l.decision, s.peekPhoneProof, u.ID, *u, e.phone); err != nil {
+	if _, _, err := s.phones.Edit(ctx, &l.Decision, s.phones.PeekProof, u.ID, *u, e.phone); err != nil {
 		return err
 	}
-	if err := l.mustOutlive(ctx, l.principal(store.KindUser, u.ID), 0); err != nil {
+	if err := l.MustOutlive(ctx, l.PrincipalOf(store.KindUser, u.ID), 0); err != nil {
 		return err
 	}
 	if e.roles != nil || e.keys != nil {
-		present, err := l.reads.Grants(ctx, l.org.ID, u.ID)
+		present, err := l.Reads.Grants(ctx, l.Org.ID, u.ID)
 		if err != nil {
 			return err
 		}
-		add, _, err := replaced(present, e.roles, e.keys, l.now)
+		add, _, err := replaced(present, e.roles, e.keys, l.Now)
 		if err != nil {
 			return err
 		}
-		if err := l.mustGrant(add); err != nil { // control over what goes follows from mustOutlive
+		if err := l.MustGrant(add); err != nil { // control over what goes follows from mustOutlive
 			return err
 		}
 	}
@@ -86,10 +86,10 @@ func (s *Service) mayEdit(ctx context.Context, l *look, u *store.User, e edit) e
 }
 
 // free tells whether the address of a person is free, here and elsewhere.
-func (s *Service) free(ctx context.Context, u store.User) error {
+func (s *Users) free(ctx context.Context, u store.User) error {
 	taken, err := s.store.EmailTaken(ctx, u.Org, u.EmailKey, u.ID)
 	if err == nil && taken {
-		err = s.tellTaken(ctx, errEmailTaken)
+		err = s.availability.TellTaken(ctx, ErrEmailTaken)
 	}
 	return err
 }

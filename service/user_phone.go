@@ -10,41 +10,41 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// phoneEdit is a number that is asked for, and its proof. A nil text asks for nothing.
-type phoneEdit struct {
+// PhoneEdit is a number that is asked for, and its proof. A nil text asks for nothing.
+type PhoneEdit struct {
 	text   *string
 	number string // of the text, where it is one
 	field  string // name of the text in the request
-	proof  string
+	Proof  string
 }
 
-// read takes the text of a number, before the lock is taken.
-func (e *phoneEdit) read(text, field string) {
+// Read takes the text of a number, before the lock is taken.
+func (e *PhoneEdit) Read(text, field string) {
 	e.text, e.field = &text, field
-	e.number, _ = parsePhone(text)
+	e.number, _ = ParsePhone(text)
 }
 
-// newPhone is the number of a person who is about to be created.
-func newPhone(in *identityv1.User, field string) phoneEdit {
-	e := phoneEdit{proof: in.GetPhoneProof()}
+// NewPhone is the number of a person who is about to be created.
+func NewPhone(in *identityv1.User, field string) PhoneEdit {
+	e := PhoneEdit{Proof: in.GetPhoneProof()}
 	if in.GetPhone() != "" {
-		e.read(in.GetPhone(), field)
+		e.Read(in.GetPhone(), field)
 	}
 	return e
 }
 
-// editPhone settles what becomes of the number of a person: one that is proven
+// Edit settles what becomes of the number of a person: one that is proven
 // for the given user ("": who is about to be created), or "" for none. The
 // masked present number, sent back, asks for nothing.
-func (s *Service) editPhone(ctx context.Context, d *decision, take proofTaker, user string, u store.User, e phoneEdit) (number string, changed bool, err error) {
+func (s *Phones) Edit(ctx context.Context, d *Decision, take proofTaker, user string, u store.User, e PhoneEdit) (number string, changed bool, err error) {
 	present := e.text == nil || *e.text == u.PhoneMasked
 	switch {
 	case !present && *e.text != "" && e.number == "":
 		return "", false, invalidPhone(e.field)
-	case e.proof != "":
-		number, err = s.takePhoneProof(ctx, d, take, e.proof, user)
+	case e.Proof != "":
+		number, err = s.takePhoneProof(ctx, d, take, e.Proof, user)
 		if err == nil && !present && e.number != number {
-			err = errPhoneNotVerified
+			err = ErrPhoneNotVerified
 		}
 		return number, err == nil, err
 	case present:
@@ -52,22 +52,22 @@ func (s *Service) editPhone(ctx context.Context, d *decision, take proofTaker, u
 	case *e.text == "":
 		return "", true, nil
 	}
-	return "", false, errPhoneNotVerified
+	return "", false, ErrPhoneNotVerified
 }
 
-// writePhone puts a proven number ("": none) into the row of a person.
-func (ch *change) writePhone(ctx context.Context, u *store.User, number string) error {
+// Write puts a proven number ("": none) into the row of a person.
+func (s *Phones) Write(ctx context.Context, tx *Tx, u *store.User, number string) error {
 	var sealed []byte
 	u.PhoneMasked, u.PhoneVerified = "", false
 	if number != "" {
-		sealed = ch.s.ring.Seal("users.phone", []byte(number), u.Org, u.ID)
-		u.PhoneMasked, u.PhoneVerified = maskPhone(number), true
+		sealed = s.ring.Seal("users.phone", []byte(number), u.Org, u.ID)
+		u.PhoneMasked, u.PhoneVerified = MaskPhone(number), true
 	}
-	return ch.SetPhone(ctx, *u, sealed)
+	return tx.SetPhone(ctx, *u, sealed)
 }
 
 // phoneProof is the proof that a confirmed verification is: computed, not kept.
-func (s *Service) phoneProof(v store.PhoneVerification) string {
+func (s *Phones) phoneProof(v store.PhoneVerification) string {
 	mac := s.ring.MAC("phone_proof", v.Org, v.ID)
 	return v.ID + "." + base64.RawURLEncoding.EncodeToString(mac[:])
 }
@@ -76,11 +76,11 @@ func (s *Service) phoneProof(v store.PhoneVerification) string {
 // than after. A change uses the proof up; one that fails leaves it as it was.
 type proofTaker func(ctx context.Context, org, id string, after, now store.Micros) (store.PhoneVerification, error)
 
-// peekPhoneProof is the proofTaker of what only looks.
-func (s *Service) peekPhoneProof(ctx context.Context, org, id string, after, _ store.Micros) (store.PhoneVerification, error) {
+// PeekProof is the proofTaker of what only looks.
+func (s *Phones) PeekProof(ctx context.Context, org, id string, after, _ store.Micros) (store.PhoneVerification, error) {
 	v, err := s.store.PhoneVerification(ctx, org, id)
 	if err == nil && (v.Taken != 0 || v.Confirmed <= after) {
-		err = errNotFound
+		err = ErrNotFound
 	}
 	return v, err
 }
@@ -88,26 +88,26 @@ func (s *Service) peekPhoneProof(ctx context.Context, org, id string, after, _ s
 // takePhoneProof takes a proof, which must be one that this caller got in this
 // organization for this user ("": for one who is about to be created), and
 // returns the number.
-func (s *Service) takePhoneProof(ctx context.Context, d *decision, take proofTaker, proof, user string) (string, error) {
+func (s *Phones) takePhoneProof(ctx context.Context, d *Decision, take proofTaker, proof, user string) (string, error) {
 	id, text, _ := strings.Cut(proof, ".")
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || !isID(id) || !s.ring.VerifyMAC("phone_proof", mac, d.org.ID, id) {
-		return "", errPhoneNotVerified
+	if err != nil || !IsID(id) || !s.ring.VerifyMAC("phone_proof", mac, d.Org.ID, id) {
+		return "", ErrPhoneNotVerified
 	}
-	v, err := take(ctx, d.org.ID, id, d.now-store.Micros(proofLife.Microseconds()), d.now)
-	if isNotFound(err) || (err == nil && (v.CallerOrg != d.by.Org || v.Caller != d.by.ID || v.User != user)) {
-		return "", errPhoneNotVerified
+	v, err := take(ctx, d.Org.ID, id, d.Now-store.Micros(proofLife.Microseconds()), d.Now)
+	if IsNotFound(err) || (err == nil && (v.CallerOrg != d.By.Org || v.Caller != d.By.ID || v.User != user)) {
+		return "", ErrPhoneNotVerified
 	}
 	if err != nil {
 		return "", err
 	}
 	number, err := s.verifiedNumber(v)
 	if err != nil {
-		err = fmt.Errorf("%w: %w", errPhoneNotVerified, err)
+		err = fmt.Errorf("%w: %w", ErrPhoneNotVerified, err)
 	}
 	return number, err
 }
 
-const wantPhone = "must be a mobile number with its country code, such as +41 79 123 45 67"
+const WantPhone = "must be a mobile number with its country code, such as +41 79 123 45 67"
 
-func invalidPhone(field string) error { return invalid(field, "phone", wantPhone) }
+func invalidPhone(field string) error { return Invalid(field, "phone", WantPhone) }

@@ -52,8 +52,8 @@ func (p *port) showActivation(w http.ResponseWriter, r *http.Request) {
 		token = "-" // asked for all the same, so that it looks like one that is not there
 	}
 	needed := false
-	_, err = p.svc.Serve(r.Context(), "/activate", origin(r), func(ctx context.Context) (err error) {
-		needed, err = p.svc.LinkNeedsPassword(ctx, token)
+	_, err = p.svc.Door.Serve(r.Context(), "/activate", origin(r), func(ctx context.Context) (err error) {
+		needed, err = p.svc.Users.LinkNeedsPassword(ctx, token)
 		return err
 	})
 	if err != nil {
@@ -67,7 +67,7 @@ func (p *port) showActivation(w http.ResponseWriter, r *http.Request) {
 func (p *port) activate(w http.ResponseWriter, r *http.Request) {
 	form, no := p.readPageForm(w, r)
 	if no != nil {
-		p.refused("/activate", p.svc.Source(r.RemoteAddr, r.Header.Values("X-Forwarded-For")), no)
+		p.refused("/activate", p.svc.Door.Source(r.RemoteAddr, r.Header.Values("X-Forwarded-For")), no)
 		p.sayActivation(w, no.http, "This did not work", "The form could not be read. Follow the link in the mail again.")
 		return
 	}
@@ -80,8 +80,8 @@ func (p *port) activate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var done *identityv1.ActivateUserResponse
-	_, err := p.svc.Serve(r.Context(), "/activate", origin(r), func(ctx context.Context) (err error) {
-		done, err = p.svc.ActivateUser(ctx, &identityv1.ActivateUserRequest{Token: token, Password: password})
+	_, err := p.svc.Door.Serve(r.Context(), "/activate", origin(r), func(ctx context.Context) (err error) {
+		done, err = p.svc.Users.ActivateUser(ctx, &identityv1.ActivateUserRequest{Token: token, Password: password})
 		return err
 	})
 	if err != nil {

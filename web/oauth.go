@@ -97,7 +97,7 @@ func writeOAuth(w http.ResponseWriter, code int, answer any) {
 
 // served runs a rule as the door would, and answers where it refuses.
 func (p *port) served(w http.ResponseWriter, r *http.Request, name string, rule func(context.Context) error) bool {
-	id, err := p.svc.Serve(r.Context(), name, origin(r), rule)
+	id, err := p.svc.Door.Serve(r.Context(), name, origin(r), rule)
 	w.Header().Set("Request-Id", id)
 	if err != nil {
 		writeOAuthError(w, oauthErrorOf(service.Answer(err)))
@@ -130,7 +130,7 @@ func (p *port) token(w http.ResponseWriter, r *http.Request) {
 	}
 	var t service.Token
 	ok := p.served(w, r, "/oauth2/token", func(ctx context.Context) (err error) {
-		t, err = p.svc.ClientCredentials(ctx, service.TokenRequest{
+		t, err = p.svc.Accounts.ClientCredentials(ctx, service.TokenRequest{
 			ClientID: by.id, ClientSecret: by.secret, Scope: form["scope"], Resource: form["resource"],
 		})
 		return err
@@ -171,7 +171,7 @@ func (p *port) introspect(w http.ResponseWriter, r *http.Request) {
 	}
 	var about *identityv1.IntrospectTokenResponse
 	ok = p.served(w, r, "/oauth2/introspect", func(ctx context.Context) (err error) {
-		about, err = p.svc.IntrospectAs(ctx, by.id, by.secret, by.bearer, token)
+		about, err = p.svc.Accounts.IntrospectAs(ctx, by.id, by.secret, by.bearer, token)
 		return err
 	})
 	if ok {
@@ -188,7 +188,7 @@ func (p *port) revoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ok = p.served(w, r, "/oauth2/revoke", func(ctx context.Context) error {
-		return p.svc.RevokeAs(ctx, by.id, by.secret, by.bearer, token)
+		return p.svc.Accounts.RevokeAs(ctx, by.id, by.secret, by.bearer, token)
 	})
 	if ok {
 		w.Header().Set("Pragma", "no-cache")

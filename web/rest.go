@@ -33,7 +33,7 @@ var headersOut = map[string]string{"request-id": "Request-Id", "identity-revisio
 // newGateway makes the REST mirror. Its requests are made by rest alone.
 func (p *port) newGateway() (http.Handler, error) {
 	conn := &channel{
-		methods: map[string]method{}, streams: map[string]streamMethod{}, door: p.svc.Door, doorOfStreams: p.svc.DoorOfStreams,
+		methods: map[string]method{}, streams: map[string]streamMethod{}, door: p.svc.Door.Unary, doorOfStreams: p.svc.Door.Stream,
 	}
 	p.svc.Register(conn)
 	p.conn = conn
@@ -100,7 +100,7 @@ func (p *port) rest(w http.ResponseWriter, r *http.Request) {
 // refuseRest answers and notes a request that does not reach the door.
 func (p *port) refuseRest(w http.ResponseWriter, r *http.Request, rt *route, no *refusal) {
 	from := origin(r)
-	p.refused(rt.path, p.svc.Source(from.Peer, from.Forwarded), no)
+	p.refused(rt.path, p.svc.Door.Source(from.Peer, from.Forwarded), no)
 	refuse(w, no)
 }
 
@@ -207,7 +207,7 @@ func (p *port) sourceOf(ctx context.Context, md metadata.MD) string {
 	if !ok {
 		return ""
 	}
-	return p.svc.Source(client.Addr.String(), md.Get("x-forwarded-for"))
+	return p.svc.Door.Source(client.Addr.String(), md.Get("x-forwarded-for"))
 }
 
 // address is a net.Addr that is not TCP.

@@ -48,7 +48,7 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Service == nil {
 		return nil, errors.New("the service is required")
 	}
-	issuer, err := url.Parse(cfg.Service.Issuer())
+	issuer, err := url.Parse(cfg.Service.Authority.Issuer())
 	if err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}

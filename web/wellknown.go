@@ -14,7 +14,7 @@ import (
 const cachePublic = "public, max-age=300"
 
 // jwks is the set of public keys (RFC 7517).
-func (p *port) jwks(w http.ResponseWriter, _ *http.Request) { writePublic(w, p.svc.JWKS()) }
+func (p *port) jwks(w http.ResponseWriter, _ *http.Request) { writePublic(w, p.svc.Authority.JWKS()) }
 
 // serverMetadata is what RFC 8414 and OpenID Connect Discovery 1.0 have in
 // common. What is not announced is not there; the defaults of both would
@@ -44,7 +44,7 @@ type openIDMetadata struct {
 // metadata is made of the issuer alone, never of a Host header.
 func (p *port) metadata() serverMetadata {
 	return serverMetadata{
-		Issuer:                   p.svc.Issuer(),
+		Issuer:                   p.svc.Authority.Issuer(),
 		TokenEndpoint:            p.url("/oauth2/token"),
 		IntrospectionEndpoint:    p.url("/oauth2/introspect"),
 		RevocationEndpoint:       p.url("/oauth2/revoke"),
@@ -59,7 +59,9 @@ func (p *port) metadata() serverMetadata {
 }
 
 // url is the public address of a path.
-func (p *port) url(path string) string { return strings.TrimSuffix(p.svc.Issuer(), "/") + path }
+func (p *port) url(path string) string {
+	return strings.TrimSuffix(p.svc.Authority.Issuer(), "/") + path
+}
 
 // authorizationServer is the document of RFC 8414.
 func (p *port) authorizationServer(w http.ResponseWriter, _ *http.Request) {
@@ -69,7 +71,7 @@ func (p *port) authorizationServer(w http.ResponseWriter, _ *http.Request) {
 // openIDConfiguration is the document of OpenID Connect Discovery 1.0.
 func (p *port) openIDConfiguration(w http.ResponseWriter, _ *http.Request) {
 	var algorithms []string
-	for _, key := range p.svc.JWKS().Keys {
+	for _, key := range p.svc.Authority.JWKS().Keys {
 		algorithms = append(algorithms, key.Algorithm)
 	}
 	slices.Sort(algorithms)

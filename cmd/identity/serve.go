@@ -81,7 +81,7 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	if err != nil {
 		return err
 	}
-	rpc := grpc.NewServer(svc.ServerOptions()...)
+	rpc := grpc.NewServer(svc.Door.ServerOptions()...)
 	svc.Register(rpc)
 	state := health.NewServer()
 	grpc_health_v1.RegisterHealthServer(rpc, state)
@@ -90,7 +90,7 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	}
 	stop := func() {
 		state.Shutdown() // NOT_SERVING before anything closes
-		svc.EndStreams()
+		svc.Door.EndStreams()
 	}
 	return c.listen(ctx, o, svc, rpc, stop, web.Server(handler), adminServer(metrics))
 }

@@ -156,7 +156,7 @@ func (w *World) follow(t testing.TB) {
 // Serve serves a service on loopback and connects to it.
 func Serve(t testing.TB, svc *service.Service) *grpc.ClientConn {
 	t.Helper()
-	server := grpc.NewServer(svc.ServerOptions()...)
+	server := grpc.NewServer(svc.Door.ServerOptions()...)
 	svc.Register(server)
 	var config net.ListenConfig
 	port, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
