@@ -89,12 +89,12 @@ func (s *Phones) PeekProof(ctx context.Context, org, id string, after, _ store.M
 // organization for this user ("": for one who is about to be created), and
 // returns the number.
 func (s *Phones) takePhoneProof(ctx context.Context, d *Decision, take proofTaker, proof, user string) (string, error) {
-	id, text, _ := strings.Cut(proof, ".")
+	verification, text, _ := strings.Cut(proof, ".")
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || !IsID(id) || !s.ring.VerifyMAC("phone_proof", mac, d.Org.ID, id) {
+	if err != nil || !IsID(verification) || !s.ring.VerifyMAC("phone_proof", mac, d.Org.ID, verification) {
 		return "", ErrPhoneNotVerified
 	}
-	v, err := take(ctx, d.Org.ID, id, d.Now-store.Micros(proofLife.Microseconds()), d.Now)
+	v, err := take(ctx, d.Org.ID, verification, d.Now-store.Micros(proofLife.Microseconds()), d.Now)
 	if IsNotFound(err) || (err == nil && (v.CallerOrg != d.By.Org || v.Caller != d.By.ID || v.User != user)) {
 		return "", ErrPhoneNotVerified
 	}
