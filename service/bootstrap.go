@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/bizmetry/identity/service/id"
+
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
@@ -80,11 +82,11 @@ func (with Founding) founded(ctx context.Context, f Founder) (org store.Organiza
 		return org, u, "", fmt.Errorf("%q is no e-mail address", f.Email)
 	}
 	org = store.Organization{
-		ID: NewID(with.Now(), with.Rand), DisplayName: f.Organization, Platform: true, PasswordPolicy: secret.Standard, ChangeInitialPassword: true,
+		ID: id.New(with.Now(), with.Rand), DisplayName: f.Organization, Platform: true, PasswordPolicy: secret.Standard, ChangeInitialPassword: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	u = store.User{
-		Org: org.ID, ID: NewID(with.Now(), with.Rand), Email: address.Text, EmailKey: address.Key, Confirmed: true, Enabled: true,
+		Org: org.ID, ID: id.New(with.Now(), with.Rand), Email: address.Text, EmailKey: address.Key, Confirmed: true, Enabled: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	SetName(&u, f.FirstName, f.LastName)

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/bizmetry/identity/service/id"
+
 	"buf.build/go/protovalidate"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -217,7 +219,7 @@ func (s *Door) enterOrganization(ctx context.Context, c *Call, named string, sel
 	if named == c.Caller.Org {
 		return nil
 	}
-	if !IsID(named) {
+	if !id.Valid(named) {
 		return nil // validation says what is wrong with it
 	}
 	if !c.Method.Opens(c.Caller, named) {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/bizmetry/identity/service/id"
+
 	"github.com/bizmetry/identity/store"
 )
 
@@ -20,7 +22,7 @@ type Kit struct {
 }
 
 // NewID makes an id of the clock and the randomness.
-func (k Kit) NewID() string { return NewID(k.Now(), k.Rand) }
+func (k Kit) NewID() string { return id.New(k.Now(), k.Rand) }
 
 // Tried runs background work; what fails is logged and tried again next time.
 func (k Kit) Tried(ctx context.Context, what string, work func(context.Context) error) {

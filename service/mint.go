@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/id"
+
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/bizmetry/identity/service/secret"
@@ -39,7 +41,7 @@ type Machine struct {
 // errCredentials, with the account as far as it is known.
 func (s *Authority) Machine(ctx context.Context, clientID, text string) (m Machine, err error) {
 	credential, digest, ok := secret.ParseMachineSecret(text)
-	if !ok || !IsID(clientID) {
+	if !ok || !id.Valid(clientID) {
 		return m, ErrCredentials
 	}
 	org, err := s.memory.client(ctx, clientID)

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"time"
 
+	"github.com/bizmetry/identity/service/id"
+
 	"github.com/google/uuid"
 
 	"github.com/bizmetry/identity/service/perm"
@@ -51,7 +53,7 @@ func issued(id string) store.Micros {
 
 // wellFormed keeps what cannot be an id away from the database.
 func (p proof) wellFormed() bool {
-	return IsID(p.org) && IsID(p.principal) && IsID(p.credential+p.session) && (p.token == "" || IsID(p.token)) &&
+	return id.Valid(p.org) && id.Valid(p.principal) && id.Valid(p.credential+p.session) && (p.token == "" || id.Valid(p.token)) &&
 		((p.kind == store.KindUser && p.session != "") || (p.kind == store.KindServiceAccount && p.credential != ""))
 }
 

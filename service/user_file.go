@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/id"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -130,7 +132,7 @@ func (cat *Catalogue) roleNames(org string, platform bool) roleNames {
 
 // write is how a file names a role: by its name, where read finds it by that.
 func (names roleNames) write(r *identityv1.GrantedRole) string {
-	if names[Fold(r.GetName())] != r.GetId() || strings.Contains(r.GetName(), table.Separator) || IsID(r.GetName()) {
+	if names[Fold(r.GetName())] != r.GetId() || strings.Contains(r.GetName(), table.Separator) || id.Valid(r.GetName()) {
 		return r.GetId()
 	}
 	return r.GetName()
@@ -139,7 +141,7 @@ func (names roleNames) write(r *identityv1.GrantedRole) string {
 // read finds the role that a file names, by id or by name. What is neither
 // comes back as no role's id.
 func (names roleNames) read(text string) string {
-	if IsID(text) {
+	if id.Valid(text) {
 		return text
 	}
 	return names[Fold(text)]

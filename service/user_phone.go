@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bizmetry/identity/service/id"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
@@ -91,7 +93,7 @@ func (s *Phones) PeekProof(ctx context.Context, org, id string, after, _ store.M
 func (s *Phones) takePhoneProof(ctx context.Context, d *Decision, take proofTaker, proof, user string) (string, error) {
 	verification, text, _ := strings.Cut(proof, ".")
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || !IsID(verification) || !s.ring.VerifyMAC("phone_proof", mac, d.Org.ID, verification) {
+	if err != nil || !id.Valid(verification) || !s.ring.VerifyMAC("phone_proof", mac, d.Org.ID, verification) {
 		return "", ErrPhoneNotVerified
 	}
 	v, err := take(ctx, d.Org.ID, verification, d.Now-store.Micros(proofLife.Microseconds()), d.Now)

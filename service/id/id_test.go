@@ -1,4 +1,4 @@
-package service
+package id
 
 import (
 	"strings"
@@ -19,7 +19,7 @@ func FuzzIsID(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		parsed, err := uuid.Parse(text)
-		if want := err == nil && parsed.String() == text; IsID(text) != want {
+		if want := err == nil && parsed.String() == text; Valid(text) != want {
 			t.Errorf("isID(%q) is %t", text, !want)
 		}
 	})

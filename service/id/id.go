@@ -1,4 +1,4 @@
-package service
+package id
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// NewID makes a UUIDv7 (RFC 9562) of a time and of randomness.
-func NewID(now time.Time, rand io.Reader) string {
+// New makes a UUIDv7 (RFC 9562) of a time and of randomness.
+func New(now time.Time, rand io.Reader) string {
 	var b [16]byte
 	if _, err := io.ReadFull(rand, b[6:]); err != nil {
 		panic(fmt.Sprintf("no randomness: %v", err)) // the system's never fails
@@ -23,8 +23,8 @@ func NewID(now time.Time, rand io.Reader) string {
 	return uuid.UUID(b).String()
 }
 
-// IsID tells whether a text is an id in the form that this service writes.
-func IsID(text string) bool {
+// Valid tells whether a text is an id in the form that this service writes.
+func Valid(text string) bool {
 	if len(text) != 36 {
 		return false
 	}
