@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
@@ -70,7 +72,7 @@ func (s *Users) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRe
 		if err == nil {
 			err = t.SpendLink(ctx, digest, now)
 		}
-		if IsNotFound(err) {
+		if wire.IsNotFound(err) {
 			err = ErrLink
 		}
 		if err != nil {
@@ -115,14 +117,14 @@ func (s *Users) followLink(ctx context.Context, digest string) (store.User, stor
 // linked is the person of an open link, if they are still as the link was made for.
 func linked(ctx context.Context, q store.Reads, digest string, now store.Micros) (store.User, store.Organization, error) {
 	l, err := q.OpenLink(ctx, digest, now)
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		return store.User{}, store.Organization{}, ErrLink
 	}
 	if err != nil {
 		return store.User{}, store.Organization{}, err
 	}
 	u, err := q.User(ctx, l.Org, l.User)
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		return u, store.Organization{}, ErrLink
 	}
 	if err != nil {

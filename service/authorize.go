@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/token"
 )
@@ -18,7 +20,7 @@ func (s *Roles) Authorize(ctx context.Context, req *identityv1.AuthorizeRequest)
 		return nil, err
 	}
 	if !cat.Known(req.GetPermission()) {
-		return nil, Refuse(ErrUnknownPermission, "permission", Cut(req.GetPermission(), 100))
+		return nil, Refuse(ErrUnknownPermission, "permission", wire.Cut(req.GetPermission(), 100))
 	}
 	denied := &identityv1.AuthorizeResponse{}
 	want := token.Want{Issuer: s.authority.Issuer(), Audience: req.GetAudience(), AnyAudience: req.GetAudience() == "", Now: s.Now()}

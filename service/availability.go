@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"github.com/maypok86/otter/v2"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -57,7 +59,7 @@ func (s *Availability) learn(ctx context.Context, t Spender, n int) (told int, r
 func (s *Availability) mayLearn(ctx context.Context) error {
 	c := CallOf(ctx)
 	for _, whose := range []string{c.Caller.ID, c.Org} {
-		if again, ok := s.learners.GetIfPresent(whose); ok && !Ended(again, store.At(s.Now())) {
+		if again, ok := s.learners.GetIfPresent(whose); ok && !wire.Ended(again, store.At(s.Now())) {
 			return RetryIn(ErrRateLimited, again.Time().Sub(s.Now()))
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"github.com/bizmetry/identity/service/id"
 
 	"github.com/bizmetry/identity/service/secret"
@@ -36,7 +38,7 @@ type Founding struct {
 // Empty tells whether the database was never bootstrapped.
 func Empty(ctx context.Context, st *store.Store) (bool, error) {
 	_, err := st.Platform(ctx)
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		return true, nil
 	}
 	return false, err

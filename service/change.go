@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
@@ -147,7 +149,7 @@ func (d *Decision) NextEpoch(epoch store.Micros) store.Micros { return max(d.Now
 
 // CheckEtag compares the version that a caller saw, where it names one.
 func CheckEtag(etag string, version int64) error {
-	if etag != "" && etag != Etag(version) {
+	if etag != "" && etag != wire.Etag(version) {
 		return ErrEtag
 	}
 	return nil

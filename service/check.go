@@ -8,6 +8,8 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"buf.build/go/protovalidate"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc/metadata"
@@ -182,7 +184,7 @@ func (r findings) maskedResource(mask *fieldmaskpb.FieldMask, name string, resou
 		f := fields.ByName(protoreflect.Name(path))
 		switch {
 		case f == nil:
-			r.Add("update_mask", "unknown_path", "names a field that is not there: "+Cut(path, 100))
+			r.Add("update_mask", "unknown_path", "names a field that is not there: "+wire.Cut(path, 100))
 		case path == "id" || path == "etag": // a resource that was read and sent back names them
 		case behaves(f, annotations.FieldBehavior_OUTPUT_ONLY):
 			r.Add(name+"."+path, "output_only", "is set by the server")

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bizmetry/identity/service/notify"
@@ -237,7 +239,7 @@ func (c *Outbox) send(ctx context.Context, sender notify.Sender, m store.Message
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	if Ended(m.Expires, store.At(c.Now())) {
+	if wire.Ended(m.Expires, store.At(c.Now())) {
 		return errExpired
 	}
 	out, err := c.written(m)
@@ -319,11 +321,11 @@ func (o outcome) write(ctx context.Context, t *store.ShortTx, now time.Time) err
 	m := o.message
 	switch {
 	case o.final():
-		return t.Bury(ctx, m, store.At(now), Cut(o.err.Error(), 300), errors.Is(o.err, errExpired))
+		return t.Bury(ctx, m, store.At(now), wire.Cut(o.err.Error(), 300), errors.Is(o.err, errExpired))
 	case errors.Is(o.err, context.Canceled): // the service stopped: this was no try
 		return t.Postpone(ctx, m, store.At(now), m.Attempts-1, "")
 	}
-	return t.Postpone(ctx, m, store.At(now.Add(retryWait(m.Attempts))), m.Attempts, Cut(o.err.Error(), 300))
+	return t.Postpone(ctx, m, store.At(now.Add(retryWait(m.Attempts))), m.Attempts, wire.Cut(o.err.Error(), 300))
 }
 
 // retryWait doubles with every attempt up to an hour, and varies by a quarter

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
@@ -112,10 +114,10 @@ func credentialProto(c store.Credential) *identityv1.Credential {
 	p := &identityv1.Credential{
 		Id: c.ID, ServiceAccountId: c.Account, Kind: identityv1.Credential_Kind(identityv1.Credential_Kind_value[c.Kind]),
 		DisplayName: &c.DisplayName, Enabled: c.Enabled,
-		LastUsedTime: Stamp(c.LastUsed), CreateTime: Stamp(c.Created), CreatedBy: c.CreatedBy,
+		LastUsedTime: wire.Stamp(c.LastUsed), CreateTime: wire.Stamp(c.Created), CreatedBy: c.CreatedBy,
 	}
 	if c.Expires != 0 {
-		p.Expiration = &identityv1.Credential_ExpireTime{ExpireTime: Stamp(c.Expires)}
+		p.Expiration = &identityv1.Credential_ExpireTime{ExpireTime: wire.Stamp(c.Expires)}
 	}
 	return p
 }

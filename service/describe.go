@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
@@ -20,7 +22,7 @@ type Granted struct {
 func (cat *Catalogue) Describe(grants []store.Grant, now store.Micros) (g Granted) {
 	for _, grant := range grants {
 		switch {
-		case Ended(grant.Expires, now):
+		case wire.Ended(grant.Expires, now):
 		case grant.Role != "":
 			g.Roles = append(g.Roles, cat.describeRole(grant))
 		default:
@@ -40,7 +42,7 @@ func (cat *Catalogue) describeRole(g store.Grant) *identityv1.GrantedRole {
 		return known
 	}
 	role := cat.RoleByID[g.Role]
-	return &identityv1.GrantedRole{Id: g.Role, Name: role.Name, Description: role.Description, ExpireTime: Stamp(g.Expires)}
+	return &identityv1.GrantedRole{Id: g.Role, Name: role.Name, Description: role.Description, ExpireTime: wire.Stamp(g.Expires)}
 }
 
 func (cat *Catalogue) describePermission(g store.Grant) *identityv1.GrantedPermission {
@@ -48,7 +50,7 @@ func (cat *Catalogue) describePermission(g store.Grant) *identityv1.GrantedPermi
 		return known
 	}
 	p := cat.permissionByKey[g.Permit]
-	return &identityv1.GrantedPermission{Key: g.Permit, Name: p.Name, Description: p.Description, ExpireTime: Stamp(g.Expires)}
+	return &identityv1.GrantedPermission{Key: g.Permit, Name: p.Name, Description: p.Description, ExpireTime: wire.Stamp(g.Expires)}
 }
 
 // ByPrincipal cuts grants, which come principal by principal, into those of each.

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 )
@@ -16,7 +18,7 @@ func (s *Door) enter(ctx context.Context, c *Call, fullMethod string) {
 		c.Method = m
 	}
 	if agent := metadata.ValueFromIncomingContext(ctx, "user-agent"); len(agent) > 0 {
-		c.UserAgent = Cut(agent[0], 200)
+		c.UserAgent = wire.Cut(agent[0], 200)
 	}
 	if p, ok := peer.FromContext(ctx); ok {
 		c.Source = s.Source(p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
@@ -53,7 +55,7 @@ func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsReque
 
 func eventProto(e store.Event) *identityv1.Event {
 	return &identityv1.Event{
-		Sequence: e.Seq, OrganizationId: e.Org, Time: Stamp(e.Time), Type: e.Type,
+		Sequence: e.Seq, OrganizationId: e.Org, Time: wire.Stamp(e.Time), Type: e.Type,
 		Actor:    &identityv1.Event_Actor{Id: e.Actor, OrganizationId: e.ActorOrg, CredentialId: e.Credential},
 		TargetId: e.Target, Data: e.Data, RequestId: e.RequestID, Source: e.Source, OperationId: e.Operation,
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
@@ -106,7 +108,7 @@ func (s *Roles) grantsAnswer(ctx context.Context, tx *Tx, id string) (*identityv
 	}
 	g := tx.Catalogue.Describe(grants, tx.Now)
 	return &identityv1.Grants{
-		PrincipalId: id, OrganizationId: tx.Org.ID, Roles: g.Roles, Permissions: g.Permissions, Etag: Etag(p.Version),
+		PrincipalId: id, OrganizationId: tx.Org.ID, Roles: g.Roles, Permissions: g.Permissions, Etag: wire.Etag(p.Version),
 	}, nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
@@ -207,13 +209,13 @@ func (k Keys) Revoke(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if newest := newestKey(rows); newest.Expires != 0 && !Ended(newest.Expires, now) {
+		if newest := newestKey(rows); newest.Expires != 0 && !wire.Ended(newest.Expires, now) {
 			if err := t.ExpireSigningKey(ctx, newest.ID, 0); err != nil { // the one that was to follow it is gone
 				return err
 			}
 		}
 		for _, row := range rows {
-			if row.Use <= now && !Ended(row.Expires, now) {
+			if row.Use <= now && !wire.Ended(row.Expires, now) {
 				return nil // another one signs
 			}
 		}

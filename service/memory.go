@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
@@ -325,7 +327,7 @@ func (m *memory) client(ctx context.Context, id string) (org string, err error) 
 
 // rightsNow adds up the grants of a principal, anew when roles changed or a grant ended.
 func (v *principalView) rightsNow(cat *Catalogue, now store.Micros) *rights {
-	if r := v.rights.Load(); r != nil && r.cat == cat && !Ended(r.end, now) {
+	if r := v.rights.Load(); r != nil && r.cat == cat && !wire.Ended(r.end, now) {
 		return r
 	}
 	r := &rights{cat: cat, held: cat.HeldOf(v.grants, v.principal.Platform, now)}

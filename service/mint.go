@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"github.com/bizmetry/identity/service/id"
 
 	"github.com/go-jose/go-jose/v4"
@@ -45,7 +47,7 @@ func (s *Authority) Machine(ctx context.Context, clientID, text string) (m Machi
 		return m, ErrCredentials
 	}
 	org, err := s.memory.client(ctx, clientID)
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		return m, ErrCredentials
 	}
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
@@ -207,6 +209,6 @@ func organizationProto(o store.Organization) *identityv1.Organization {
 	return &identityv1.Organization{
 		PasswordPolicy: policy, ChangeInitialPassword: &o.ChangeInitialPassword,
 		Id: o.ID, DisplayName: &o.DisplayName, Platform: o.Platform, State: state,
-		CreateTime: Stamp(o.Created), UpdateTime: Stamp(o.Updated), CreatedBy: o.CreatedBy, Etag: Etag(o.Version),
+		CreateTime: wire.Stamp(o.Created), UpdateTime: wire.Stamp(o.Updated), CreatedBy: o.CreatedBy, Etag: wire.Etag(o.Version),
 	}
 }

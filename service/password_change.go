@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
@@ -53,7 +55,7 @@ func (s *Sessions) askForChange(org store.Organization, u store.User) *identityv
 	}
 	sealed := s.ring.Seal(passwordDueKey, text, s.incarnation)
 	return &identityv1.PasswordChange{
-		Token: passwordDuePrefix + base64.RawURLEncoding.EncodeToString(sealed), ExpireTime: Stamp(due.Expires),
+		Token: passwordDuePrefix + base64.RawURLEncoding.EncodeToString(sealed), ExpireTime: wire.Stamp(due.Expires),
 	}
 }
 
@@ -78,8 +80,8 @@ func (s *Sessions) personDue(ctx context.Context, q store.Reads, due passwordDue
 	}
 	mac, _ := hex.DecodeString(due.Hash) // sealed: we wrote it
 	live := u.Enabled && u.Confirmed && !org.Suspended && mustChange(org, u) && u.Epoch == due.Epoch && org.Epoch == due.OrgEpoch &&
-		!Ended(due.Expires, store.At(s.Now())) && s.ring.VerifyMAC(passwordDueKey, mac, u.PasswordHash)
-	if IsNotFound(err) || (err == nil && !live) {
+		!wire.Ended(due.Expires, store.At(s.Now())) && s.ring.VerifyMAC(passwordDueKey, mac, u.PasswordHash)
+	if wire.IsNotFound(err) || (err == nil && !live) {
 		err = ErrToken
 	}
 	return u, org, err

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
@@ -96,7 +98,7 @@ func (s *Phones) ResendPhoneCode(ctx context.Context, req *identityv1.ResendPhon
 		if err := s.sendCode(ctx, t, &v, number); err != nil {
 			return v, err
 		}
-		if err := t.ReplacePhoneCode(ctx, v); !IsNotFound(err) {
+		if err := t.ReplacePhoneCode(ctx, v); !wire.IsNotFound(err) {
 			return v, err
 		}
 		return v, RetryIn(ErrRateLimited, resendAfter) // another call sent one meanwhile
@@ -122,7 +124,7 @@ func (s *Phones) ConfirmPhoneVerification(ctx context.Context, req *identityv1.C
 		v, err = t.CountPhoneTry(ctx, v.Org, v.ID, codeTries, now)
 		return err
 	})
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		return nil, ErrVerificationOver
 	}
 	if err != nil {
@@ -132,14 +134,14 @@ func (s *Phones) ConfirmPhoneVerification(ctx context.Context, req *identityv1.C
 		return nil, Refuse(ErrCode, "attempts_left", strconv.FormatInt(codeTries-v.Tries, 10))
 	}
 	err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.ConfirmPhone(ctx, v, now) })
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		return nil, ErrVerificationOver
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &identityv1.ConfirmPhoneVerificationResponse{
-		PhoneProof: s.phoneProof(v), ExpireTime: Stamp(store.At(now.Time().Add(proofLife))),
+		PhoneProof: s.phoneProof(v), ExpireTime: wire.Stamp(store.At(now.Time().Add(proofLife))),
 	}, nil
 }
 
@@ -212,7 +214,7 @@ func (s *Phones) sendOnce(ctx context.Context, req Retryable, send func(*store.S
 			return err
 		}
 		resp = &identityv1.PhoneVerification{
-			Id: v.ID, Phone: v.Masked, ExpireTime: Stamp(v.Expires), ResendTime: Stamp(store.At(resendTime(v))),
+			Id: v.ID, Phone: v.Masked, ExpireTime: wire.Stamp(v.Expires), ResendTime: wire.Stamp(store.At(resendTime(v))),
 		}
 		return s.changes.Remember(ctx, t, req, resp)
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
@@ -42,7 +44,7 @@ func (s *Accounts) revokeToken(ctx context.Context, text string) error {
 }
 
 func (s *Accounts) passOver(err error) error {
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		return nil
 	}
 	return err

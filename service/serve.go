@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"time"
+
+	"github.com/bizmetry/identity/service/wire"
 )
 
 // Origin is what a transport other than gRPC knows about a request.
@@ -22,7 +24,7 @@ type Origin struct {
 func (s *Door) Serve(ctx context.Context, name string, from Origin, fn func(context.Context) error) (requestID string, err error) {
 	start := time.Now()
 	c := &Call{
-		Method: &Method{Name: name}, RequestID: s.NewID(), UserAgent: Cut(from.UserAgent, 200),
+		Method: &Method{Name: name}, RequestID: s.NewID(), UserAgent: wire.Cut(from.UserAgent, 200),
 		Source: s.Source(from.Peer, from.Forwarded),
 	}
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, callKey{}, c), MaxDeadline)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -266,8 +268,8 @@ func accountProto(a store.ServiceAccount, g Granted) *identityv1.ServiceAccount 
 		ParentType: &a.ParentType, ParentId: &a.ParentID, ParentName: &a.ParentName,
 		Roles: g.Roles, Permissions: g.Permissions, RoleIds: g.RoleIDs, PermissionKeys: g.Keys,
 		Audiences: a.Audiences, AllowedNetworks: a.AllowedNetworks,
-		LastUsedTime: Stamp(a.LastUsed), CreateTime: Stamp(a.Created), UpdateTime: Stamp(a.Updated), CreatedBy: a.CreatedBy,
-		DeleteTime: Stamp(a.Deleted), Etag: Etag(a.Version),
+		LastUsedTime: wire.Stamp(a.LastUsed), CreateTime: wire.Stamp(a.Created), UpdateTime: wire.Stamp(a.Updated), CreatedBy: a.CreatedBy,
+		DeleteTime: wire.Stamp(a.Deleted), Etag: wire.Etag(a.Version),
 	}
 	p.TokenLifetime = durationpb.New(lifetimeOf(a))
 	return p

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
@@ -110,18 +112,18 @@ func (s *Sessions) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*
 // anybody else an empty row, whose password never fits.
 func (s *Sessions) findPerson(ctx context.Context, key string) (store.User, store.Organization, error) {
 	entry, err := s.store.Find(ctx, store.ConfirmedEmail, key)
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		entry, err = store.Entry{Org: store.BuiltIn, ID: store.BuiltIn}, nil // nobody: asked for all the same
 	}
 	if err != nil {
 		return store.User{}, store.Organization{}, err
 	}
 	u, err := s.store.User(ctx, entry.Org, entry.ID)
-	if err != nil && !IsNotFound(err) {
+	if err != nil && !wire.IsNotFound(err) {
 		return u, store.Organization{}, err
 	}
 	org, err := s.store.Organization(ctx, entry.Org)
-	if err != nil && !IsNotFound(err) {
+	if err != nil && !wire.IsNotFound(err) {
 		return u, org, err
 	}
 	if !u.Enabled || !u.Confirmed || org.Suspended {
@@ -158,7 +160,7 @@ func (s *Sessions) startSession(ctx context.Context, u store.User, org store.Org
 		}
 		return t.ForgetAttempts(ctx, throttle, session.Created)
 	})
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		err = ErrToken // erased in this very moment
 	}
 	if err != nil {
@@ -192,7 +194,7 @@ func (s *Sessions) tokensFor(ctx context.Context, session store.Session, generat
 	}
 	return &identityv1.Tokens{
 		AccessToken: t.Text, RefreshToken: secret.RefreshToken(s.ring, session.ID, generation),
-		ExpireTime: Stamp(store.At(t.Expires)), SessionId: session.ID,
+		ExpireTime: wire.Stamp(store.At(t.Expires)), SessionId: session.ID,
 	}, nil
 }
 
@@ -220,7 +222,7 @@ func (s *Sessions) Refresh(ctx context.Context, req *identityv1.RefreshRequest) 
 		return nil, ErrToken
 	}
 	entry, err := s.store.Find(ctx, store.SessionID, id)
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		return nil, ErrToken
 	}
 	if err != nil {
@@ -230,7 +232,7 @@ func (s *Sessions) Refresh(ctx context.Context, req *identityv1.RefreshRequest) 
 	if errors.Is(err, store.ErrNotFound) { // another refresh came first: see what it left
 		tokens, err = s.refresh(ctx, entry.Org, id, generation)
 	}
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		err = ErrToken
 	}
 	return &identityv1.RefreshResponse{Tokens: tokens}, err
@@ -247,7 +249,7 @@ func (s *Sessions) refresh(ctx context.Context, org, id string, generation int64
 	now := s.Now()
 	idle := session.Refreshed.Time().Add(sessionIdle)
 	switch {
-	case session.Ended != 0, Ended(session.Expires, store.At(now)), !idle.After(now):
+	case session.Ended != 0, wire.Ended(session.Expires, store.At(now)), !idle.After(now):
 		return nil, ErrToken
 	case generation == session.Generation-1 && now.Sub(session.Refreshed.Time()) <= refreshGrace:
 		return s.tokensFor(ctx, session, session.Generation)
@@ -308,7 +310,7 @@ func (s *Sessions) SignOut(ctx context.Context, req *identityv1.SignOutRequest) 
 
 func sessionProto(s store.Session) *identityv1.Session {
 	return &identityv1.Session{
-		Id: s.ID, OrganizationId: s.Org, UserId: s.User, CreateTime: Stamp(s.Created), RefreshTime: Stamp(s.Refreshed),
-		ExpireTime: Stamp(s.Expires), EndTime: Stamp(s.Ended),
+		Id: s.ID, OrganizationId: s.Org, UserId: s.User, CreateTime: wire.Stamp(s.Created), RefreshTime: wire.Stamp(s.Refreshed),
+		ExpireTime: wire.Stamp(s.Expires), EndTime: wire.Stamp(s.Ended),
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
@@ -26,7 +28,7 @@ func (s *Accounts) IssueToken(ctx context.Context, req *identityv1.IssueTokenReq
 		return nil, err
 	}
 	return &identityv1.IssueTokenResponse{
-		AccessToken: t.Text, TokenType: "Bearer", ExpireTime: Stamp(store.At(t.Expires)), Scope: t.Scope,
+		AccessToken: t.Text, TokenType: "Bearer", ExpireTime: wire.Stamp(store.At(t.Expires)), Scope: t.Scope,
 	}, nil
 }
 
@@ -121,7 +123,7 @@ func (s *Accounts) introspect(ctx context.Context, by *Caller, text string) (*id
 func describeToken(c token.Claims) *identityv1.IntrospectTokenResponse {
 	return &identityv1.IntrospectTokenResponse{
 		Active: true, Sub: &c.Subject, ClientId: &c.ClientID, Scope: optional(c.Scope), Aud: c.Audience, Iss: &c.Issuer, Jti: &c.ID,
-		IssueTime: Stamp(store.At(time.Unix(c.IssuedAt, 0))), ExpireTime: Stamp(store.At(time.Unix(c.Expires, 0))),
+		IssueTime: wire.Stamp(store.At(time.Unix(c.IssuedAt, 0))), ExpireTime: wire.Stamp(store.At(time.Unix(c.Expires, 0))),
 		OrganizationId: &c.Organization, PrincipalType: &c.PrincipalType,
 		CredentialId: optional(c.Credential), SessionId: optional(c.Session),
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"time"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"github.com/bizmetry/identity/service/id"
 
 	"github.com/google/uuid"
@@ -35,7 +37,7 @@ func proofOf(c token.Claims) proof {
 // that accepts a credential or mints a token asks it, of rows or of memory.
 // Anything disabled, expired, ended or of another epoch is not.
 func (p proof) usable(standing store.Standing, now store.Micros) bool {
-	return standing.Live() && standing.ProofLive && !Ended(standing.ProofEnd, now) &&
+	return standing.Live() && standing.ProofLive && !wire.Ended(standing.ProofEnd, now) &&
 		(p.token == "" || standing.TokensAfter == 0 || issued(p.token) > standing.TokensAfter) &&
 		(p.epoch == 0 || p.epoch == int64(standing.Epoch)) && (p.orgEpoch == 0 || p.orgEpoch == int64(standing.OrgEpoch))
 }
@@ -68,7 +70,7 @@ func (s *Authority) standingInRows(ctx context.Context, q store.Reads, p proof) 
 	} else {
 		standing, err = q.MachineStanding(ctx, p.org, p.principal, p.credential)
 	}
-	if IsNotFound(err) || (err == nil && !p.usable(standing, store.At(s.Now()))) {
+	if wire.IsNotFound(err) || (err == nil && !p.usable(standing, store.At(s.Now()))) {
 		err = ErrToken
 	}
 	return standing, err
@@ -94,7 +96,7 @@ func (s *Authority) recall(ctx context.Context, p proof) (r recalled, err error)
 			err = r.prove(ctx, s.memory, p)
 		}
 	}
-	if IsNotFound(err) || (err == nil && !p.usable(r.Standing, store.At(s.Now()))) {
+	if wire.IsNotFound(err) || (err == nil && !p.usable(r.Standing, store.At(s.Now()))) {
 		err = ErrToken
 	}
 	if err != nil || p.token == "" {
@@ -187,7 +189,7 @@ func (s *Authority) actingInRows(ctx context.Context, q store.Reads, p proof, or
 	} else {
 		a, err = q.MachineActing(ctx, p.org, p.principal, p.credential, p.token, org)
 	}
-	if IsNotFound(err) || (err == nil && (a.TokenRevoked || !p.usable(a.Standing, store.At(s.Now())))) {
+	if wire.IsNotFound(err) || (err == nil && (a.TokenRevoked || !p.usable(a.Standing, store.At(s.Now())))) {
 		err = ErrToken
 	}
 	return a, err
@@ -234,7 +236,7 @@ func (s *Authority) Allowed(ctx context.Context, org, id, key string) (bool, err
 		return false, err
 	}
 	if !here.cat.Known(key) {
-		return false, Refuse(ErrUnknownPermission, "permission", Cut(key, 100))
+		return false, Refuse(ErrUnknownPermission, "permission", wire.Cut(key, 100))
 	}
 	p := v.principal
 	p.Suspended = here.org.Suspended

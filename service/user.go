@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"golang.org/x/text/unicode/norm"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -155,7 +157,7 @@ func (s *Users) claimEmail(ctx context.Context, tx *Tx, u store.User) error {
 	if err == nil && entry.ID != u.ID {
 		return ErrEmailTaken
 	}
-	if IsNotFound(err) {
+	if wire.IsNotFound(err) {
 		return nil
 	}
 	return err
@@ -321,7 +323,7 @@ func userProto(u *store.User, g Granted, lockedUntil store.Micros) *identityv1.U
 		DisplayName: u.DisplayName, Confirmed: &u.Confirmed, Enabled: u.Enabled, State: stateOf(u),
 		Phone: phone, PhoneVerified: u.PhoneVerified,
 		Roles: g.Roles, Permissions: g.Permissions, RoleIds: g.RoleIDs, PermissionKeys: g.Keys,
-		LockedUntil: Stamp(lockedUntil), CreateTime: Stamp(u.Created), UpdateTime: Stamp(u.Updated), CreatedBy: u.CreatedBy,
-		LastSignInTime: Stamp(u.LastSignIn), DeleteTime: Stamp(u.Deleted), Etag: Etag(u.Version),
+		LockedUntil: wire.Stamp(lockedUntil), CreateTime: wire.Stamp(u.Created), UpdateTime: wire.Stamp(u.Updated), CreatedBy: u.CreatedBy,
+		LastSignInTime: wire.Stamp(u.LastSignIn), DeleteTime: wire.Stamp(u.Deleted), Etag: wire.Etag(u.Version),
 	}
 }

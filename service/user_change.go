@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
@@ -251,7 +253,7 @@ func replaced(present []store.Grant, roles, keys *[]string, now store.Micros) (a
 	kept := 0
 	for _, g := range present {
 		switch {
-		case Ended(g.Expires, now):
+		case wire.Ended(g.Expires, now):
 		case g.Role != "" && roles != nil && !slices.Contains(*roles, g.Role):
 			drop.Roles = append(drop.Roles, g.Role)
 		case g.Permit != "" && keys != nil && !slices.Contains(*keys, g.Permit):
@@ -274,7 +276,7 @@ func without(wanted *[]string, present []store.Grant, name func(store.Grant) str
 		return nil
 	}
 	for _, want := range *wanted {
-		if !slices.ContainsFunc(present, func(g store.Grant) bool { return name(g) == want && !Ended(g.Expires, now) }) {
+		if !slices.ContainsFunc(present, func(g store.Grant) bool { return name(g) == want && !wire.Ended(g.Expires, now) }) {
 			missing = append(missing, want)
 		}
 	}

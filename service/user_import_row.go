@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -32,7 +34,7 @@ func open(rows []*importRow) (undecided []*importRow) {
 }
 
 func newImportRow(number int64, cells []table.Cell) *importRow {
-	email := Cut(strings.ToValidUTF8(cells[columnEmail].Text(), "?"), MaxEmail)
+	email := wire.Cut(strings.ToValidUTF8(cells[columnEmail].Text(), "?"), MaxEmail)
 	return &importRow{status: &identityv1.ImportUsersResponse_Row{Row: number, Email: email}}
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bizmetry/identity/service/wire"
+
 	"github.com/bizmetry/identity/service/id"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -97,7 +99,7 @@ func (s *Phones) takePhoneProof(ctx context.Context, d *Decision, take proofTake
 		return "", ErrPhoneNotVerified
 	}
 	v, err := take(ctx, d.Org.ID, verification, d.Now-store.Micros(proofLife.Microseconds()), d.Now)
-	if IsNotFound(err) || (err == nil && (v.CallerOrg != d.By.Org || v.Caller != d.By.ID || v.User != user)) {
+	if wire.IsNotFound(err) || (err == nil && (v.CallerOrg != d.By.Org || v.Caller != d.By.ID || v.User != user)) {
 		return "", ErrPhoneNotVerified
 	}
 	if err != nil {
