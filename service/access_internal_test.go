@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -102,7 +104,7 @@ func TestAuthorize_AC01(t *testing.T) {
 		})
 	}
 	c := &Call{Method: &Method{Name: "unknown"}}
-	(&Door{methods: map[string]*Method{}, Kit: Kit{Rand: rand.Reader, Now: time.Now}}).enter(t.Context(), c, "/nobody.Knows/It")
+	(&Door{methods: map[string]*Method{}, Kit: kit.Kit{Rand: rand.Reader, Now: time.Now}}).enter(t.Context(), c, "/nobody.Knows/It")
 	if c.Method.anonymous() || c.Method.access != nil {
 		t.Errorf("an unknown method is %+v", c.Method)
 	}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bizmetry/identity/service/secret"
@@ -17,7 +19,7 @@ import (
 // Authority answers who may do what, out of memory that the feed keeps current,
 // and mints tokens.
 type Authority struct {
-	Kit
+	kit.Kit
 
 	store       *store.Store
 	ring        *secret.KeyRing
@@ -31,7 +33,7 @@ type Authority struct {
 
 // AuthorityConfig is what an authority is made of.
 type AuthorityConfig struct {
-	Kit
+	kit.Kit
 	Store *store.Store
 	// Ring signs consistency tokens.
 	Ring *secret.KeyRing

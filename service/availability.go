@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"github.com/maypok86/otter/v2"
@@ -22,7 +24,7 @@ var (
 
 // Availability bounds who learns which addresses are taken.
 type Availability struct {
-	Kit
+	kit.Kit
 
 	store    *store.Store
 	limits   *Limits
@@ -30,7 +32,7 @@ type Availability struct {
 }
 
 // NewAvailability makes an availability.
-func NewAvailability(k Kit, st *store.Store, limits *Limits) *Availability {
+func NewAvailability(k kit.Kit, st *store.Store, limits *Limits) *Availability {
 	return &Availability{Kit: k, store: st, limits: limits, learners: newLearners()}
 }
 

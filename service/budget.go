@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"golang.org/x/sync/singleflight"
 
 	"github.com/bizmetry/identity/service/secret"
@@ -15,7 +17,7 @@ import (
 // Limits are what may be tried how often. They also keep what is written
 // later of calls that were no change.
 type Limits struct {
-	Kit
+	kit.Kit
 
 	Sources    *Sources
 	store      *store.Store
@@ -27,7 +29,7 @@ type Limits struct {
 }
 
 // NewLimits makes limits; the ring keeps the names of what is counted from being read.
-func NewLimits(k Kit, st *store.Store, ring *secret.KeyRing) *Limits {
+func NewLimits(k kit.Kit, st *store.Store, ring *secret.KeyRing) *Limits {
 	return &Limits{Kit: k, Sources: newSources(k.Now), store: st, ring: ring, activity: newActivity(), lastUsed: newLastUsed()}
 }
 

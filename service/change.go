@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"github.com/bizmetry/identity/service/perm"
@@ -13,7 +15,7 @@ import (
 
 // Changes runs changes of identity and authority.
 type Changes struct {
-	Kit
+	kit.Kit
 
 	store     *store.Store
 	ring      *secret.KeyRing
@@ -23,7 +25,7 @@ type Changes struct {
 
 // NewChanges makes changes. onTaken is asked what to answer where a change was
 // refused for an address that is taken.
-func NewChanges(k Kit, st *store.Store, ring *secret.KeyRing, authority *Authority, onTaken func(context.Context, error) error) *Changes {
+func NewChanges(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *Authority, onTaken func(context.Context, error) error) *Changes {
 	return &Changes{Kit: k, store: st, ring: ring, authority: authority, onTaken: onTaken}
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,7 +53,7 @@ const (
 // settled afterwards: who crashes between the two lets the lease run out, and
 // the same message, with the same id and token, goes out again.
 type Outbox struct {
-	Kit
+	kit.Kit
 	store   *store.Store
 	ring    *secret.KeyRing
 	metrics outboxMetrics
@@ -84,7 +86,7 @@ type outcome struct {
 }
 
 // NewOutbox makes an outbox; nil senders leave messages where they are.
-func NewOutbox(k Kit, st *store.Store, ring *secret.KeyRing, mail, sms notify.Sender, metrics prometheus.Registerer) *Outbox {
+func NewOutbox(k kit.Kit, st *store.Store, ring *secret.KeyRing, mail, sms notify.Sender, metrics prometheus.Registerer) *Outbox {
 	c := &Outbox{Kit: k, store: st, ring: ring, metrics: newOutboxMetrics(metrics)}
 	for channel, sender := range map[string]notify.Sender{"mail": mail, "sms": sms} {
 		if sender != nil {

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/id"
 
 	"buf.build/go/protovalidate"
@@ -40,7 +42,7 @@ var unknown = &Method{Name: "unknown"}
 // Door is what every call passes. It knows the methods of the contract and
 // which streams are open.
 type Door struct {
-	Kit
+	kit.Kit
 
 	auth      Authenticator
 	refused   func(*Call)
@@ -55,7 +57,7 @@ type Door struct {
 
 // DoorConfig is what a door is made of.
 type DoorConfig struct {
-	Kit
+	kit.Kit
 	Authenticator Authenticator
 	// Refused is told of calls that were refused for want of a permission.
 	Refused func(*Call)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"google.golang.org/grpc"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -24,7 +26,7 @@ func (q quiet) SendMsg(any) error { <-q.ended; return context.Canceled }
 func TestGuarded_Silence(t *testing.T) {
 	ended := make(chan struct{})
 	defer close(ended)
-	s := &Door{Kit: Kit{Elapsed: func() time.Duration { return 0 }}, stopping: make(chan struct{})}
+	s := &Door{Kit: kit.Kit{Elapsed: func() time.Duration { return 0 }}, stopping: make(chan struct{})}
 	g := &guarded{ServerStream: quiet{ended: ended}, ctx: t.Context(), s: s, c: &Call{}, patience: time.Millisecond}
 	if err := g.RecvMsg(&identityv1.ImportUsersRequest{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("receiving: %v", err)

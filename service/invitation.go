@@ -5,13 +5,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
 // Letters mails links and notices, in the transaction of what they tell of.
 type Letters struct {
-	Kit
+	kit.Kit
 
 	issuer string
 	limits *Limits
@@ -19,7 +21,7 @@ type Letters struct {
 }
 
 // NewLetters makes letters whose links lead to the issuer.
-func NewLetters(k Kit, issuer string, limits *Limits, outbox *Outbox) *Letters {
+func NewLetters(k kit.Kit, issuer string, limits *Limits, outbox *Outbox) *Letters {
 	return &Letters{Kit: k, issuer: issuer, limits: limits, outbox: outbox}
 }
 

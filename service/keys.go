@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"github.com/bizmetry/identity/service/secret"
@@ -37,7 +39,7 @@ const (
 // Keeper keeps the signing keys of a replica: it loads them into the authority
 // and makes a new one when it is time.
 type Keeper struct {
-	Kit
+	kit.Kit
 
 	store     *store.Store
 	ring      *secret.KeyRing
@@ -48,7 +50,7 @@ type Keeper struct {
 }
 
 // NewKeeper makes a keeper; the ring opens the keys.
-func NewKeeper(k Kit, st *store.Store, ring *secret.KeyRing, authority *Authority) *Keeper {
+func NewKeeper(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *Authority) *Keeper {
 	return &Keeper{Kit: k, store: st, ring: ring, authority: authority}
 }
 

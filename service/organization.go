@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -15,7 +17,7 @@ import (
 // Organizations implements OrganizationService.
 type Organizations struct {
 	identityv1.UnsafeOrganizationServiceServer
-	Kit
+	kit.Kit
 
 	store   *store.Store
 	door    *Door
@@ -26,7 +28,7 @@ type Organizations struct {
 }
 
 // NewOrganizations makes organizations.
-func NewOrganizations(k Kit, st *store.Store, d *Door, changes *Changes, letters *Letters, phones *Phones, users *Users) *Organizations {
+func NewOrganizations(k kit.Kit, st *store.Store, d *Door, changes *Changes, letters *Letters, phones *Phones, users *Users) *Organizations {
 	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users}
 }
 

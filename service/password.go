@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
@@ -12,7 +14,7 @@ import (
 
 // Passwords answers what a password must be. It is a part of UserService.
 type Passwords struct {
-	Kit
+	kit.Kit
 
 	hasher    *secret.Passwords
 	authority *Authority
@@ -20,7 +22,7 @@ type Passwords struct {
 }
 
 // NewPasswords makes passwords.
-func NewPasswords(k Kit, hasher *secret.Passwords, authority *Authority, limits *Limits) *Passwords {
+func NewPasswords(k kit.Kit, hasher *secret.Passwords, authority *Authority, limits *Limits) *Passwords {
 	return &Passwords{Kit: k, hasher: hasher, authority: authority, limits: limits}
 }
 

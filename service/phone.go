@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -17,7 +19,7 @@ import (
 
 // Phones verifies phone numbers. It is a part of UserService.
 type Phones struct {
-	Kit
+	kit.Kit
 
 	store   *store.Store
 	ring    *secret.KeyRing
@@ -27,7 +29,7 @@ type Phones struct {
 }
 
 // NewPhones makes phones.
-func NewPhones(k Kit, st *store.Store, ring *secret.KeyRing, limits *Limits, changes *Changes, outbox *Outbox) *Phones {
+func NewPhones(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *Limits, changes *Changes, outbox *Outbox) *Phones {
 	return &Phones{Kit: k, store: st, ring: ring, limits: limits, changes: changes, outbox: outbox}
 }
 

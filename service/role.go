@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
@@ -12,7 +14,7 @@ import (
 // Roles implements RoleService.
 type Roles struct {
 	identityv1.UnsafeRoleServiceServer
-	Kit
+	kit.Kit
 
 	store     *store.Store
 	authority *Authority
@@ -21,7 +23,7 @@ type Roles struct {
 }
 
 // NewRoles makes roles.
-func NewRoles(k Kit, st *store.Store, authority *Authority, changes *Changes, pages *Pages) *Roles {
+func NewRoles(k kit.Kit, st *store.Store, authority *Authority, changes *Changes, pages *Pages) *Roles {
 	return &Roles{Kit: k, store: st, authority: authority, changes: changes, pages: pages}
 }
 

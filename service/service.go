@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
@@ -51,7 +53,7 @@ type Config struct {
 
 // Service is all rooms of a replica. Those that other packages use are exported.
 type Service struct {
-	Kit
+	kit.Kit
 
 	Door          *Door
 	Authority     *Authority
@@ -82,7 +84,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{Kit: Kit{Now: cfg.Now, Elapsed: cfg.Elapsed, Rand: cfg.Rand, Log: cfg.Log}, store: cfg.Store}
+	s := &Service{Kit: kit.Kit{Now: cfg.Now, Elapsed: cfg.Elapsed, Rand: cfg.Rand, Log: cfg.Log}, store: cfg.Store}
 	s.Authority = NewAuthority(AuthorityConfig{
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Issuer: cfg.Issuer, Incarnation: incarnation,
 		StalenessBudget: cfg.StalenessBudget, Metrics: cfg.Metrics,

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -19,7 +21,7 @@ import (
 // Accounts implements ServiceAccountService, and the OAuth 2.0 endpoints.
 type Accounts struct {
 	identityv1.UnsafeServiceAccountServiceServer
-	Kit
+	kit.Kit
 
 	store     *store.Store
 	ring      *secret.KeyRing
@@ -31,7 +33,7 @@ type Accounts struct {
 }
 
 // NewAccounts makes accounts.
-func NewAccounts(k Kit, st *store.Store, ring *secret.KeyRing, d *Door, authority *Authority, limits *Limits, changes *Changes, pages *Pages) *Accounts {
+func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *Door, authority *Authority, limits *Limits, changes *Changes, pages *Pages) *Accounts {
 	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: authority, limits: limits, changes: changes, pages: pages}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -15,7 +17,7 @@ import (
 // Sessions implements SessionService.
 type Sessions struct {
 	identityv1.UnsafeSessionServiceServer
-	Kit
+	kit.Kit
 
 	store       *store.Store
 	ring        *secret.KeyRing
@@ -29,7 +31,7 @@ type Sessions struct {
 
 // SessionsConfig is what sessions are made of.
 type SessionsConfig struct {
-	Kit
+	kit.Kit
 	Store       *store.Store
 	Ring        *secret.KeyRing
 	Hasher      *secret.Passwords

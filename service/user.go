@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/kit"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"golang.org/x/text/unicode/norm"
@@ -15,7 +17,7 @@ import (
 
 // Users implements UserService, but for phones and passwords.
 type Users struct {
-	Kit
+	kit.Kit
 
 	store        *store.Store
 	ring         *secret.KeyRing
@@ -33,7 +35,7 @@ type Users struct {
 
 // UsersConfig is what users are made of.
 type UsersConfig struct {
-	Kit
+	kit.Kit
 	Store        *store.Store
 	Ring         *secret.KeyRing
 	Hasher       *secret.Passwords
