@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -97,7 +99,7 @@ func newLearners() *otter.Cache[string, store.Micros] {
 // statement decides, whatever the answer and whatever the reason for it.
 func (s *Users) CheckEmailAvailability(ctx context.Context, req *identityv1.CheckEmailAvailabilityRequest) (*identityv1.CheckEmailAvailabilityResponse, error) {
 	c := CallOf(ctx)
-	address, ok := ParseEmail(req.GetEmail())
+	address, ok := contact.ParseEmail(req.GetEmail())
 	if !ok {
 		return nil, Invalid("email", "email", "must be an e-mail address")
 	}

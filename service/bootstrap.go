@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"github.com/bizmetry/identity/service/id"
@@ -79,7 +81,7 @@ func Bootstrap(ctx context.Context, with Founding, f Founder) (password string, 
 // founded makes the rows of the platform organization and its first person.
 func (with Founding) founded(ctx context.Context, f Founder) (org store.Organization, u store.User, password string, err error) {
 	now := store.At(with.Now())
-	address, ok := ParseEmail(f.Email)
+	address, ok := contact.ParseEmail(f.Email)
 	if !ok {
 		return org, u, "", fmt.Errorf("%q is no e-mail address", f.Email)
 	}

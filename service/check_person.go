@@ -3,6 +3,8 @@ package service
 import (
 	"strings"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"google.golang.org/protobuf/proto"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -36,12 +38,12 @@ func (s *Users) checkPeople() {
 // checkPerson checks the fields that are asked for. That one is missing is said already.
 func checkPerson(found *Refusal, prefix string, u *identityv1.User, asked func(field string) bool) {
 	if address := u.GetEmail(); asked("email") && strings.TrimSpace(address) != "" {
-		if _, ok := ParseEmail(address); !ok {
+		if _, ok := contact.ParseEmail(address); !ok {
 			found.Add(prefix+"email", "email", "must be an e-mail address")
 		}
 	}
-	if phone := u.GetPhone(); asked("phone") && phone != "" && !strings.Contains(phone, PhoneMask) { // the masked one: compared with the row
-		if _, ok := ParsePhone(phone); !ok {
+	if phone := u.GetPhone(); asked("phone") && phone != "" && !strings.Contains(phone, contact.PhoneMask) { // the masked one: compared with the row
+		if _, ok := contact.ParsePhone(phone); !ok {
 			found.Add(prefix+"phone", "phone", WantPhone)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -59,7 +61,7 @@ func (s *Phones) StartPhoneVerification(ctx context.Context, req *identityv1.Sta
 	if err := s.mayProve(ctx, req.GetUserId()); err != nil {
 		return nil, err
 	}
-	number, ok := ParsePhone(req.GetPhone())
+	number, ok := contact.ParsePhone(req.GetPhone())
 	if !ok {
 		return nil, invalidPhone("phone")
 	}
@@ -67,7 +69,7 @@ func (s *Phones) StartPhoneVerification(ctx context.Context, req *identityv1.Sta
 		c := CallOf(ctx)
 		v = store.PhoneVerification{
 			Org: c.Org, ID: s.NewID(), CallerOrg: c.Caller.Org, Caller: c.Caller.ID, User: req.GetUserId(),
-			Masked: MaskPhone(number), Created: store.At(s.Now()),
+			Masked: contact.MaskPhone(number), Created: store.At(s.Now()),
 		}
 		v.Sealed = s.ring.Seal("phone_verifications", []byte(number), v.Org, v.ID)
 		if err := s.sendCode(ctx, t, &v, number); err != nil {
@@ -114,7 +116,7 @@ func (s *Phones) ConfirmPhoneVerification(ctx context.Context, req *identityv1.C
 	if err != nil {
 		return nil, err
 	}
-	code, ok := ParseCode(req.GetCode())
+	code, ok := contact.ParseCode(req.GetCode())
 	if !ok {
 		return nil, Invalid("code", "code", "must be the six digits that were sent")
 	}
@@ -240,7 +242,7 @@ func (s *Phones) sendCode(ctx context.Context, t *store.ShortTx, v *store.PhoneV
 	if err != nil {
 		return err
 	}
-	code := fmt.Sprintf("%0*d", CodeDigits, n)
+	code := fmt.Sprintf("%0*d", contact.CodeDigits, n)
 	now := s.Now()
 	v.Sends, v.Sent, v.Expires = v.Sends+1, store.At(now), store.At(now.Add(codeLife))
 	mac := s.ring.MAC("phone_code", codeParts(*v, code)...)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -57,7 +59,7 @@ func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.Cre
 			return err
 		}
 		a := store.ServiceAccount{
-			Org: tx.Org.ID, ID: s.NewID(), DisplayName: strings.TrimSpace(in.GetDisplayName()), NameKey: Fold(in.GetDisplayName()),
+			Org: tx.Org.ID, ID: s.NewID(), DisplayName: strings.TrimSpace(in.GetDisplayName()), NameKey: contact.Fold(in.GetDisplayName()),
 			Description: in.GetDescription(), Enabled: true,
 			ParentType: in.GetParentType(), ParentID: in.GetParentId(), ParentName: in.GetParentName(),
 			Audiences: in.GetAudiences(), AllowedNetworks: networks,
@@ -162,7 +164,7 @@ func (s *Accounts) accountAnswer(ctx context.Context, tx *Tx, a store.ServiceAcc
 func (s *Accounts) ListServiceAccounts(ctx context.Context, req *identityv1.ListServiceAccountsRequest) (*identityv1.ListServiceAccountsResponse, error) {
 	org := CallOf(ctx).Org
 	filter := store.AccountFilter{
-		Name: Fold(req.GetFilter().GetName()), ParentType: req.GetFilter().GetParentType(), ParentID: req.GetFilter().GetParentId(),
+		Name: contact.Fold(req.GetFilter().GetName()), ParentType: req.GetFilter().GetParentType(), ParentID: req.GetFilter().GetParentId(),
 	}
 	page, err := s.pages.Open(ctx, req, req.GetOrderBy(), "create_time desc")
 	if err != nil {

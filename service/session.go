@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -64,8 +66,8 @@ func (s *Sessions) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*
 	if err := s.limits.Sources.Admit(c.Source); err != nil {
 		return nil, err
 	}
-	key := Fold(req.GetEmail())
-	if address, ok := ParseEmail(req.GetEmail()); ok {
+	key := contact.Fold(req.GetEmail())
+	if address, ok := contact.ParseEmail(req.GetEmail()); ok {
 		key = address.Key
 	}
 	throttle := s.limits.ThrottleKey(key)

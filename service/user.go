@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -116,7 +118,7 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 // NewUser makes the row of a new person out of what was asked for, but for the
 // password.
 func (s *Users) NewUser(org string, in *identityv1.User) store.User {
-	address, _ := ParseEmail(in.GetEmail()) // the door saw that it is one
+	address, _ := contact.ParseEmail(in.GetEmail()) // the door saw that it is one
 	now := store.At(s.Now())
 	u := store.User{
 		Org: org, ID: s.NewID(), Email: address.Text, EmailKey: address.Key, Confirmed: in.GetConfirmed(), Enabled: true,
@@ -131,7 +133,7 @@ func (s *Users) NewUser(org string, in *identityv1.User) store.User {
 func SetName(u *store.User, first, last string) {
 	u.FirstName, u.LastName = norm.NFC.String(strings.TrimSpace(first)), norm.NFC.String(strings.TrimSpace(last))
 	u.DisplayName = u.FirstName + " " + u.LastName
-	u.NameKey = Fold(u.DisplayName)
+	u.NameKey = contact.Fold(u.DisplayName)
 }
 
 // Add writes a new person with what is assigned, in the organization u.Org.
@@ -266,11 +268,11 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 // userFilter reads a filter. none means that nobody can match.
 func (s *Users) userFilter(ctx context.Context, org string, in *identityv1.ListUsersRequest_Filter) (f store.UserFilter, none bool, err error) {
 	f = store.UserFilter{
-		Name: Fold(in.GetName()), Email: Fold(in.GetEmail()), RoleID: in.GetRoleId(), Now: store.At(s.Now()),
+		Name: contact.Fold(in.GetName()), Email: contact.Fold(in.GetEmail()), RoleID: in.GetRoleId(), Now: store.At(s.Now()),
 		State: store.UserState(in.GetState()),
 	}
 	if in.GetEmailExact() != "" {
-		address, ok := ParseEmail(in.GetEmailExact())
+		address, ok := contact.ParseEmail(in.GetEmailExact())
 		if !ok {
 			return f, true, nil
 		}

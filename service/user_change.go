@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -39,7 +41,7 @@ func (s *Users) UpdateUser(ctx context.Context, req *identityv1.UpdateUserReques
 
 // edit is what an update asks for; nil is left as it is.
 type edit struct {
-	email       *Email
+	email       *contact.Email
 	first, last *string
 	confirmed   *bool
 	hash        string // of the new password
@@ -55,7 +57,7 @@ func (s *Users) readEdit(ctx context.Context, req *identityv1.UpdateUserRequest)
 	for _, path := range req.GetUpdateMask().GetPaths() {
 		switch path {
 		case "email":
-			address, _ := ParseEmail(in.GetEmail()) // the door saw that it is one
+			address, _ := contact.ParseEmail(in.GetEmail()) // the door saw that it is one
 			e.email = &address
 		case "first_name":
 			e.first = in.FirstName
@@ -185,7 +187,7 @@ func (s *Users) editLogin(ctx context.Context, tx *Tx, former store.User, u *sto
 
 // editAddress changes address and confirmation in the row.
 func editAddress(d *Decision, former store.User, u *store.User, e edit) (changed []string, err error) {
-	if e.email != nil && *e.email != (Email{Text: u.Email, Key: u.EmailKey}) {
+	if e.email != nil && *e.email != (contact.Email{Text: u.Email, Key: u.EmailKey}) {
 		u.Email, u.EmailKey = e.email.Text, e.email.Key
 		changed = append(changed, "email")
 		if u.EmailKey != former.EmailKey && !d.MayConfirm() {

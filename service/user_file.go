@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"github.com/bizmetry/identity/service/id"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -132,7 +134,7 @@ func (cat *Catalogue) roleNames(org string, platform bool) roleNames {
 
 // write is how a file names a role: by its name, where read finds it by that.
 func (names roleNames) write(r *identityv1.GrantedRole) string {
-	if names[Fold(r.GetName())] != r.GetId() || strings.Contains(r.GetName(), table.Separator) || id.Valid(r.GetName()) {
+	if names[contact.Fold(r.GetName())] != r.GetId() || strings.Contains(r.GetName(), table.Separator) || id.Valid(r.GetName()) {
 		return r.GetId()
 	}
 	return r.GetName()
@@ -144,7 +146,7 @@ func (names roleNames) read(text string) string {
 	if id.Valid(text) {
 		return text
 	}
-	return names[Fold(text)]
+	return names[contact.Fold(text)]
 }
 
 // readAll reads a list of roles, each once.

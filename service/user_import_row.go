@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -34,7 +36,7 @@ func open(rows []*importRow) (undecided []*importRow) {
 }
 
 func newImportRow(number int64, cells []table.Cell) *importRow {
-	email := wire.Cut(strings.ToValidUTF8(cells[columnEmail].Text(), "?"), MaxEmail)
+	email := wire.Cut(strings.ToValidUTF8(cells[columnEmail].Text(), "?"), contact.MaxEmail)
 	return &importRow{status: &identityv1.ImportUsersResponse_Row{Row: number, Email: email}}
 }
 
@@ -109,7 +111,7 @@ func (s *Users) readImportRow(row *importRow, cells []table.Cell) error {
 	if err := found.OrNil(); err != nil {
 		return err
 	}
-	address, _ := ParseEmail(in.GetEmail())
+	address, _ := contact.ParseEmail(in.GetEmail())
 	now := store.At(s.Now())
 	row.roles, row.add.Keys = cells[columnRoles], cells[columnPermissions]
 	row.user = store.User{

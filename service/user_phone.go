@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bizmetry/identity/service/contact"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"github.com/bizmetry/identity/service/id"
@@ -25,7 +27,7 @@ type PhoneEdit struct {
 // Read takes the text of a number, before the lock is taken.
 func (e *PhoneEdit) Read(text, field string) {
 	e.text, e.field = &text, field
-	e.number, _ = ParsePhone(text)
+	e.number, _ = contact.ParsePhone(text)
 }
 
 // NewPhone is the number of a person who is about to be created.
@@ -65,7 +67,7 @@ func (s *Phones) Write(ctx context.Context, tx *Tx, u *store.User, number string
 	u.PhoneMasked, u.PhoneVerified = "", false
 	if number != "" {
 		sealed = s.ring.Seal("users.phone", []byte(number), u.Org, u.ID)
-		u.PhoneMasked, u.PhoneVerified = MaskPhone(number), true
+		u.PhoneMasked, u.PhoneVerified = contact.MaskPhone(number), true
 	}
 	return tx.SetPhone(ctx, *u, sealed)
 }
