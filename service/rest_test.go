@@ -36,13 +36,13 @@ func (w *world) mirror(t testing.TB) string {
 }
 
 // answer is what a client of the mirror sees.
-type answer struct {
+type restReply struct {
 	status int
 	body   string
 }
 
 // reason is the reason in a Status of JSON.
-func (a answer) reason() string {
+func (a restReply) reason() string {
 	var body struct {
 		Details []struct{ Reason string }
 	}
@@ -58,7 +58,7 @@ func (a answer) reason() string {
 }
 
 // rest makes a call by its google.api.http rule.
-func rest(t testing.TB, base, token string, d protoreflect.MethodDescriptor, req proto.Message) answer {
+func rest(t testing.TB, base, token string, d protoreflect.MethodDescriptor, req proto.Message) restReply {
 	t.Helper()
 	rule, _ := proto.GetExtension(d.Options(), annotations.E_Http).(*annotations.HttpRule)
 	var verb, target string
@@ -117,7 +117,7 @@ func rest(t testing.TB, base, token string, d protoreflect.MethodDescriptor, req
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	return answer{resp.StatusCode, string(must[[]byte](t)(io.ReadAll(resp.Body)))}
+	return restReply{resp.StatusCode, string(must[[]byte](t)(io.ReadAll(resp.Body)))}
 }
 
 var inPath = regexp.MustCompile(`\{[a-z_.]+\}`)

@@ -25,11 +25,11 @@ func (s *site) invite(password string) (email, token string) {
 	return draft.GetEmail(), s.Link(draft.GetEmail())
 }
 
-func (s *site) show(token string) answer {
+func (s *site) show(token string) reply {
 	return s.send("GET", "/activate?token="+url.QueryEscape(token), "")
 }
 
-func (s *site) submit(form url.Values, headers ...string) answer {
+func (s *site) submit(form url.Values, headers ...string) reply {
 	return s.send("POST", "/activate", form.Encode(), append([]string{"Content-Type", formType}, headers...)...)
 }
 
@@ -95,7 +95,7 @@ func TestActivatePage_PW09_Alike(t *testing.T) {
 		t.Errorf("%d %s", want.StatusCode, want.text)
 	}
 	for _, token := range []string{used, "", "x", strings.Repeat("A", 43), strings.Repeat("A", 1000), "a&token=b", "<script>alert(1)</script>", "\x00", "é"} {
-		for _, a := range []answer{s.show(token), s.submit(url.Values{"token": {token}, "password": {"x"}, "again": {"x"}})} {
+		for _, a := range []reply{s.show(token), s.submit(url.Values{"token": {token}, "password": {"x"}, "again": {"x"}})} {
 			if a.StatusCode != want.StatusCode || (a.text != want.text && token != "\x00") {
 				t.Errorf("%s of %q: %d %s", a.Request.Method, token, a.StatusCode, a.text)
 			}
@@ -127,7 +127,7 @@ func TestActivatePage_Forms(t *testing.T) {
 			t.Errorf("%q: %d", row, a.StatusCode)
 		}
 	}
-	for name, a := range map[string]answer{
+	for name, a := range map[string]reply{
 		"JSON":            s.send("POST", "/activate", `{"token":"`+token+`"}`, "Content-Type", "application/json"),
 		"in the query":    s.send("POST", "/activate?token="+token, "", "Content-Type", formType),
 		"twice":           s.send("POST", "/activate", "token="+token+"&token="+token, "Content-Type", formType),

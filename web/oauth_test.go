@@ -92,7 +92,7 @@ func TestToken_OA01_OA02_OA03(t *testing.T) {
 	}
 }
 
-func checkTokenHeaders(t *testing.T, a answer) {
+func checkTokenHeaders(t *testing.T, a reply) {
 	t.Helper()
 	if a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("Pragma") != "no-cache" {
 		t.Errorf("may be kept: %v", a.Header)
@@ -152,7 +152,7 @@ func TestToken_OA06_OneAnswer(t *testing.T) {
 	}
 	person := s.NewPerson("")
 	s.Clock.Add(2 * time.Minute)
-	var first answer
+	var first reply
 	for name, header := range map[string]string{
 		"wrong secret":    basic(m.GetId(), disabled.Secret),
 		"broken secret":   basic(m.GetId(), m.Secret+"x"),

@@ -204,7 +204,7 @@ func TestReadyz_WithoutDatabase(t *testing.T) {
 	if a := s.send("GET", "/healthz", ""); a.StatusCode != 200 {
 		t.Errorf("healthz: %d", a.StatusCode)
 	}
-	for _, a := range []answer{
+	for _, a := range []reply{
 		s.form("/oauth2/token", grant, "Authorization", basic(m.GetId(), m.Secret)),
 		s.call(s.Root, "GET", "/v1/me", ""),
 	} {
@@ -219,7 +219,7 @@ func TestCanaries_LG02(t *testing.T) {
 	s := newSite(t)
 	web.Add(s.handler, "/panic", func(http.ResponseWriter, *http.Request) { panic("canary-panic") })
 	const c = "canary-"
-	answers := []answer{
+	answers := []reply{
 		s.call(c+"token", "GET", "/v1/me", ""),
 		s.call(s.Root, "GET", "/v1/me?"+c+"name=1", ""),
 		s.call(s.Root, "GET", "/v1/me?access_token="+c+"query", ""),

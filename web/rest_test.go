@@ -25,7 +25,7 @@ func TestRoutes_EachReachesItsDoor(t *testing.T) {
 		if rt.Body != "" {
 			body = "{}"
 		}
-		a := answer{}
+		a := reply{}
 		if strings.HasSuffix(path, ":import") { // its body is the file
 			a = s.send(rt.Method, path, "email\n", "Content-Type", "text/csv")
 		} else {

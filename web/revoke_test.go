@@ -15,7 +15,7 @@ import (
 )
 
 // revoke asks for the end of a token; more are name, value, name, value of the form.
-func (s *site) revoke(token, authorization string, more ...string) answer {
+func (s *site) revoke(token, authorization string, more ...string) reply {
 	s.t.Helper()
 	var headers []string
 	if authorization != "" {
@@ -25,7 +25,7 @@ func (s *site) revoke(token, authorization string, more ...string) answer {
 }
 
 // isRevoked fails the test unless the answer is the one and only good one.
-func (a answer) isRevoked(t *testing.T, what string) {
+func (a reply) isRevoked(t *testing.T, what string) {
 	t.Helper()
 	h := a.Header
 	if a.StatusCode != 200 || a.text != "" || h.Get("Content-Type") != "" || h.Get("Cache-Control") != "no-store" ||

@@ -89,13 +89,13 @@ func trusting(cidr string) func(*service.Config) {
 }
 
 // answer is a response that was read.
-type answer struct {
+type reply struct {
 	*http.Response
 	text string
 }
 
 // get is a member of a JSON body, by path.
-func (a answer) get(path ...string) any {
+func (a reply) get(path ...string) any {
 	var v any
 	_ = json.Unmarshal([]byte(a.text), &v)
 	for _, p := range path {
@@ -106,7 +106,7 @@ func (a answer) get(path ...string) any {
 }
 
 // reason is the reason of an error, or the word of OAuth.
-func (a answer) reason() string {
+func (a reply) reason() string {
 	var body struct {
 		Error   string
 		Details []struct {
@@ -124,7 +124,7 @@ func (a answer) reason() string {
 }
 
 // is fails the test unless the answer has a status and a reason.
-func (a answer) is(t *testing.T, status int, reason string) {
+func (a reply) is(t *testing.T, status int, reason string) {
 	t.Helper()
 	if a.StatusCode != status || a.reason() != reason {
 		t.Errorf("%s %s: %d %s, want %d %s (%.300s)", a.Request.Method, a.Request.URL, a.StatusCode, a.reason(), status, reason, a.text)
@@ -133,7 +133,7 @@ func (a answer) is(t *testing.T, status int, reason string) {
 
 // send makes a request; headers are name, value, name, value. What must hold
 // for every answer is checked for every answer.
-func (s *site) send(method, path, body string, headers ...string) answer {
+func (s *site) send(method, path, body string, headers ...string) reply {
 	s.t.Helper()
 	var reader io.Reader
 	if body != "" {
@@ -159,7 +159,7 @@ func (s *site) send(method, path, body string, headers ...string) answer {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	a := answer{resp, string(text)}
+	a := reply{resp, string(text)}
 	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge { // net/http's own
 		checkAlways(s.t, a)
 	}
@@ -167,7 +167,7 @@ func (s *site) send(method, path, body string, headers ...string) answer {
 }
 
 // call sends JSON with an access token.
-func (s *site) call(token, method, path, body string, headers ...string) answer {
+func (s *site) call(token, method, path, body string, headers ...string) reply {
 	s.t.Helper()
 	headers = append(headers, "Authorization", "Bearer "+token)
 	if body != "" {
@@ -177,12 +177,12 @@ func (s *site) call(token, method, path, body string, headers ...string) answer 
 }
 
 // form posts a form.
-func (s *site) form(path, body string, headers ...string) answer {
+func (s *site) form(path, body string, headers ...string) reply {
 	s.t.Helper()
 	return s.send(http.MethodPost, path, body, append(headers, "Content-Type", "application/x-www-form-urlencoded")...)
 }
 
-func checkAlways(t *testing.T, a answer) {
+func checkAlways(t *testing.T, a reply) {
 	t.Helper()
 	where := a.Request.Method + " " + a.Request.URL.Path
 	for name, want := range map[string]string{
@@ -225,7 +225,7 @@ func checkAlways(t *testing.T, a answer) {
 	}
 }
 
-func checkError(t *testing.T, where string, a answer) {
+func checkError(t *testing.T, where string, a reply) {
 	t.Helper()
 	path := a.Request.URL.Path
 	if strings.HasSuffix(path, "/oauth2/token") || strings.HasSuffix(path, "/oauth2/introspect") || strings.HasSuffix(path, "/oauth2/revoke") {
