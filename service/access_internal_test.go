@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -98,7 +100,7 @@ func TestAuthorize_AC01(t *testing.T) {
 				t.Error("it takes callers without a token")
 			}
 			err := s.authorize(t.Context(), &Call{Method: m, Caller: everything}, (&identityv1.GetMeRequest{}).ProtoReflect())
-			if answer := Answer(err); answer.Code().String() != "PermissionDenied" {
+			if answer := answer.Of(err); answer.Code().String() != "PermissionDenied" {
 				t.Errorf("got %v", answer)
 			}
 		})

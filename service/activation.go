@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -29,7 +31,7 @@ func (s *Users) SendActivation(ctx context.Context, req *identityv1.SendActivati
 			return err
 		}
 		if u.Confirmed {
-			return ErrAlreadyConfirmed
+			return answer.ErrAlreadyConfirmed
 		}
 		if err := tx.MustOutlive(ctx, tx.PrincipalOf(store.KindUser, u.ID), 0); err != nil {
 			return err
@@ -42,7 +44,7 @@ func (s *Users) SendActivation(ctx context.Context, req *identityv1.SendActivati
 			return err
 		}
 		if again := withheld[u.ID]; again != 0 { // here there is nothing else to do
-			return RetryIn(ErrRateLimited, again.Time().Sub(s.Now()))
+			return answer.RetryIn(answer.ErrRateLimited, again.Time().Sub(s.Now()))
 		}
 		tx.Note("user.activation_sent", u.ID, nil)
 		if resp, err = s.Answer(ctx, tx, u); err != nil {
@@ -73,7 +75,7 @@ func (s *Users) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRe
 			err = t.SpendLink(ctx, digest, now)
 		}
 		if wire.IsNotFound(err) {
-			err = ErrLink
+			err = answer.ErrLink
 		}
 		if err != nil {
 			return err
@@ -108,7 +110,7 @@ func (s *Users) followLink(ctx context.Context, digest string) (store.User, stor
 		return store.User{}, store.Organization{}, err
 	}
 	u, org, err := linked(ctx, s.store.Reads, digest, store.At(s.Now()))
-	if errors.Is(err, ErrLink) {
+	if errors.Is(err, answer.ErrLink) {
 		s.limits.Sources.Failed(c.Source)
 	}
 	return u, org, err
@@ -118,21 +120,21 @@ func (s *Users) followLink(ctx context.Context, digest string) (store.User, stor
 func linked(ctx context.Context, q store.Reads, digest string, now store.Micros) (store.User, store.Organization, error) {
 	l, err := q.OpenLink(ctx, digest, now)
 	if wire.IsNotFound(err) {
-		return store.User{}, store.Organization{}, ErrLink
+		return store.User{}, store.Organization{}, answer.ErrLink
 	}
 	if err != nil {
 		return store.User{}, store.Organization{}, err
 	}
 	u, err := q.User(ctx, l.Org, l.User)
 	if wire.IsNotFound(err) {
-		return u, store.Organization{}, ErrLink
+		return u, store.Organization{}, answer.ErrLink
 	}
 	if err != nil {
 		return u, store.Organization{}, err
 	}
 	org, err := q.Organization(ctx, l.Org)
 	if err == nil && (u.Confirmed || !u.Enabled || org.Suspended || u.EmailKey != l.EmailKey || u.Epoch != l.Epoch) {
-		err = ErrLink
+		err = answer.ErrLink
 	}
 	return u, org, err
 }
@@ -141,11 +143,11 @@ func linked(ctx context.Context, q store.Reads, digest string, now store.Micros)
 func (s *Users) firstPassword(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
 	switch {
 	case u.PasswordHash == "" && password == "":
-		return "", Invalid("password", "required", "a password must be chosen: the account has none yet")
+		return "", answer.Invalid("password", "required", "a password must be chosen: the account has none yet")
 	case u.PasswordHash == "":
 		return s.passwords.Hash(ctx, org, u, password)
 	case password != "":
-		return "", Invalid("password", "not_expected", "the account has a password already")
+		return "", answer.Invalid("password", "not_expected", "the account has a password already")
 	}
 	return "", nil
 }

@@ -1,6 +1,10 @@
 package service
 
-import "context"
+import (
+	"context"
+
+	"github.com/bizmetry/identity/service/answer"
+)
 
 // Administers is the permission that makes an administrator.
 const Administers = "platform.administer"
@@ -17,7 +21,7 @@ func (tx *Tx) KeepAdministrator(ctx context.Context, fn func() error) error {
 	}
 	after, err := tx.Administered(ctx)
 	if err == nil && !after {
-		err = ErrLastAdministrator
+		err = answer.ErrLastAdministrator
 	}
 	return err
 }

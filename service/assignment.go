@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -39,19 +41,19 @@ func (d *Decision) MustGrant(a Assignment) error {
 	for _, id := range a.Roles {
 		role, ok := d.Catalogue.RoleByID[id]
 		if !ok || !d.Catalogue.Visible(role, d.Org.ID, d.By.Platform) {
-			return ErrNotFound
+			return answer.ErrNotFound
 		}
 		if role.PlatformOnly && !d.Org.Platform {
-			return ErrPlatformOnly
+			return answer.ErrPlatformOnly
 		}
 	}
 	for _, key := range a.Keys {
 		system := strings.HasPrefix(key, SystemPrefix)
 		if !d.Catalogue.Known(key) || (system && !d.By.Platform) {
-			return Refuse(ErrUnknownPermission, "permission", key)
+			return answer.Refuse(answer.ErrUnknownPermission, "permission", key)
 		}
 		if system && !d.Org.Platform {
-			return ErrPlatformOnly
+			return answer.ErrPlatformOnly
 		}
 	}
 	return d.MustHold(d.Catalogue.Of(a.Roles, a.Keys), a.Until)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -20,7 +22,7 @@ func (s *Roles) Authorize(ctx context.Context, req *identityv1.AuthorizeRequest)
 		return nil, err
 	}
 	if !cat.Known(req.GetPermission()) {
-		return nil, Refuse(ErrUnknownPermission, "permission", wire.Cut(req.GetPermission(), 100))
+		return nil, answer.Refuse(answer.ErrUnknownPermission, "permission", wire.Cut(req.GetPermission(), 100))
 	}
 	denied := &identityv1.AuthorizeResponse{}
 	want := token.Want{Issuer: s.authority.Issuer(), Audience: req.GetAudience(), AnyAudience: req.GetAudience() == "", Now: s.Now()}
@@ -29,7 +31,7 @@ func (s *Roles) Authorize(ctx context.Context, req *identityv1.AuthorizeRequest)
 		return denied, nil //nolint:nilerr // a token that is not valid is an answer here
 	}
 	bearer, err := s.authority.RecallCaller(ctx, claims)
-	if errors.Is(err, ErrToken) {
+	if errors.Is(err, answer.ErrToken) {
 		return denied, nil
 	}
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -50,7 +52,7 @@ func (s *Availability) learn(ctx context.Context, t Spender, n int) (told int, r
 	for i, whose := range []string{c.Caller.ID, c.Org} {
 		if all[i].Left < int64(n) {
 			s.learners.Set(whose, all[i].Again)
-			refused = RetryIn(ErrRateLimited, all[i].Again.Time().Sub(s.Now()))
+			refused = answer.RetryIn(answer.ErrRateLimited, all[i].Again.Time().Sub(s.Now()))
 		}
 	}
 	return told, refused, nil
@@ -64,7 +66,7 @@ func (s *Availability) mayLearn(ctx context.Context) error {
 	c := CallOf(ctx)
 	for _, whose := range []string{c.Caller.ID, c.Org} {
 		if again, ok := s.learners.GetIfPresent(whose); ok && !wire.Ended(again, store.At(s.Now())) {
-			return RetryIn(ErrRateLimited, again.Time().Sub(s.Now()))
+			return answer.RetryIn(answer.ErrRateLimited, again.Time().Sub(s.Now()))
 		}
 	}
 	return nil
@@ -101,7 +103,7 @@ func (s *Users) CheckEmailAvailability(ctx context.Context, req *identityv1.Chec
 	c := CallOf(ctx)
 	address, ok := contact.ParseEmail(req.GetEmail())
 	if !ok {
-		return nil, Invalid("email", "email", "must be an e-mail address")
+		return nil, answer.Invalid("email", "email", "must be an e-mail address")
 	}
 	if err := s.limits.Spend(ctx, availabilityByCaller.One(c.Caller.ID), availabilityOfOrganization.One(c.Org)); err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"golang.org/x/sync/singleflight"
@@ -103,7 +105,7 @@ func (s *Limits) SpendIn(ctx context.Context, t Spender, charges ...Charge) erro
 		}
 	}
 	if again != 0 {
-		return RetryIn(ErrRateLimited, again.Time().Sub(s.Now()))
+		return answer.RetryIn(answer.ErrRateLimited, again.Time().Sub(s.Now()))
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/protobuf/proto"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -59,7 +61,7 @@ func (s *Users) switchUsers(ctx context.Context, req bulkRequest, enable bool) (
 			return err
 		}
 		if resp.GetChanged() > changedAtMost {
-			return Refuse(ErrLimitReached, "limit", strconv.Itoa(changedAtMost))
+			return answer.Refuse(answer.ErrLimitReached, "limit", strconv.Itoa(changedAtMost))
 		}
 		if req.GetValidateOnly() {
 			return s.mustLeaveAdministrator(ctx, tx, b, resp)
@@ -138,7 +140,7 @@ func (s *Users) matchToken(tx *Tx, req bulkRequest, set []byte, resp *identityv1
 	if req.GetMatchToken() != "" {
 		mac, err := base64.RawURLEncoding.Strict().DecodeString(req.GetMatchToken())
 		if err != nil || !s.ring.VerifyMAC("match", mac, of...) {
-			return ErrMatchChanged
+			return answer.ErrMatchChanged
 		}
 	}
 	mac := s.ring.MAC("match", of...)
@@ -158,7 +160,7 @@ func (s *Users) mustLeaveAdministrator(ctx context.Context, tx *Tx, b store.Bulk
 	}
 	left, err := tx.HasAdministratorBeside(ctx, b, tx.Catalogue.RolesWith(Administers), Administers)
 	if err == nil && !left {
-		err = ErrLastAdministrator
+		err = answer.ErrLastAdministrator
 	}
 	return err
 }

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/grpc/metadata"
 
 	"github.com/bizmetry/identity/service/perm"
@@ -25,7 +27,7 @@ type Call struct {
 
 // Denied is the refusal of a call whose caller lacks what the method takes.
 func (c *Call) Denied() error {
-	return Refuse(ErrDenied, "permission", c.Method.Needs(), "principal", c.Caller.ID, "organization", c.Org)
+	return answer.Refuse(answer.ErrDenied, "permission", c.Method.Needs(), "principal", c.Caller.ID, "organization", c.Org)
 }
 
 type callKey struct{}

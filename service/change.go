@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -60,7 +62,7 @@ func (s *Changes) Run(ctx context.Context, fn func(*Tx) error) error {
 		}
 		return fn(&Tx{Tx: t, Decision: d, s: s})
 	}, c.Caller.Org)
-	if errors.Is(err, ErrEmailTaken) {
+	if errors.Is(err, answer.ErrEmailTaken) {
 		return s.onTaken(ctx, err)
 	}
 	return err
@@ -77,7 +79,7 @@ func (s *Changes) decide(ctx context.Context, q store.Reads) (d Decision, err er
 		return d, d.Call.Denied()
 	}
 	if !d.Call.Method.Opens(d.By, d.Call.Org) {
-		return d, ErrNotFound
+		return d, answer.ErrNotFound
 	}
 	return d, nil
 }
@@ -109,7 +111,7 @@ func (d *Decision) Event(org, kind, target string, data store.Data) store.Event 
 func (d *Decision) MustHold(set perm.Set, until store.Micros) error {
 	missing := d.By.Held.Missing(set, int64(until))
 	if !missing.Empty() || !d.By.Set.Contains(set) {
-		return ErrGrantExceedsOwn
+		return answer.ErrGrantExceedsOwn
 	}
 	return nil
 }
@@ -136,7 +138,7 @@ func (d *Decision) outlives(ctx context.Context, q store.Reads, p store.Principa
 		return err
 	}
 	if !d.By.Held.MissingOf(held, int64(until)).Empty() || !d.By.Set.Contains(held.Set()) {
-		return ErrGrantExceedsOwn
+		return answer.ErrGrantExceedsOwn
 	}
 	return nil
 }
@@ -152,7 +154,7 @@ func (d *Decision) NextEpoch(epoch store.Micros) store.Micros { return max(d.Now
 // CheckEtag compares the version that a caller saw, where it names one.
 func CheckEtag(etag string, version int64) error {
 	if etag != "" && etag != wire.Etag(version) {
-		return ErrEtag
+		return answer.ErrEtag
 	}
 	return nil
 }

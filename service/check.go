@@ -8,6 +8,8 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"buf.build/go/protovalidate"
@@ -31,7 +33,7 @@ func (s *Door) check(m *Method, msg proto.Message) error {
 }
 
 // Meaning adds to a refusal what the field rules of the contract cannot say of a request.
-type Meaning func(found *Refusal, msg proto.Message)
+type Meaning func(found *answer.Refusal, msg proto.Message)
 
 // CheckFurther has requests of the message's type held against another check
 // besides their field rules. It stands in the door, so that a caller hears of
@@ -41,7 +43,7 @@ func (s *Door) CheckFurther(of proto.Message, further Meaning) {
 }
 
 // CheckAs holds a message against the field rules of a method.
-func (s *Door) CheckAs(fullMethod string, msg proto.Message) (*Refusal, error) {
+func (s *Door) CheckAs(fullMethod string, msg proto.Message) (*answer.Refusal, error) {
 	return s.checkFields(s.methods[fullMethod], msg)
 }
 
@@ -61,8 +63,8 @@ var inWords = map[string]string{
 // NUL in no text, REQUIRED fields of a resource set and OUTPUT_ONLY ones not.
 // Broken ones are in the refusal; the error says that it need not be looked at
 // further.
-func (s *Door) checkFields(m *Method, msg proto.Message) (*Refusal, error) {
-	found := findings{&Refusal{Sentinel: ErrInvalidFields}}
+func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error) {
+	found := findings{&answer.Refusal{Sentinel: answer.ErrInvalidFields}}
 	found.long("", msg.ProtoReflect())
 	if err := found.OrNil(); err != nil {
 		return nil, err
@@ -90,7 +92,7 @@ func (s *Door) checkFields(m *Method, msg proto.Message) (*Refusal, error) {
 }
 
 // findings is what is found wrong with the fields of a request.
-type findings struct{ *Refusal }
+type findings struct{ *answer.Refusal }
 
 // listAtMost bounds what is looked at: no list of the contract takes more.
 const listAtMost = 1000
@@ -235,10 +237,10 @@ func takeRequestID(ctx context.Context, m *Method, msg proto.Message) error {
 	}
 	field := msg.ProtoReflect().Get(m.retry).String()
 	if len(keys) > 0 && !utf8.ValidString(keys[0]) {
-		return Invalid("request_id", "string.utf8", "must be UTF-8")
+		return answer.Invalid("request_id", "string.utf8", "must be UTF-8")
 	}
 	if len(keys) > 1 || (field != "" && field != keys[0]) {
-		return Invalid("request_id", "one_request_id", "header and field name different request ids")
+		return answer.Invalid("request_id", "one_request_id", "header and field name different request ids")
 	}
 	msg.ProtoReflect().Set(m.retry, protoreflect.ValueOfString(keys[0]))
 	return nil

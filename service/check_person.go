@@ -3,6 +3,8 @@ package service
 import (
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"google.golang.org/protobuf/proto"
@@ -14,15 +16,15 @@ import (
 // say about people: addresses and numbers that are none, and nothing assigned.
 func (s *Users) checkPeople() {
 	all := func(string) bool { return true }
-	s.door.CheckFurther(&identityv1.CreateUserRequest{}, func(found *Refusal, msg proto.Message) {
+	s.door.CheckFurther(&identityv1.CreateUserRequest{}, func(found *answer.Refusal, msg proto.Message) {
 		u := msg.(*identityv1.CreateUserRequest).GetUser()
 		checkPerson(found, "user.", u, all)
 		checkAssigned(found, "user.role_ids", len(u.GetRoleIds())+len(u.GetPermissionKeys()))
 	})
-	s.door.CheckFurther(&identityv1.CreateOrganizationRequest{}, func(found *Refusal, msg proto.Message) {
+	s.door.CheckFurther(&identityv1.CreateOrganizationRequest{}, func(found *answer.Refusal, msg proto.Message) {
 		checkPerson(found, "administrator.", msg.(*identityv1.CreateOrganizationRequest).GetAdministrator(), all)
 	})
-	s.door.CheckFurther(&identityv1.UpdateUserRequest{}, func(found *Refusal, msg proto.Message) {
+	s.door.CheckFurther(&identityv1.UpdateUserRequest{}, func(found *answer.Refusal, msg proto.Message) {
 		req := msg.(*identityv1.UpdateUserRequest)
 		masked := map[string]bool{}
 		for _, path := range req.GetUpdateMask().GetPaths() {
@@ -36,7 +38,7 @@ func (s *Users) checkPeople() {
 }
 
 // checkPerson checks the fields that are asked for. That one is missing is said already.
-func checkPerson(found *Refusal, prefix string, u *identityv1.User, asked func(field string) bool) {
+func checkPerson(found *answer.Refusal, prefix string, u *identityv1.User, asked func(field string) bool) {
 	if address := u.GetEmail(); asked("email") && strings.TrimSpace(address) != "" {
 		if _, ok := contact.ParseEmail(address); !ok {
 			found.Add(prefix+"email", "email", "must be an e-mail address")
@@ -49,7 +51,7 @@ func checkPerson(found *Refusal, prefix string, u *identityv1.User, asked func(f
 	}
 }
 
-func checkAssigned(found *Refusal, field string, n int) {
+func checkAssigned(found *answer.Refusal, field string, n int) {
 	if n == 0 {
 		found.Add(field, "at_least_one", "at least one role or permission must be assigned")
 	}

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
@@ -30,7 +32,7 @@ func (r registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 					return err
 				}
 				if in.err != nil {
-					return Answer(in.err).Err()
+					return answer.Of(in.err).Err()
 				}
 				return nil
 			}, i)
@@ -68,9 +70,9 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	case !ok:
 		return c.CodecV2.Unmarshal(data, v)
 	case data.Len() > MaxMessage:
-		in.err = ErrTooLarge
+		in.err = answer.ErrTooLarge
 	case c.CodecV2.Unmarshal(data, in.msg) != nil:
-		in.err = ErrMalformed
+		in.err = answer.ErrMalformed
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -56,7 +58,7 @@ func (s *Accounts) addSecret(ctx context.Context, tx *Tx, c *store.Credential) (
 		return "", err
 	}
 	if len(present) >= credentialsAtMost {
-		return "", Refuse(ErrLimitReached, "limit", strconv.Itoa(credentialsAtMost))
+		return "", answer.Refuse(answer.ErrLimitReached, "limit", strconv.Itoa(credentialsAtMost))
 	}
 	text, digest, err := secret.NewMachineSecret(s.Rand, c.ID)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/id"
@@ -92,7 +94,7 @@ func (s *Door) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, r
 	defer func() {
 		if r := recover(); r != nil {
 			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-			resp, err = nil, Answer(c.cause).Err()
+			resp, err = nil, answer.Of(c.cause).Err()
 		}
 		s.note(ctx, c, err, time.Since(start))
 	}()
@@ -102,7 +104,7 @@ func (s *Door) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, r
 	resp, err = s.inTime(ctx, c, req, rule)
 	if err != nil && !c.Method.foreign {
 		c.cause = err
-		return nil, Answer(err).Err()
+		return nil, answer.Of(err).Err()
 	}
 	return resp, err
 }
@@ -214,7 +216,7 @@ func (s *Door) authorize(ctx context.Context, c *Call, msg protoreflect.Message)
 func (s *Door) enterOrganization(ctx context.Context, c *Call, named string, self bool) error {
 	if named == "" {
 		if !self && c.Caller.Claims.Session == "" && c.Caller.holdsSystem() {
-			return ErrOrganizationNeeded
+			return answer.ErrOrganizationNeeded
 		}
 		return nil
 	}
@@ -225,7 +227,7 @@ func (s *Door) enterOrganization(ctx context.Context, c *Call, named string, sel
 		return nil // validation says what is wrong with it
 	}
 	if !c.Method.Opens(c.Caller, named) {
-		return ErrNotFound
+		return answer.ErrNotFound
 	}
 	if err := s.auth.Knows(ctx, named); err != nil {
 		return err
@@ -239,7 +241,7 @@ func (s *Door) enterOrganization(ctx context.Context, c *Call, named string, sel
 func (s *Door) EnterNamed(ctx context.Context, org string) error {
 	c := CallOf(ctx)
 	if !c.Method.Opens(c.Caller, org) {
-		return ErrNotFound
+		return answer.ErrNotFound
 	}
 	if err := s.auth.Knows(ctx, org); err != nil {
 		return err
@@ -249,4 +251,4 @@ func (s *Door) EnterNamed(ctx context.Context, org string) error {
 }
 
 // UnknownMethod answers calls of methods that are not there.
-func UnknownMethod(any, grpc.ServerStream) error { return Answer(ErrUnknownMethod).Err() }
+func UnknownMethod(any, grpc.ServerStream) error { return answer.Of(answer.ErrUnknownMethod).Err() }

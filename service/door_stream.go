@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -43,7 +45,7 @@ func (s *Door) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 	defer func() {
 		if r := recover(); r != nil {
 			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-			err = Answer(c.cause).Err()
+			err = answer.Of(c.cause).Err()
 		}
 		stream.SetTrailer(c.Revisions)
 		s.note(ctx, c, err, time.Since(start))
@@ -53,7 +55,7 @@ func (s *Door) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 	_ = stream.SetHeader(metadata.Pairs("request-id", c.RequestID)) // fails only where there is no client to tell
 	if err = s.attendStream(ctx, c, srv, stream, rule); err != nil {
 		c.cause = err
-		return Answer(err).Err()
+		return answer.Of(err).Err()
 	}
 	return nil
 }
@@ -62,7 +64,7 @@ func (s *Door) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 // reads anything, and runs the rule.
 func (s *Door) attendStream(ctx context.Context, c *Call, srv any, stream grpc.ServerStream, rule grpc.StreamHandler) error {
 	if c.Method == unknown {
-		return ErrUnknownMethod
+		return answer.ErrUnknownMethod
 	}
 	if !c.Method.anonymous() {
 		if err := s.authenticate(ctx, c); err != nil {
@@ -97,7 +99,7 @@ func (g *guarded) RecvMsg(m any) error {
 	start := g.s.Elapsed()
 	err := g.await(min(g.patience, silence), func() error { return g.ServerStream.RecvMsg(m) })
 	if errors.Is(err, io.EOF) && !g.begun {
-		err = ErrMalformed // nothing was asked
+		err = answer.ErrMalformed // nothing was asked
 	}
 	if err != nil {
 		return err
@@ -138,7 +140,7 @@ func (g *guarded) await(most time.Duration, do func() error) error {
 	case err := <-done:
 		return g.cause(err)
 	case <-g.s.stopping:
-		return ErrStopping
+		return answer.ErrStopping
 	case <-timer.C:
 		return fmt.Errorf("%w: the client was silent", context.DeadlineExceeded)
 	}
@@ -147,7 +149,7 @@ func (g *guarded) await(most time.Duration, do func() error) error {
 func (g *guarded) stopping() error {
 	select {
 	case <-g.s.stopping:
-		return ErrStopping
+		return answer.ErrStopping
 	default:
 		return nil
 	}
@@ -167,9 +169,9 @@ func (g *guarded) cause(err error) error {
 	case codes.DeadlineExceeded:
 		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	case codes.ResourceExhausted:
-		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+		return fmt.Errorf("%w: %w", answer.ErrTooLarge, err)
 	case codes.Internal, codes.InvalidArgument: // frames, compression
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
+		return fmt.Errorf("%w: %w", answer.ErrMalformed, err)
 	}
 	return err
 }
@@ -190,7 +192,7 @@ func (g *guarded) rightsStill() error {
 		return g.c.Denied()
 	}
 	if !g.c.Method.Opens(now, g.c.Org) {
-		return ErrNotFound
+		return answer.ErrNotFound
 	}
 	return nil
 }
@@ -212,7 +214,7 @@ func (s *streams) enter(by *Caller) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[own] >= streamsOfCaller || s.open[all] >= streamsOfOrganization {
-		return nil, RetryIn(ErrTooManyStreams, time.Second)
+		return nil, answer.RetryIn(answer.ErrTooManyStreams, time.Second)
 	}
 	s.open[own]++
 	s.open[all]++

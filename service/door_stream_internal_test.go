@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"google.golang.org/grpc"
@@ -36,7 +38,7 @@ func TestGuarded_Silence(t *testing.T) {
 	}
 	close(s.stopping)
 	g.patience = silence
-	if err := g.RecvMsg(&identityv1.ImportUsersRequest{}); !errors.Is(err, ErrStopping) {
+	if err := g.RecvMsg(&identityv1.ImportUsersRequest{}); !errors.Is(err, answer.ErrStopping) {
 		t.Errorf("stopping: %v", err)
 	}
 }

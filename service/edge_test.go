@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -62,7 +64,7 @@ func send(ctx context.Context, w *servicetest.World, d protoreflect.MethodDescri
 func refusedOnce(t testing.TB, what string, err error, code codes.Code, reason identityv1.Error_Reason) bool {
 	t.Helper()
 	found := infos(err)
-	if status.Code(err) != code || len(found) != 1 || found[0].GetReason() != reason.String() || found[0].GetDomain() != service.Domain {
+	if status.Code(err) != code || len(found) != 1 || found[0].GetReason() != reason.String() || found[0].GetDomain() != answer.Domain {
 		t.Errorf("%s: %v %v", what, err, found)
 		return false
 	}

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/store"
 )
 
@@ -14,7 +16,7 @@ func (tx *Tx) MaySignOut(ctx context.Context, session store.Session) error {
 		return nil
 	}
 	if !tx.By.Has(EndsTokens) {
-		return ErrNotFound // who may not end it need not know that it is there
+		return answer.ErrNotFound // who may not end it need not know that it is there
 	}
 	return tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, session.User))
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"google.golang.org/grpc/metadata"
@@ -75,14 +77,14 @@ func hostOf(peer string) string {
 func bearer(ctx context.Context) (string, error) {
 	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(values) > 1 {
-		return "", ErrMalformed
+		return "", answer.ErrMalformed
 	}
 	if len(values) == 0 {
-		return "", ErrToken
+		return "", answer.ErrToken
 	}
 	scheme, text, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "bearer") {
-		return "", ErrToken
+		return "", answer.ErrToken
 	}
 	return strings.TrimSpace(text), nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -25,7 +27,7 @@ func oneReason(t *testing.T, what string, err error, code codes.Code, reason str
 	t.Helper()
 	infos := 0
 	for _, d := range status.Convert(err).Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == service.Domain {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == answer.Domain {
 			infos++
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/store"
 )
 
@@ -176,7 +178,7 @@ func (s *Authority) Commit(ctx context.Context, org string, fn func(*store.Tx) e
 		return fn(t)
 	}, others...)
 	if store.Taken(err) == "users__email_key" {
-		return ErrEmailTaken // told when the row was written, which may be at the end
+		return answer.ErrEmailTaken // told when the row was written, which may be at the end
 	}
 	if err != nil {
 		return err

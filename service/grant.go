@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -14,7 +16,7 @@ import (
 func (s *Roles) GrantRoles(ctx context.Context, req *identityv1.GrantRolesRequest) (*identityv1.Grants, error) {
 	add := Assignment{Roles: req.GetRoleIds(), Keys: req.GetPermissionKeys()}
 	if len(add.Roles)+len(add.Keys) == 0 {
-		return nil, Invalid("role_ids", "at_least_one", "name at least one role or permission")
+		return nil, answer.Invalid("role_ids", "at_least_one", "name at least one role or permission")
 	}
 	add.Until = s.changes.Expiry(req.GetExpireTime(), req.GetTtl())
 	return s.changeGrants(ctx, req.GetId(), req.GetEtag(), func(tx *Tx, p store.Principal, present []store.Grant) error {
@@ -41,12 +43,12 @@ func (s *Roles) GrantRoles(ctx context.Context, req *identityv1.GrantRolesReques
 func (s *Roles) RevokeRoles(ctx context.Context, req *identityv1.RevokeRolesRequest) (*identityv1.Grants, error) {
 	drop := Assignment{Roles: req.GetRoleIds(), Keys: req.GetPermissionKeys()}
 	if len(drop.Roles)+len(drop.Keys) == 0 {
-		return nil, Invalid("role_ids", "at_least_one", "name at least one role or permission")
+		return nil, answer.Invalid("role_ids", "at_least_one", "name at least one role or permission")
 	}
 	return s.changeGrants(ctx, req.GetId(), req.GetEtag(), func(tx *Tx, p store.Principal, present []store.Grant) error {
 		for _, id := range drop.Roles {
 			if role, ok := tx.Catalogue.RoleByID[id]; !ok || !tx.Catalogue.Visible(role, tx.Org.ID, tx.By.Platform) {
-				return ErrNotFound
+				return answer.ErrNotFound
 			}
 		}
 		if !slices.ContainsFunc(present, drop.Replaces) {
@@ -67,13 +69,13 @@ func (s *Roles) changeGrants(ctx context.Context, id, etag string, fn func(*Tx, 
 	err := s.changes.Run(ctx, func(tx *Tx) error {
 		p, err := tx.Principal(ctx, tx.Org.ID, id)
 		if err == nil && p.Deleted != 0 {
-			err = ErrNotFound
+			err = answer.ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
 		if needs := writes[p.Kind]; !tx.By.Has(needs) {
-			return Refuse(ErrDenied, "permission", needs, "principal", tx.By.ID, "organization", tx.Org.ID)
+			return answer.Refuse(answer.ErrDenied, "permission", needs, "principal", tx.By.ID, "organization", tx.Org.ID)
 		}
 		if err := CheckEtag(etag, p.Version); err != nil {
 			return err

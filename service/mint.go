@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"github.com/bizmetry/identity/service/id"
@@ -44,11 +46,11 @@ type Machine struct {
 func (s *Authority) Machine(ctx context.Context, clientID, text string) (m Machine, err error) {
 	credential, digest, ok := secret.ParseMachineSecret(text)
 	if !ok || !id.Valid(clientID) {
-		return m, ErrCredentials
+		return m, answer.ErrCredentials
 	}
 	org, err := s.memory.client(ctx, clientID)
 	if wire.IsNotFound(err) {
-		return m, ErrCredentials
+		return m, answer.ErrCredentials
 	}
 	if err != nil {
 		return m, err
@@ -56,12 +58,12 @@ func (s *Authority) Machine(ctx context.Context, clientID, text string) (m Machi
 	r, err := s.recall(ctx, proof{org: org, principal: clientID, kind: store.KindServiceAccount, credential: credential})
 	m = Machine{Standing: r.Standing, Credential: credential, recalled: r}
 	switch {
-	case err == ErrToken: //nolint:errorlint // recall returns the sentinel itself
-		return m, ErrCredentials
+	case err == answer.ErrToken: //nolint:errorlint // recall returns the sentinel itself
+		return m, answer.ErrCredentials
 	case err != nil:
 		return m, err
 	case !secret.EqualDigest(digest[:], r.ProofDigest):
-		return m, ErrCredentials
+		return m, answer.ErrCredentials
 	}
 	m.Account = r.view.account
 	return m, nil
@@ -89,13 +91,13 @@ func (s *Authority) Narrow(m Machine, scope string) (string, error) {
 		return "", nil
 	}
 	if len(scope) > maxScope {
-		return "", ErrScope
+		return "", answer.ErrScope
 	}
 	r := m.recalled
 	held := r.view.rightsNow(r.org.cat, store.At(s.Now()))
 	for _, key := range keys {
 		if !r.org.cat.Has(held.set, key) {
-			return "", ErrScope
+			return "", answer.ErrScope
 		}
 	}
 	slices.Sort(keys)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -60,7 +62,7 @@ func (s *Organizations) CreateOrganization(ctx context.Context, req *identityv1.
 			return err
 		}
 		if u.Confirmed && !tx.MayConfirm() {
-			return ErrConfirmNotAllowed
+			return answer.ErrConfirmNotAllowed
 		}
 		org.CreatedBy, u.CreatedBy = tx.By.ID, tx.By.ID
 		if err := s.found(ctx, tx, org, u, req.GetAdministrator()); err != nil {
@@ -137,7 +139,7 @@ func (s *Organizations) GetOrganization(ctx context.Context, req *identityv1.Get
 		id = c.Caller.Org
 	}
 	if !c.Method.Opens(c.Caller, id) {
-		return nil, ErrNotFound
+		return nil, answer.ErrNotFound
 	}
 	o, err := s.store.Organization(ctx, id)
 	if err != nil {
@@ -183,12 +185,12 @@ func editOrganization(o *store.Organization, req *identityv1.UpdateOrganizationR
 			o.DisplayName = in.GetDisplayName()
 		case "password_policy":
 			if in.GetPasswordPolicy() == identityv1.Organization_PASSWORD_POLICY_UNSPECIFIED {
-				return nil, Invalid("organization.password_policy", "required", "value is required")
+				return nil, answer.Invalid("organization.password_policy", "required", "value is required")
 			}
 			o.PasswordPolicy = policyOf(in.GetPasswordPolicy())
 		case "change_initial_password":
 			if in.ChangeInitialPassword == nil {
-				return nil, Invalid("organization.change_initial_password", "required", "value is required")
+				return nil, answer.Invalid("organization.change_initial_password", "required", "value is required")
 			}
 			o.ChangeInitialPassword = in.GetChangeInitialPassword()
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -80,11 +82,11 @@ func pageSize(req listRequest) int {
 func (s *Pages) readPlace(ctx context.Context, req listRequest) (at place, err error) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(req.GetPageToken())
 	if err != nil || strings.ContainsAny(req.GetPageToken(), "\r\n") { // which the decoder passes over
-		return at, ErrPageToken
+		return at, answer.ErrPageToken
 	}
 	text, err := s.ring.Open("page", sealed, s.pageOf(ctx, req)...)
 	if err != nil {
-		return at, ErrPageToken
+		return at, answer.ErrPageToken
 	}
 	return at, json.Unmarshal(text, &at)
 }

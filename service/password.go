@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -49,7 +51,7 @@ func Weak(unmet []string) error {
 	if len(unmet) == 0 {
 		return nil
 	}
-	return Refuse(ErrWeakPassword, "unmet", strings.Join(unmet, ","))
+	return answer.Refuse(answer.ErrWeakPassword, "unmet", strings.Join(unmet, ","))
 }
 
 // PasswordContext is what a person's password must not be made of.

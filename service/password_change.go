@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -64,10 +66,10 @@ func (s *Sessions) readPasswordDue(token string) (due passwordDue, err error) {
 	text, ok := strings.CutPrefix(token, passwordDuePrefix)
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || strings.ContainsAny(text, "\r\n") { // which the decoder passes over
-		return due, ErrToken
+		return due, answer.ErrToken
 	}
 	if sealed, err = s.ring.Open(passwordDueKey, sealed, s.incarnation); err != nil {
-		return due, ErrToken
+		return due, answer.ErrToken
 	}
 	return due, json.Unmarshal(sealed, &due)
 }
@@ -82,7 +84,7 @@ func (s *Sessions) personDue(ctx context.Context, q store.Reads, due passwordDue
 	live := u.Enabled && u.Confirmed && !org.Suspended && mustChange(org, u) && u.Epoch == due.Epoch && org.Epoch == due.OrgEpoch &&
 		!wire.Ended(due.Expires, store.At(s.Now())) && s.ring.VerifyMAC(passwordDueKey, mac, u.PasswordHash)
 	if wire.IsNotFound(err) || (err == nil && !live) {
-		err = ErrToken
+		err = answer.ErrToken
 	}
 	return u, org, err
 }

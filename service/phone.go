@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -90,10 +92,10 @@ func (s *Phones) ResendPhoneCode(ctx context.Context, req *identityv1.ResendPhon
 		}
 		now := s.Now()
 		if v.Confirmed != 0 || v.Tries >= codeTries || v.Sends >= codeSends || !now.Before(v.Created.Time().Add(resendWithin)) {
-			return v, ErrVerificationOver
+			return v, answer.ErrVerificationOver
 		}
 		if wait := resendTime(v).Sub(now); wait > 0 {
-			return v, RetryIn(ErrRateLimited, wait)
+			return v, answer.RetryIn(answer.ErrRateLimited, wait)
 		}
 		number, err := s.verifiedNumber(v)
 		if err != nil {
@@ -105,7 +107,7 @@ func (s *Phones) ResendPhoneCode(ctx context.Context, req *identityv1.ResendPhon
 		if err := t.ReplacePhoneCode(ctx, v); !wire.IsNotFound(err) {
 			return v, err
 		}
-		return v, RetryIn(ErrRateLimited, resendAfter) // another call sent one meanwhile
+		return v, answer.RetryIn(answer.ErrRateLimited, resendAfter) // another call sent one meanwhile
 	})
 }
 
@@ -118,7 +120,7 @@ func (s *Phones) ConfirmPhoneVerification(ctx context.Context, req *identityv1.C
 	}
 	code, ok := contact.ParseCode(req.GetCode())
 	if !ok {
-		return nil, Invalid("code", "code", "must be the six digits that were sent")
+		return nil, answer.Invalid("code", "code", "must be the six digits that were sent")
 	}
 	now := store.At(s.Now())
 	err = s.store.Short(ctx, func(t *store.ShortTx) (err error) {
@@ -129,17 +131,17 @@ func (s *Phones) ConfirmPhoneVerification(ctx context.Context, req *identityv1.C
 		return err
 	})
 	if wire.IsNotFound(err) {
-		return nil, ErrVerificationOver
+		return nil, answer.ErrVerificationOver
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !s.ring.VerifyMAC("phone_code", v.Code, codeParts(v, code)...) {
-		return nil, Refuse(ErrCode, "attempts_left", strconv.FormatInt(codeTries-v.Tries, 10))
+		return nil, answer.Refuse(answer.ErrCode, "attempts_left", strconv.FormatInt(codeTries-v.Tries, 10))
 	}
 	err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.ConfirmPhone(ctx, v, now) })
 	if wire.IsNotFound(err) {
-		return nil, ErrVerificationOver
+		return nil, answer.ErrVerificationOver
 	}
 	if err != nil {
 		return nil, err
@@ -171,7 +173,7 @@ func (s *Phones) mayProve(ctx context.Context, user string) error {
 		return err
 	}
 	if p.Kind != store.KindUser || p.Deleted != 0 {
-		return ErrNotFound
+		return answer.ErrNotFound
 	}
 	look, err := s.changes.Look(ctx)
 	if err != nil {
@@ -183,7 +185,7 @@ func (s *Phones) mayProve(ctx context.Context, user string) error {
 // peopleOnly refuses machines: a code is read by a person.
 func peopleOnly(c *Call) error {
 	if c.Caller.Kind != store.KindUser {
-		return Refuse(ErrDenied, "principal", c.Caller.ID, "organization", c.Org, "only_for", store.KindUser)
+		return answer.Refuse(answer.ErrDenied, "principal", c.Caller.ID, "organization", c.Org, "only_for", store.KindUser)
 	}
 	return nil
 }
@@ -197,7 +199,7 @@ func (s *Phones) ownVerification(ctx context.Context, id string) (v store.PhoneV
 	}
 	v, err = s.store.PhoneVerification(ctx, c.Org, id)
 	if err == nil && (v.CallerOrg != c.Caller.Org || v.Caller != c.Caller.ID) {
-		err = ErrNotFound
+		err = answer.ErrNotFound
 	}
 	if err != nil {
 		return v, err
@@ -267,7 +269,7 @@ func resendTime(v store.PhoneVerification) time.Time { return v.Sent.Time().Add(
 func (s *Phones) verifiedNumber(v store.PhoneVerification) (string, error) {
 	number, err := s.ring.Open("phone_verifications", v.Sealed, v.Org, v.ID)
 	if err != nil {
-		return "", fmt.Errorf("%w: number of %s: %w", ErrVerificationOver, v.ID, err)
+		return "", fmt.Errorf("%w: number of %s: %w", answer.ErrVerificationOver, v.ID, err)
 	}
 	return string(number), nil
 }

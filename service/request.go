@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -38,7 +40,7 @@ func (s *Changes) Replay(ctx context.Context, q store.Reads, req Retryable, resp
 		return false, err
 	}
 	if first.Method != c.Method.Name || !s.ring.VerifyMAC("request", first.Content, contentOf(req)) {
-		return false, ErrRequestIDReused
+		return false, answer.ErrRequestIDReused
 	}
 	return true, proto.Unmarshal(first.Response, resp)
 }

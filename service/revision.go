@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
@@ -44,7 +46,7 @@ func (s *Authority) announce(ctx context.Context, events []store.Event) {
 
 // Reached waits until memory has seen the moment that a consistency token names.
 func (s *Authority) Reached(ctx context.Context, text string) error {
-	refused := Invalid("at_least", "revision", "must be the header identity-revision of a write")
+	refused := answer.Invalid("at_least", "revision", "must be the header identity-revision of a write")
 	parts := strings.Split(text, ".")
 	if len(parts) != 4 || parts[0] != s.incarnation || len(text) > 200 {
 		return refused

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -71,7 +73,7 @@ func (s *Accounts) mayEnd(ctx context.Context, tx *Tx, id, kind string) error {
 		return nil
 	}
 	if !tx.By.Has(EndsTokens) {
-		return Refuse(ErrDenied, "permission", EndsTokens, "principal", tx.By.ID, "organization", tx.Org.ID)
+		return answer.Refuse(answer.ErrDenied, "permission", EndsTokens, "principal", tx.By.ID, "organization", tx.Org.ID)
 	}
 	return tx.MustControl(ctx, tx.PrincipalOf(kind, id))
 }
@@ -81,7 +83,7 @@ func (s *Accounts) RevokeTokens(ctx context.Context, req *identityv1.RevokeToken
 	return &identityv1.RevokeTokensResponse{}, s.changes.Run(ctx, func(tx *Tx) error {
 		p, err := tx.Principal(ctx, tx.Org.ID, req.GetId())
 		if err == nil && p.Deleted != 0 {
-			err = ErrNotFound
+			err = answer.ErrNotFound
 		}
 		if err != nil {
 			return err
@@ -95,7 +97,7 @@ func (s *Accounts) RevokeTokens(ctx context.Context, req *identityv1.RevokeToken
 		case *identityv1.RevokeTokensRequest_SessionId:
 			session, err := tx.Session(ctx, tx.Org.ID, only.SessionId)
 			if err == nil && session.User != p.ID {
-				err = ErrNotFound
+				err = answer.ErrNotFound
 			}
 			if err != nil {
 				return err

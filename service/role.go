@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -55,7 +57,7 @@ func (s *Roles) GetRole(ctx context.Context, req *identityv1.GetRoleRequest) (*i
 	}
 	role, ok := cat.RoleByID[req.GetId()]
 	if !ok || !cat.Visible(role, CallOf(ctx).Org, platform) {
-		return nil, ErrNotFound
+		return nil, answer.ErrNotFound
 	}
 	return cat.roleProto(role, true), nil
 }

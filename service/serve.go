@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 )
 
@@ -34,7 +36,7 @@ func (s *Door) Serve(ctx context.Context, name string, from Origin, fn func(cont
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 		if c.cause = err; err != nil {
-			s.note(ctx, c, Answer(err).Err(), time.Since(start))
+			s.note(ctx, c, answer.Of(err).Err(), time.Since(start))
 			return
 		}
 		s.note(ctx, c, nil, time.Since(start))

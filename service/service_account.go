@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -43,7 +45,7 @@ func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *Door, auth
 func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.CreateServiceAccountRequest) (*identityv1.ServiceAccount, error) {
 	in := req.GetServiceAccount()
 	if (in.GetParentType() == "") != (in.GetParentId() == "") {
-		return nil, Invalid("service_account.parent_id", "with_parent_type", "parent_type and parent_id go together")
+		return nil, answer.Invalid("service_account.parent_id", "with_parent_type", "parent_type and parent_id go together")
 	}
 	networks, err := readNetworks(in.GetAllowedNetworks())
 	if err != nil {
@@ -82,7 +84,7 @@ func readNetworks(texts []string) (networks []string, err error) {
 	for _, text := range texts {
 		network, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, Invalid("service_account.allowed_networks", "ip_prefix", "must be networks in CIDR form")
+			return nil, answer.Invalid("service_account.allowed_networks", "ip_prefix", "must be networks in CIDR form")
 		}
 		networks = append(networks, network.Masked().String())
 	}
@@ -92,7 +94,7 @@ func readNetworks(texts []string) (networks []string, err error) {
 func (s *Accounts) addAccount(ctx context.Context, tx *Tx, a store.ServiceAccount, add Assignment) error {
 	if err := tx.AddServiceAccount(ctx, a); err != nil {
 		if store.Taken(err) != "" {
-			return ErrParentTaken
+			return answer.ErrParentTaken
 		}
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -88,7 +90,7 @@ func (s *Sessions) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*
 	if !ok {
 		s.limits.Sources.Failed(c.Source)
 		s.limits.NoteActivity(c, u.Org, "sign_in", "refused", u.ID, "password")
-		return nil, ErrCredentials
+		return nil, answer.ErrCredentials
 	}
 	if mustChange(org, u) {
 		err := s.store.Short(ctx, func(t *store.ShortTx) error { return t.ForgetAttempts(ctx, throttle, store.At(s.Now())) })
@@ -99,8 +101,8 @@ func (s *Sessions) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*
 		return &identityv1.SignInResponse{Outcome: &identityv1.SignInResponse_PasswordChange{PasswordChange: s.askForChange(org, u)}}, nil
 	}
 	tokens, err := s.startSession(ctx, u, org, throttle)
-	if errors.Is(err, ErrToken) { // disabled, or given another password, in this very moment
-		err = ErrCredentials
+	if errors.Is(err, answer.ErrToken) { // disabled, or given another password, in this very moment
+		err = answer.ErrCredentials
 	}
 	if err != nil {
 		return nil, err
@@ -165,7 +167,7 @@ func (s *Sessions) startSession(ctx context.Context, u store.User, org store.Org
 		return t.ForgetAttempts(ctx, throttle, session.Created)
 	})
 	if wire.IsNotFound(err) {
-		err = ErrToken // erased in this very moment
+		err = answer.ErrToken // erased in this very moment
 	}
 	if err != nil {
 		return nil, err
@@ -223,11 +225,11 @@ func (s *Sessions) Refresh(ctx context.Context, req *identityv1.RefreshRequest) 
 	id, generation, ok := secret.ParseRefreshToken(s.ring, req.GetRefreshToken())
 	if !ok {
 		s.limits.Sources.Failed(c.Source)
-		return nil, ErrToken
+		return nil, answer.ErrToken
 	}
 	entry, err := s.store.Find(ctx, store.SessionID, id)
 	if wire.IsNotFound(err) {
-		return nil, ErrToken
+		return nil, answer.ErrToken
 	}
 	if err != nil {
 		return nil, err
@@ -237,7 +239,7 @@ func (s *Sessions) Refresh(ctx context.Context, req *identityv1.RefreshRequest) 
 		tokens, err = s.refresh(ctx, entry.Org, id, generation)
 	}
 	if wire.IsNotFound(err) {
-		err = ErrToken
+		err = answer.ErrToken
 	}
 	return &identityv1.RefreshResponse{Tokens: tokens}, err
 }
@@ -254,11 +256,11 @@ func (s *Sessions) refresh(ctx context.Context, org, id string, generation int64
 	idle := session.Refreshed.Time().Add(sessionIdle)
 	switch {
 	case session.Ended != 0, wire.Ended(session.Expires, store.At(now)), !idle.After(now):
-		return nil, ErrToken
+		return nil, answer.ErrToken
 	case generation == session.Generation-1 && now.Sub(session.Refreshed.Time()) <= refreshGrace:
 		return s.tokensFor(ctx, session, session.Generation)
 	case generation != session.Generation:
-		return nil, errors.Join(ErrToken, s.endFamily(ctx, session))
+		return nil, errors.Join(answer.ErrToken, s.endFamily(ctx, session))
 	}
 	tokens, err := s.tokensFor(ctx, session, generation+1) // asks whether it is usable before it moves
 	if err != nil {
@@ -291,7 +293,7 @@ func (s *Sessions) SignOut(ctx context.Context, req *identityv1.SignOutRequest) 
 	id := req.GetId()
 	if id == "-" {
 		if id = c.Caller.Claims.Session; id == "" {
-			return nil, ErrNotFound
+			return nil, answer.ErrNotFound
 		}
 	}
 	var session store.Session

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/grpc"
 )
 
@@ -32,7 +34,7 @@ func (s *Door) attend(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 			if r := recover(); r != nil {
 				cause := fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 				s.Log.ErrorContext(context.WithoutCancel(stream.Context()), "stream", "method", info.FullMethod, "error", cause.Error())
-				done <- Answer(cause).Err()
+				done <- answer.Of(cause).Err()
 			}
 		}()
 		done <- next(srv, stream)
@@ -41,6 +43,6 @@ func (s *Door) attend(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 	case err := <-done:
 		return err
 	case <-s.stopping:
-		return Answer(ErrStopping).Err()
+		return answer.Of(answer.ErrStopping).Err()
 	}
 }

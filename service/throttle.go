@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/time/rate"
 
@@ -44,7 +46,7 @@ func (s *Limits) CountAttempt(ctx context.Context, key string) error {
 			return err
 		}
 		if wait := seen.Retry.Time().Sub(now); seen.Retry != 0 && wait > 0 {
-			return RetryIn(ErrRateLimited, wait)
+			return answer.RetryIn(answer.ErrRateLimited, wait)
 		}
 		retry := store.At(now.Add(waitAfter(seen.Failures + 1)))
 		err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.CountAttempt(ctx, seen, retry, store.At(now)) })
@@ -53,7 +55,7 @@ func (s *Limits) CountAttempt(ctx context.Context, key string) error {
 			return err
 		}
 	}
-	return RetryIn(ErrRateLimited, time.Second)
+	return answer.RetryIn(answer.ErrRateLimited, time.Second)
 }
 
 // blockedAtMost bounds how many blocked accounts are remembered.
@@ -164,7 +166,7 @@ func (s *Sources) Admit(source string) error {
 	if !ok || bucket.TokensAt(s.now()) >= 1 {
 		return nil
 	}
-	return RetryIn(ErrRateLimited, time.Second)
+	return answer.RetryIn(answer.ErrRateLimited, time.Second)
 }
 
 // Failed counts a failure of a source.

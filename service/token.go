@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -41,7 +43,7 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (Tok
 		return Token{}, err
 	}
 	if !networkAllowed(m.Account.AllowedNetworks, CallOf(ctx).Source) {
-		return Token{}, ErrCredentials
+		return Token{}, answer.ErrCredentials
 	}
 	claims := s.authority.ClaimsFor(m.Standing)
 	claims.ClientID, claims.Credential = m.Account.ID, m.Credential
@@ -51,7 +53,7 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (Tok
 	}
 	if req.Resource != "" && req.Resource != s.authority.Issuer() {
 		if !slices.Contains(m.Account.Audiences, req.Resource) {
-			return Token{}, ErrTarget
+			return Token{}, answer.ErrTarget
 		}
 		claims.Audience = []string{req.Resource}
 	}
@@ -69,7 +71,7 @@ func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text strin
 		return m, err
 	}
 	m, err = s.authority.Machine(ctx, clientID, text)
-	if err == ErrCredentials && text != "" { //nolint:errorlint // machine returns the sentinel itself
+	if err == answer.ErrCredentials && text != "" { //nolint:errorlint // machine returns the sentinel itself
 		s.limits.Sources.Failed(c.Source)
 		s.limits.NoteActivity(c, m.Org, "token", "refused", m.ID, "client_credentials")
 	}
@@ -112,7 +114,7 @@ func (s *Accounts) introspect(ctx context.Context, by *Caller, text string) (*id
 		return inactive, nil
 	}
 	switch err := s.authority.Live(ctx, claims); {
-	case err == ErrToken: //nolint:errorlint // live returns the sentinel itself
+	case err == answer.ErrToken: //nolint:errorlint // live returns the sentinel itself
 		return inactive, nil
 	case err != nil:
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	"github.com/bizmetry/identity/service/id"
@@ -63,7 +65,7 @@ func (p proof) wellFormed() bool {
 // be minted for. One that is not there or not usable is errToken.
 func (s *Authority) standingInRows(ctx context.Context, q store.Reads, p proof) (standing store.Standing, err error) {
 	if !p.wellFormed() {
-		return standing, ErrToken
+		return standing, answer.ErrToken
 	}
 	if p.kind == store.KindUser {
 		standing, err = q.PersonStanding(ctx, p.org, p.principal, p.session)
@@ -71,7 +73,7 @@ func (s *Authority) standingInRows(ctx context.Context, q store.Reads, p proof) 
 		standing, err = q.MachineStanding(ctx, p.org, p.principal, p.credential)
 	}
 	if wire.IsNotFound(err) || (err == nil && !p.usable(standing, store.At(s.Now()))) {
-		err = ErrToken
+		err = answer.ErrToken
 	}
 	return standing, err
 }
@@ -86,7 +88,7 @@ type recalled struct {
 // recall is standingInRows out of memory that is at most a second old.
 func (s *Authority) recall(ctx context.Context, p proof) (r recalled, err error) {
 	if !p.wellFormed() {
-		return r, ErrToken
+		return r, answer.ErrToken
 	}
 	if err := s.current(ctx); err != nil {
 		return r, err
@@ -97,14 +99,14 @@ func (s *Authority) recall(ctx context.Context, p proof) (r recalled, err error)
 		}
 	}
 	if wire.IsNotFound(err) || (err == nil && !p.usable(r.Standing, store.At(s.Now()))) {
-		err = ErrToken
+		err = answer.ErrToken
 	}
 	if err != nil || p.token == "" {
 		return r, err
 	}
 	revoked, err := s.memory.revoked(ctx, r.org, p)
 	if err == nil && revoked {
-		err = ErrToken
+		err = answer.ErrToken
 	}
 	return r, err
 }
@@ -142,7 +144,7 @@ func (r *recalled) prove(ctx context.Context, m *memory, p proof) error {
 func (s *Authority) VerifyCaller(ctx context.Context, text string) (*Caller, error) {
 	claims, err := s.Verify(text, token.Want{Issuer: s.issuer, Audience: s.issuer, Now: s.Now()})
 	if err != nil {
-		return nil, ErrToken
+		return nil, answer.ErrToken
 	}
 	return s.RecallCaller(ctx, claims)
 }
@@ -150,7 +152,7 @@ func (s *Authority) VerifyCaller(ctx context.Context, text string) (*Caller, err
 // RecallCaller makes of verified claims the caller, out of memory.
 func (s *Authority) RecallCaller(ctx context.Context, claims token.Claims) (*Caller, error) {
 	if claims.Epoch == 0 || claims.OrganizationEpoch == 0 {
-		return nil, ErrToken
+		return nil, answer.ErrToken
 	}
 	r, err := s.recall(ctx, proofOf(claims))
 	if err != nil {
@@ -182,7 +184,7 @@ func (s *Authority) ReadCaller(ctx context.Context, q store.Reads, claims token.
 // that it changes. One that is not there or not usable is errToken.
 func (s *Authority) actingInRows(ctx context.Context, q store.Reads, p proof, org string) (a store.Acting, err error) {
 	if !p.wellFormed() || p.token == "" {
-		return a, ErrToken
+		return a, answer.ErrToken
 	}
 	if p.kind == store.KindUser {
 		a, err = q.PersonActing(ctx, p.org, p.principal, p.session, p.token, org)
@@ -190,7 +192,7 @@ func (s *Authority) actingInRows(ctx context.Context, q store.Reads, p proof, or
 		a, err = q.MachineActing(ctx, p.org, p.principal, p.credential, p.token, org)
 	}
 	if wire.IsNotFound(err) || (err == nil && (a.TokenRevoked || !p.usable(a.Standing, store.At(s.Now())))) {
-		err = ErrToken
+		err = answer.ErrToken
 	}
 	return a, err
 }
@@ -230,13 +232,13 @@ func (s *Authority) Allowed(ctx context.Context, org, id, key string) (bool, err
 	}
 	v, err := s.memory.principal(ctx, org, id)
 	if err == nil && v.principal.Deleted != 0 {
-		err = ErrNotFound
+		err = answer.ErrNotFound
 	}
 	if err != nil {
 		return false, err
 	}
 	if !here.cat.Known(key) {
-		return false, Refuse(ErrUnknownPermission, "permission", wire.Cut(key, 100))
+		return false, answer.Refuse(answer.ErrUnknownPermission, "permission", wire.Cut(key, 100))
 	}
 	p := v.principal
 	p.Suspended = here.org.Suspended

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -88,7 +90,7 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 			return err
 		}
 		if u.Confirmed && !tx.MayConfirm() {
-			return ErrConfirmNotAllowed
+			return answer.ErrConfirmNotAllowed
 		}
 		if err := tx.MustGrant(add); err != nil {
 			return err
@@ -159,7 +161,7 @@ func (s *Users) claimEmail(ctx context.Context, tx *Tx, u store.User) error {
 	}
 	entry, err := tx.Find(ctx, store.ConfirmedEmail, u.EmailKey)
 	if err == nil && entry.ID != u.ID {
-		return ErrEmailTaken
+		return answer.ErrEmailTaken
 	}
 	if wire.IsNotFound(err) {
 		return nil
@@ -171,7 +173,7 @@ func (s *Users) claimEmail(ctx context.Context, tx *Tx, u store.User) error {
 // that a caller chooses are addresses.
 func emailTaken(err error) error {
 	if store.Taken(err) != "" {
-		return ErrEmailTaken
+		return answer.ErrEmailTaken
 	}
 	return err
 }
@@ -284,7 +286,7 @@ func (s *Users) userFilter(ctx context.Context, org string, in *identityv1.ListU
 			return f, false, err
 		}
 		if role, ok := cat.RoleByID[f.RoleID]; !ok || !cat.Visible(role, org, true) {
-			return f, false, ErrNotFound
+			return f, false, answer.ErrNotFound
 		}
 	}
 	return f, false, nil

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -196,7 +198,7 @@ func editAddress(d *Decision, former store.User, u *store.User, e edit) (changed
 	}
 	if e.confirmed != nil && *e.confirmed != former.Confirmed {
 		if !d.MayConfirm() {
-			return nil, ErrConfirmNotAllowed
+			return nil, answer.ErrConfirmNotAllowed
 		}
 		u.Confirmed = *e.confirmed
 		changed = append(changed, "confirmed")
@@ -267,7 +269,7 @@ func replaced(present []store.Grant, roles, keys *[]string, now store.Micros) (a
 	add.Roles = without(roles, present, func(g store.Grant) string { return g.Role }, now)
 	add.Keys = without(keys, present, func(g store.Grant) string { return g.Permit }, now)
 	if kept+len(add.Roles)+len(add.Keys) == 0 {
-		return add, drop, Invalid("user.role_ids", "at_least_one", "at least one role or permission must stay assigned")
+		return add, drop, answer.Invalid("user.role_ids", "at_least_one", "at least one role or permission must stay assigned")
 	}
 	return add, drop, nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/grpc"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -61,7 +63,7 @@ func isFileError(err error) bool {
 func fileRefused(err error) error {
 	var file *table.FileError
 	if errors.As(err, &file) {
-		return Refuse(ErrMalformed, "row", strconv.FormatInt(file.Row, 10), "cause", file.Text)
+		return answer.Refuse(answer.ErrMalformed, "row", strconv.FormatInt(file.Row, 10), "cause", file.Text)
 	}
 	return err
 }
@@ -109,7 +111,7 @@ func (im *importing) read(file *table.Reader) (rows []*importRow, err error) {
 			return rows, err
 		}
 		if im.full = file.Row() > importRowsAtMost; im.full {
-			return rows, Refuse(ErrTooLarge, "rows", strconv.Itoa(importRowsAtMost))
+			return rows, answer.Refuse(answer.ErrTooLarge, "rows", strconv.Itoa(importRowsAtMost))
 		}
 		row := newImportRow(file.Row(), cells)
 		if bad != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -55,7 +57,7 @@ var columnOf = strings.NewReplacer("user.", "", "permission_keys", "permissions"
 // refuseFor refuses a row by the table of errors, like a call.
 func (row *importRow) refuseFor(err error) {
 	reason, violations := identityv1.Error_INTERNAL.String(), []string(nil)
-	for _, d := range Answer(err).Details() {
+	for _, d := range answer.Of(err).Details() {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
 			reason = d.GetReason()
@@ -140,12 +142,12 @@ func (s *Users) judge(tx *Tx, rows []*importRow) {
 			verdicts[key] = verdict
 		}
 		switch {
-		case errors.Is(verdict, ErrNotFound):
+		case errors.Is(verdict, answer.ErrNotFound):
 			row.refuse(identityv1.Error_NOT_FOUND.String(), "roles: unknown")
 		case verdict != nil:
 			row.refuseFor(verdict)
 		case row.user.Confirmed && !tx.MayConfirm():
-			row.refuseFor(ErrConfirmNotAllowed)
+			row.refuseFor(answer.ErrConfirmNotAllowed)
 		}
 	}
 }
@@ -177,7 +179,7 @@ func (s *Users) findHolders(ctx context.Context, tx *Tx, rows []*importRow) (tak
 		switch id, known := here[row.user.EmailKey]; {
 		case !known:
 		case id == "": // a deleted person's
-			row.refuseFor(ErrEmailTaken)
+			row.refuseFor(answer.ErrEmailTaken)
 		default:
 			row.settled(identityv1.ImportUsersResponse_Row_EXISTS, id)
 		}
@@ -204,11 +206,11 @@ func (s *Users) tellHolders(ctx context.Context, tx *Tx, rows []*importRow, take
 		return nil, err
 	}
 	for _, i := range elsewhere[:told] {
-		rows[i].refuseFor(ErrEmailTaken)
+		rows[i].refuseFor(answer.ErrEmailTaken)
 	}
 	if told < len(elsewhere) {
 		for _, row := range rows[elsewhere[told]:] {
-			row.refuseFor(ErrRateLimited)
+			row.refuseFor(answer.ErrRateLimited)
 		}
 	}
 	return refused, nil
@@ -298,7 +300,7 @@ func (s *Users) claimEmails(ctx context.Context, tx *Tx, rows []*importRow) erro
 	}
 	for _, row := range rows {
 		if row.user.Confirmed && row.twin == nil && owner[row.user.EmailKey] != row.user.ID {
-			row.refuseFor(ErrEmailTaken)
+			row.refuseFor(answer.ErrEmailTaken)
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/store"
 )
 
@@ -42,7 +44,7 @@ func (s *Users) GivePassword(ctx context.Context, l *Look, u *store.User, add As
 // mayAdd refuses what is known to be wrong with a new person of the organization looked at.
 func (s *Users) mayAdd(ctx context.Context, l *Look, u store.User, add Assignment, phone PhoneEdit) error {
 	if u.Confirmed && !l.MayConfirm() {
-		return ErrConfirmNotAllowed
+		return answer.ErrConfirmNotAllowed
 	}
 	if err := l.MustGrant(add); err != nil {
 		return err
@@ -89,7 +91,7 @@ func (s *Users) mayEdit(ctx context.Context, l *Look, u *store.User, e edit) err
 func (s *Users) free(ctx context.Context, u store.User) error {
 	taken, err := s.store.EmailTaken(ctx, u.Org, u.EmailKey, u.ID)
 	if err == nil && taken {
-		err = s.availability.TellTaken(ctx, ErrEmailTaken)
+		err = s.availability.TellTaken(ctx, answer.ErrEmailTaken)
 	}
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -50,7 +52,7 @@ func (s *Phones) Edit(ctx context.Context, d *Decision, take proofTaker, user st
 	case e.Proof != "":
 		number, err = s.takePhoneProof(ctx, d, take, e.Proof, user)
 		if err == nil && !present && e.number != number {
-			err = ErrPhoneNotVerified
+			err = answer.ErrPhoneNotVerified
 		}
 		return number, err == nil, err
 	case present:
@@ -58,7 +60,7 @@ func (s *Phones) Edit(ctx context.Context, d *Decision, take proofTaker, user st
 	case *e.text == "":
 		return "", true, nil
 	}
-	return "", false, ErrPhoneNotVerified
+	return "", false, answer.ErrPhoneNotVerified
 }
 
 // Write puts a proven number ("": none) into the row of a person.
@@ -86,7 +88,7 @@ type proofTaker func(ctx context.Context, org, id string, after, now store.Micro
 func (s *Phones) PeekProof(ctx context.Context, org, id string, after, _ store.Micros) (store.PhoneVerification, error) {
 	v, err := s.store.PhoneVerification(ctx, org, id)
 	if err == nil && (v.Taken != 0 || v.Confirmed <= after) {
-		err = ErrNotFound
+		err = answer.ErrNotFound
 	}
 	return v, err
 }
@@ -98,22 +100,22 @@ func (s *Phones) takePhoneProof(ctx context.Context, d *Decision, take proofTake
 	verification, text, _ := strings.Cut(proof, ".")
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || !id.Valid(verification) || !s.ring.VerifyMAC("phone_proof", mac, d.Org.ID, verification) {
-		return "", ErrPhoneNotVerified
+		return "", answer.ErrPhoneNotVerified
 	}
 	v, err := take(ctx, d.Org.ID, verification, d.Now-store.Micros(proofLife.Microseconds()), d.Now)
 	if wire.IsNotFound(err) || (err == nil && (v.CallerOrg != d.By.Org || v.Caller != d.By.ID || v.User != user)) {
-		return "", ErrPhoneNotVerified
+		return "", answer.ErrPhoneNotVerified
 	}
 	if err != nil {
 		return "", err
 	}
 	number, err := s.verifiedNumber(v)
 	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrPhoneNotVerified, err)
+		err = fmt.Errorf("%w: %w", answer.ErrPhoneNotVerified, err)
 	}
 	return number, err
 }
 
 const WantPhone = "must be a mobile number with its country code, such as +41 79 123 45 67"
 
-func invalidPhone(field string) error { return Invalid(field, "phone", WantPhone) }
+func invalidPhone(field string) error { return answer.Invalid(field, "phone", WantPhone) }

@@ -11,10 +11,11 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service"
 )
 
 //go:embed activate.html
@@ -125,7 +126,7 @@ func (p *port) writeActivation(w http.ResponseWriter, code int, page activation)
 
 // answerActivation says in words what the error table says in reasons.
 func (p *port) answerActivation(w http.ResponseWriter, err error, token string, password bool) {
-	st := service.Answer(err)
+	st := answer.Of(err)
 	switch infoOf(st).GetReason() {
 	case identityv1.Error_LINK_INVALID.String():
 		p.sayActivation(w, http.StatusBadRequest, "This link is not good any more",

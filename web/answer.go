@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -15,7 +17,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service"
 )
 
 // Types of bodies.
@@ -95,7 +96,7 @@ func (no *refusal) with(name, value string) *refusal {
 
 func (no *refusal) status() *status.Status {
 	st, err := status.New(no.code, no.text).WithDetails(&errdetails.ErrorInfo{
-		Reason: no.reason.String(), Domain: service.Domain, Metadata: no.metadata,
+		Reason: no.reason.String(), Domain: answer.Domain, Metadata: no.metadata,
 	})
 	if err != nil {
 		return status.New(codes.Internal, broken.text)

@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/http"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	"google.golang.org/grpc/status"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -100,7 +102,7 @@ func (p *port) served(w http.ResponseWriter, r *http.Request, name string, rule 
 	id, err := p.svc.Door.Serve(r.Context(), name, origin(r), rule)
 	w.Header().Set("Request-Id", id)
 	if err != nil {
-		writeOAuthError(w, oauthErrorOf(service.Answer(err)))
+		writeOAuthError(w, oauthErrorOf(answer.Of(err)))
 	}
 	return err == nil
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/bizmetry/identity/service/answer"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/servicetest"
@@ -250,7 +252,7 @@ func checkError(t *testing.T, where string, a reply) {
 		}
 		infos++
 		reason, _ := d["reason"].(string)
-		if identityv1.Error_Reason_value[reason] == 0 || d["domain"] != service.Domain {
+		if identityv1.Error_Reason_value[reason] == 0 || d["domain"] != answer.Domain {
 			t.Errorf("%s: ErrorInfo %v", where, d)
 		}
 	}

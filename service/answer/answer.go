@@ -1,4 +1,4 @@
-package service
+package answer
 
 import (
 	"context"
@@ -156,8 +156,8 @@ func (r *Refusal) Add(field, rule, text string) {
 	r.violations = append(r.violations, &errdetails.BadRequest_FieldViolation{Field: field, Reason: rule, Description: text})
 }
 
-// Answer makes of an error what the client may see. Unknown errors become INTERNAL.
-func Answer(err error) *status.Status {
+// Of makes of an error what the client may see. Unknown errors become INTERNAL.
+func Of(err error) *status.Status {
 	code, reason, text := codes.Internal, identityv1.Error_INTERNAL, "internal error"
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
