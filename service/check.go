@@ -47,7 +47,9 @@ func (s *Door) CheckAs(fullMethod string, msg proto.Message) (*answer.Refusal, e
 	return s.checkFields(s.methods[fullMethod], msg)
 }
 
-// inWords says what the patterns of the contract ask for.
+// InWords says what a pattern of the contract asks for, "" for one that is not known.
+func InWords(pattern string) string { return inWords[pattern] }
+
 var inWords = map[string]string{
 	`^['’]?\p{L}([\p{L}\p{M} '’-]*[\p{L}\p{M}'’])?$`:  "must be letters of any script, with spaces, hyphens and apostrophes between them",
 	`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`:     "must be an id: 32 hexadecimal digits in lower case, in groups of 8, 4, 4, 4 and 12",
@@ -77,7 +79,7 @@ func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error
 		for _, v := range failed.Violations {
 			text := v.Proto.GetMessage()
 			if v.Proto.GetRuleId() == "string.pattern" {
-				text = inWords[v.RuleValue.String()]
+				text = InWords(v.RuleValue.String())
 			}
 			found.Add(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetRuleId(), text)
 		}

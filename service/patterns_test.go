@@ -36,7 +36,7 @@ func patterns(t testing.TB) (found []*regexp.Regexp) {
 // Who broke a pattern is told in words, not in a regular expression.
 func TestPatterns_InWords(t *testing.T) {
 	for _, p := range patterns(t) {
-		if service.InWords[p.String()] == "" {
+		if service.InWords(p.String()) == "" {
 			t.Errorf("nothing says what %s asks for", p)
 		}
 	}

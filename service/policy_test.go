@@ -11,6 +11,7 @@ import (
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store/storetest"
 )
@@ -137,7 +138,10 @@ var passwordDoors = map[string]func(w *servicetest.World, org string, policy ide
 		if err != nil || w.Passwords.Runs() != ran || got.GetAcceptable() != (len(got.GetUnmet()) == 0) {
 			w.T.Errorf("%q: %v, %v", password, got, err)
 		}
-		return ran, service.Weaker(got.GetUnmet())
+		if weak := service.Weak(got.GetUnmet()); weak != nil {
+			return ran, answer.Of(weak).Err()
+		}
+		return ran, nil
 	},
 }
 
