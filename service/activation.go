@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -67,7 +69,7 @@ func (s *Users) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRe
 	if err != nil {
 		return nil, err
 	}
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	err = s.authority.Commit(ctx, u.Org, func(t *store.Tx) error {
 		now := store.At(s.Now())
 		former, _, err := linked(ctx, t.Reads, digest, now)
@@ -105,7 +107,7 @@ func (s *Users) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRe
 // followLink returns whose link it is. It is asked before slow work, and
 // counts what is refused against the source.
 func (s *Users) followLink(ctx context.Context, digest string) (store.User, store.Organization, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	if err := s.limits.Sources.Admit(c.Source); err != nil {
 		return store.User{}, store.Organization{}, err
 	}

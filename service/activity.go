@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/store"
 )
 
@@ -39,7 +41,7 @@ func (a *activity) take() (rows []store.Activity, dropped int) {
 }
 
 // NoteActivity notes something that happened in a call and is no change.
-func (s *Limits) NoteActivity(c *Call, org, kind, outcome, principal, detail string) {
+func (s *Limits) NoteActivity(c *door.Call, org, kind, outcome, principal, detail string) {
 	if org == "" {
 		org = store.BuiltIn
 	}
@@ -50,7 +52,7 @@ func (s *Limits) NoteActivity(c *Call, org, kind, outcome, principal, detail str
 }
 
 // NoteRefused notes a call that was refused for want of a right.
-func (s *Limits) NoteRefused(c *Call) {
+func (s *Limits) NoteRefused(c *door.Call) {
 	s.NoteActivity(c, c.Caller.Org, "call", "refused", c.Caller.ID, c.Method.Name)
 }
 

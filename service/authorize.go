@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -16,7 +18,7 @@ import (
 // Authorize tells whether the bearer of a token may do something to a thing
 // of the organization that the call is about.
 func (s *Roles) Authorize(ctx context.Context, req *identityv1.AuthorizeRequest) (*identityv1.AuthorizeResponse, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	org, cat, err := s.authority.Organization(ctx, c.Org)
 	if err != nil {
 		return nil, err
@@ -42,14 +44,14 @@ func (s *Roles) Authorize(ctx context.Context, req *identityv1.AuthorizeRequest)
 		return denied, nil // whose token it is, is none of this caller's business
 	}
 	return &identityv1.AuthorizeResponse{
-		Allowed:     !org.Suspended && bearer.Has(req.GetPermission()) && (local || bearer.Has(ActInOrganizations)),
+		Allowed:     !org.Suspended && bearer.Has(req.GetPermission()) && (local || bearer.Has(door.ActInOrganizations)),
 		PrincipalId: bearer.ID, PrincipalType: bearer.Kind, PrincipalOrganizationId: bearer.Org,
 	}, nil
 }
 
 // BatchCheckPermissions answers many questions about principals at once.
 func (s *Roles) BatchCheckPermissions(ctx context.Context, req *identityv1.BatchCheckPermissionsRequest) (*identityv1.BatchCheckPermissionsResponse, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	for _, q := range req.GetChecks() {
 		about := q.GetPrincipalId()
 		if about != "" && about != c.Caller.ID && !c.Caller.Has(c.Method.Needs()) && !c.Method.Across(c.Caller) {
@@ -76,6 +78,6 @@ func (s *Roles) CheckPermission(ctx context.Context, req *identityv1.CheckPermis
 }
 
 func (s *Roles) checkOne(ctx context.Context, id, key string) (bool, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	return s.authority.Allowed(ctx, c.Org, cmp.Or(id, c.Caller.ID), key)
 }

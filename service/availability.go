@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/contact"
@@ -43,7 +45,7 @@ func NewAvailability(k kit.Kit, st *store.Store, limits *Limits) *Availability {
 // learn counts n addresses about to be told as taken elsewhere, and returns how
 // many of them may be. The error says when more may; it is no failure.
 func (s *Availability) learn(ctx context.Context, t Spender, n int) (told int, refused, err error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	all, err := s.limits.Take(ctx, t, Charge{Of: availabilityByCaller, Whose: c.Caller.ID, N: int64(n)}, Charge{Of: availabilityOfOrganization, Whose: c.Org, N: int64(n)})
 	if err != nil {
 		return 0, nil, err
@@ -63,7 +65,7 @@ func (s *Availability) learn(ctx context.Context, t Spender, n int) (told int, r
 // asks memory alone, so that replicas which have not noticed yet tell of one
 // address more each.
 func (s *Availability) mayLearn(ctx context.Context) error {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	for _, whose := range []string{c.Caller.ID, c.Org} {
 		if again, ok := s.learners.GetIfPresent(whose); ok && !wire.Ended(again, store.At(s.Now())) {
 			return answer.RetryIn(answer.ErrRateLimited, again.Time().Sub(s.Now()))
@@ -100,7 +102,7 @@ func newLearners() *otter.Cache[string, store.Micros] {
 // CheckEmailAvailability tells whether an address can be given to a person. One
 // statement decides, whatever the answer and whatever the reason for it.
 func (s *Users) CheckEmailAvailability(ctx context.Context, req *identityv1.CheckEmailAvailabilityRequest) (*identityv1.CheckEmailAvailabilityResponse, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	address, ok := contact.ParseEmail(req.GetEmail())
 	if !ok {
 		return nil, answer.Invalid("email", "email", "must be an e-mail address")

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"google.golang.org/protobuf/proto"
@@ -48,7 +50,7 @@ func (s *Users) switchUsers(ctx context.Context, req bulkRequest, enable bool) (
 	if done, err := s.replayBulk(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	filter, none, err := s.userFilter(ctx, CallOf(ctx).Org, req.GetFilter())
+	filter, none, err := s.userFilter(ctx, door.CallOf(ctx).Org, req.GetFilter())
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +202,7 @@ func (s *Users) replayBulk(ctx context.Context, q store.Reads, req bulkRequest, 
 	for i, skipped := range resp.GetSkipped() {
 		ids[i] = skipped.GetId()
 	}
-	addresses, err := q.Addresses(ctx, CallOf(ctx).Org, ids...)
+	addresses, err := q.Addresses(ctx, door.CallOf(ctx).Org, ids...)
 	for _, skipped := range resp.GetSkipped() {
 		skipped.Email = addresses[skipped.GetId()]
 	}

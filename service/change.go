@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -34,8 +36,8 @@ func NewChanges(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *Aut
 // Decision is what a change, or a look ahead of one, is decided by: the call,
 // its caller as they are now, the catalogue, the organization and the time.
 type Decision struct {
-	Call      *Call
-	By        *Caller
+	Call      *door.Call
+	By        *door.Caller
 	Org       store.Organization
 	Catalogue *Catalogue
 	Now       store.Micros
@@ -54,7 +56,7 @@ type Tx struct {
 // disabled or lost the permission a moment ago changes nothing any more. Of two
 // administrators who remove each other, one wins.
 func (s *Changes) Run(ctx context.Context, fn func(*Tx) error) error {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	err := s.authority.Commit(ctx, c.Org, func(t *store.Tx) error {
 		d, err := s.decide(ctx, t.Reads)
 		if err != nil {
@@ -71,7 +73,7 @@ func (s *Changes) Run(ctx context.Context, fn func(*Tx) error) error {
 // decide reads the caller, and what is decided by, and repeats what the door
 // decided with the rights as they are now.
 func (s *Changes) decide(ctx context.Context, q store.Reads) (d Decision, err error) {
-	d = Decision{Call: CallOf(ctx), Now: store.At(s.Now())}
+	d = Decision{Call: door.CallOf(ctx), Now: store.At(s.Now())}
 	if d.By, d.Catalogue, d.Org, err = s.authority.ReadCaller(ctx, q, d.Call.Caller.Claims, d.Call.Org); err != nil {
 		return d, err
 	}

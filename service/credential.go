@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -72,7 +74,7 @@ func (s *Accounts) addSecret(ctx context.Context, tx *Tx, c *store.Credential) (
 
 // ListCredentials returns the credentials of a machine, without secrets.
 func (s *Accounts) ListCredentials(ctx context.Context, req *identityv1.ListCredentialsRequest) (*identityv1.ListCredentialsResponse, error) {
-	org := CallOf(ctx).Org
+	org := door.CallOf(ctx).Org
 	if _, err := s.store.ServiceAccount(ctx, org, req.GetServiceAccountId()); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -20,7 +22,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/servicetest"
 )
 
@@ -120,7 +121,7 @@ func TestTooLarge_IN05(t *testing.T) {
 	w := servicetest.SQLite(t)
 	for _, name := range []string{"UserService.CreateUser", "SessionService.SignIn", "ServiceAccountService.IntrospectToken"} {
 		d := rpc(t, name)
-		for _, size := range []int{service.MaxMessage + 1, 2 * service.MaxMessage, 4 << 20} {
+		for _, size := range []int{door.MaxMessage + 1, 2 * door.MaxMessage, 4 << 20} {
 			t.Run(fmt.Sprintf("%s %d", name, size), func(t *testing.T) {
 				text := bytes.Repeat([]byte{0x7a, 0x00}, size/2) // field 15, empty
 				text = append(text, make([]byte, size-len(text))...)
@@ -135,7 +136,7 @@ func TestTooLarge_IN05(t *testing.T) {
 func TestLongTexts_IN05(t *testing.T) {
 	w := sqliteWorld(t)
 	a := w.newTenant()
-	long := strings.Repeat("a", service.MaxMessage-4096)
+	long := strings.Repeat("a", door.MaxMessage-4096)
 	refused := func(t *testing.T, d protoreflect.MethodDescriptor, as context.Context, req proto.Message) {
 		t.Helper()
 		_, err := call(as, w.Conn, d, req)
@@ -161,7 +162,7 @@ func TestLongTexts_IN05(t *testing.T) {
 				t.Run(rpcName(d)+" many "+name+" "+p.String(), func(t *testing.T) {
 					n := 20_000
 					if p.String() == "update_mask.paths" && name == "empty" { // once as many as fit
-						n = service.MaxMessage/2 - 4096
+						n = door.MaxMessage/2 - 4096
 					}
 					req := with(valid, p, 0, text)
 					for i := range n {

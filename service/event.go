@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/wire"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -22,7 +24,7 @@ func NewEvents(st *store.Store, pages *Pages) *Events { return &Events{store: st
 
 // ListEvents returns a page of the audit trail, newest first.
 func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsRequest) (*identityv1.ListEventsResponse, error) {
-	org := CallOf(ctx).Org
+	org := door.CallOf(ctx).Org
 	in := req.GetFilter()
 	filter := store.EventFilter{Actor: in.GetActorId(), Target: in.GetTargetId(), Type: in.GetType()}
 	if in.GetStartTime() != nil {

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/door"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
@@ -19,7 +21,7 @@ type userService struct {
 
 // GetMe tells who the caller is and what it may do.
 func (s *userService) GetMe(ctx context.Context, _ *identityv1.GetMeRequest) (*identityv1.GetMeResponse, error) {
-	me := CallOf(ctx).Caller
+	me := door.CallOf(ctx).Caller
 	resp := &identityv1.GetMeResponse{EffectivePermissions: me.Model.Keys(me.Set)}
 	if me.Kind == store.KindServiceAccount {
 		a, err := s.accounts.Read(ctx, me.Org, me.ID)

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/door"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 )
 
@@ -27,7 +29,7 @@ func (s *Accounts) RevokeAs(ctx context.Context, clientID, clientSecret, bearer,
 	return s.revokeToken(ctx, text)
 }
 
-func (s *Accounts) oauthCaller(ctx context.Context, clientID, clientSecret, bearer string) (*Caller, error) {
+func (s *Accounts) oauthCaller(ctx context.Context, clientID, clientSecret, bearer string) (*door.Caller, error) {
 	if bearer != "" {
 		return s.authority.VerifyCaller(ctx, bearer)
 	}

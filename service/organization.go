@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -22,7 +24,7 @@ type Organizations struct {
 	kit.Kit
 
 	store   *store.Store
-	door    *Door
+	door    *door.Door
 	changes *Changes
 	letters *Letters
 	phones  *Phones
@@ -30,7 +32,7 @@ type Organizations struct {
 }
 
 // NewOrganizations makes organizations.
-func NewOrganizations(k kit.Kit, st *store.Store, d *Door, changes *Changes, letters *Letters, phones *Phones, users *Users) *Organizations {
+func NewOrganizations(k kit.Kit, st *store.Store, d *door.Door, changes *Changes, letters *Letters, phones *Phones, users *Users) *Organizations {
 	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users}
 }
 
@@ -133,7 +135,7 @@ func policyOf(p identityv1.Organization_PasswordPolicy) string {
 // GetOrganization returns an organization: one's own with the platform
 // permission, any with the system one.
 func (s *Organizations) GetOrganization(ctx context.Context, req *identityv1.GetOrganizationRequest) (*identityv1.Organization, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	id := req.GetId()
 	if id == "-" {
 		id = c.Caller.Org

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"google.golang.org/protobuf/proto"
@@ -125,7 +127,7 @@ func (s *Pages) pageOf(ctx context.Context, req listRequest) []string {
 	if err != nil {
 		panic(err) // a message that was just read always marshals
 	}
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	return []string{s.incarnation, c.Method.Name, c.Caller.ID, c.Org, string(text)}
 }
 

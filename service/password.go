@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -66,7 +68,7 @@ var passwordChecks = Budget{Name: "password check", Limit: 300, Window: 5 * time
 
 // CheckPassword tells how strong a password is. Nothing is kept of it.
 func (s *Passwords) CheckPassword(ctx context.Context, req *identityv1.CheckPasswordRequest) (*identityv1.CheckPasswordResponse, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	if err := s.limits.Spend(ctx, passwordChecks.One(c.Caller.ID)); err != nil {
 		return nil, err
 	}
@@ -118,7 +120,7 @@ func adviceOn(unmet []string, score int, patterns []string) (words []string) {
 // GeneratePassword makes a password that meets every policy. It is answered
 // and kept nowhere.
 func (s *Passwords) GeneratePassword(ctx context.Context, _ *identityv1.GeneratePasswordRequest) (*identityv1.GeneratePasswordResponse, error) {
-	org, _, err := s.authority.Organization(ctx, CallOf(ctx).Org)
+	org, _, err := s.authority.Organization(ctx, door.CallOf(ctx).Org)
 	if err != nil {
 		return nil, err
 	}

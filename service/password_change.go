@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -91,7 +93,7 @@ func (s *Sessions) personDue(ctx context.Context, q store.Reads, due passwordDue
 
 // ChangePassword replaces an initial password and signs in.
 func (s *Sessions) ChangePassword(ctx context.Context, req *identityv1.ChangePasswordRequest) (*identityv1.ChangePasswordResponse, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	if err := s.limits.Sources.Admit(c.Source); err != nil {
 		return nil, err
 	}
@@ -147,7 +149,7 @@ func (s *Sessions) replacePassword(ctx context.Context, org store.Organization, 
 // savePassword writes a password that a person chose, ends what they were
 // signed in with, and starts a session in the new epoch.
 func (s *Sessions) savePassword(ctx context.Context, t *store.Tx, org store.Organization, former store.User, hash string) (session store.Session, err error) {
-	c, now := CallOf(ctx), store.At(s.Now())
+	c, now := door.CallOf(ctx), store.At(s.Now())
 	u := former
 	u.PasswordHash, u.PasswordInitial = hash, false
 	u.Epoch = max(now, former.Epoch+1)

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bizmetry/identity/service/door"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/servicetest"
 )
 
@@ -36,7 +37,7 @@ func patterns(t testing.TB) (found []*regexp.Regexp) {
 // Who broke a pattern is told in words, not in a regular expression.
 func TestPatterns_InWords(t *testing.T) {
 	for _, p := range patterns(t) {
-		if service.InWords(p.String()) == "" {
+		if door.InWords(p.String()) == "" {
 			t.Errorf("nothing says what %s asks for", p)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/contact"
@@ -68,7 +70,7 @@ func (s *Phones) StartPhoneVerification(ctx context.Context, req *identityv1.Sta
 		return nil, invalidPhone("phone")
 	}
 	return s.sendOnce(ctx, req, func(t *store.ShortTx) (v store.PhoneVerification, err error) {
-		c := CallOf(ctx)
+		c := door.CallOf(ctx)
 		v = store.PhoneVerification{
 			Org: c.Org, ID: s.NewID(), CallerOrg: c.Caller.Org, Caller: c.Caller.ID, User: req.GetUserId(),
 			Masked: contact.MaskPhone(number), Created: store.At(s.Now()),
@@ -87,7 +89,7 @@ func (s *Phones) ResendPhoneCode(ctx context.Context, req *identityv1.ResendPhon
 		return nil, err
 	}
 	return s.sendOnce(ctx, req, func(t *store.ShortTx) (v store.PhoneVerification, err error) {
-		if v, err = t.PhoneVerification(ctx, CallOf(ctx).Org, req.GetId()); err != nil {
+		if v, err = t.PhoneVerification(ctx, door.CallOf(ctx).Org, req.GetId()); err != nil {
 			return v, err
 		}
 		now := s.Now()
@@ -155,7 +157,7 @@ func (s *Phones) ConfirmPhoneVerification(ctx context.Context, req *identityv1.C
 // be created): people, for themselves or with the permission. The change that
 // uses the proof checks again, under its lock.
 func (s *Phones) mayProve(ctx context.Context, user string) error {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	if err := peopleOnly(c); err != nil {
 		return err
 	}
@@ -183,7 +185,7 @@ func (s *Phones) mayProve(ctx context.Context, user string) error {
 }
 
 // peopleOnly refuses machines: a code is read by a person.
-func peopleOnly(c *Call) error {
+func peopleOnly(c *door.Call) error {
 	if c.Caller.Kind != store.KindUser {
 		return answer.Refuse(answer.ErrDenied, "principal", c.Caller.ID, "organization", c.Org, "only_for", store.KindUser)
 	}
@@ -193,7 +195,7 @@ func peopleOnly(c *Call) error {
 // ownVerification returns a verification of the caller, who still may prove
 // numbers. That of another one is not there.
 func (s *Phones) ownVerification(ctx context.Context, id string) (v store.PhoneVerification, err error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	if err = peopleOnly(c); err != nil {
 		return v, err
 	}

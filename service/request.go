@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"google.golang.org/protobuf/proto"
@@ -30,7 +32,7 @@ func (s *Changes) Replay(ctx context.Context, q store.Reads, req Retryable, resp
 	if req.GetRequestId() == "" {
 		return false, nil
 	}
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	since := store.At(s.Now().Add(-replayTime))
 	first, err := q.Request(ctx, c.Caller.Org, c.Caller.ID, req.GetRequestId(), since)
 	if errors.Is(err, store.ErrNotFound) {
@@ -69,7 +71,7 @@ func (s *Changes) Remember(ctx context.Context, t keeper, req Retryable, resp pr
 	if err != nil {
 		return err
 	}
-	c, now := CallOf(ctx), s.Now()
+	c, now := door.CallOf(ctx), s.Now()
 	mac := s.ring.MAC("request", contentOf(req))
 	return t.PutRequest(ctx, store.Request{
 		Org: c.Caller.Org, Principal: c.Caller.ID, ID: req.GetRequestId(), Method: c.Method.Name,

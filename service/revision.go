@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"google.golang.org/grpc"
@@ -32,7 +34,7 @@ func (s *Authority) announce(ctx context.Context, events []store.Event) {
 	for _, e := range events {
 		last[e.Org] = max(last[e.Org], e.Seq)
 	}
-	if c := CallOf(ctx); c.Revisions != nil {
+	if c := door.CallOf(ctx); c.Revisions != nil {
 		c.Revisions.Delete(revisionHeader) // the last ones count
 		for org, seq := range last {
 			c.Revisions.Append(revisionHeader, s.revision(org, seq))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -29,7 +31,7 @@ func (s *Accounts) revokeToken(ctx context.Context, text string) error {
 	if err != nil {
 		return nil //nolint:nilerr // nothing to end
 	}
-	by := CallOf(ctx).Caller
+	by := door.CallOf(ctx).Caller
 	if claims.Organization != by.Org || (claims.Subject != by.ID && !by.Has(EndsTokens)) {
 		return nil
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -35,7 +37,7 @@ func (s *Roles) ListRoles(ctx context.Context, req *identityv1.ListRolesRequest)
 	if err != nil {
 		return nil, err
 	}
-	roles := slices.DeleteFunc(slices.Clone(cat.Roles), func(r store.Role) bool { return !cat.Visible(r, CallOf(ctx).Org, platform) })
+	roles := slices.DeleteFunc(slices.Clone(cat.Roles), func(r store.Role) bool { return !cat.Visible(r, door.CallOf(ctx).Org, platform) })
 	resp := &identityv1.ListRolesResponse{TotalSize: Clamp(int64(len(roles)))}
 	page, err := s.pages.Open(ctx, req, "name", "name")
 	if err != nil {
@@ -56,7 +58,7 @@ func (s *Roles) GetRole(ctx context.Context, req *identityv1.GetRoleRequest) (*i
 		return nil, err
 	}
 	role, ok := cat.RoleByID[req.GetId()]
-	if !ok || !cat.Visible(role, CallOf(ctx).Org, platform) {
+	if !ok || !cat.Visible(role, door.CallOf(ctx).Org, platform) {
 		return nil, answer.ErrNotFound
 	}
 	return cat.roleProto(role, true), nil
@@ -90,7 +92,7 @@ func (s *Roles) ListPermissions(ctx context.Context, req *identityv1.ListPermiss
 // catalogueHere reads the roles and permissions of the call's organization,
 // and whether it is the platform organization.
 func (s *Roles) catalogueHere(ctx context.Context) (cat *Catalogue, platform bool, err error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	if cat, err = ReadCatalogue(ctx, s.store.Reads, c.Org); err != nil {
 		return nil, false, err
 	}

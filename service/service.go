@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,7 +57,7 @@ type Config struct {
 type Service struct {
 	kit.Kit
 
-	Door          *Door
+	Door          *door.Door
 	Authority     *Authority
 	Users         *Users
 	Roles         *Roles
@@ -90,7 +92,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		StalenessBudget: cfg.StalenessBudget, Metrics: cfg.Metrics,
 	})
 	s.limits = NewLimits(s.Kit, cfg.Store, cfg.Ring)
-	s.Door, err = NewDoor(DoorConfig{
+	s.Door, err = door.New(door.Config{
 		Kit: s.Kit, Authenticator: s.Authority, Refused: s.limits.NoteRefused, TrustedProxies: cfg.TrustedProxies, Metrics: cfg.Metrics,
 	})
 	if err != nil {
@@ -154,7 +156,7 @@ func (c *Config) setDefaults() error {
 // Messages that cannot be read are answered like every other error.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
 	if _, ok := r.(*grpc.Server); ok {
-		r = Readable(r)
+		r = door.Readable(r)
 	}
 	identityv1.RegisterUserServiceServer(r, &userService{Users: s.Users, Phones: s.phones, Passwords: s.passwords, accounts: s.Accounts})
 	identityv1.RegisterRoleServiceServer(r, s.Roles)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/contact"
@@ -29,7 +31,7 @@ type Accounts struct {
 
 	store     *store.Store
 	ring      *secret.KeyRing
-	door      *Door
+	door      *door.Door
 	authority *Authority
 	limits    *Limits
 	changes   *Changes
@@ -37,7 +39,7 @@ type Accounts struct {
 }
 
 // NewAccounts makes accounts.
-func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *Door, authority *Authority, limits *Limits, changes *Changes, pages *Pages) *Accounts {
+func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *Authority, limits *Limits, changes *Changes, pages *Pages) *Accounts {
 	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: authority, limits: limits, changes: changes, pages: pages}
 }
 
@@ -114,7 +116,7 @@ func (s *Accounts) addAccount(ctx context.Context, tx *Tx, a store.ServiceAccoun
 
 // GetServiceAccount returns one machine.
 func (s *Accounts) GetServiceAccount(ctx context.Context, req *identityv1.GetServiceAccountRequest) (*identityv1.ServiceAccount, error) {
-	return s.Read(ctx, CallOf(ctx).Org, req.GetId())
+	return s.Read(ctx, door.CallOf(ctx).Org, req.GetId())
 }
 
 // Read returns a machine of an organization as answers show it.
@@ -164,7 +166,7 @@ func (s *Accounts) accountAnswer(ctx context.Context, tx *Tx, a store.ServiceAcc
 
 // ListServiceAccounts returns a page of machines.
 func (s *Accounts) ListServiceAccounts(ctx context.Context, req *identityv1.ListServiceAccountsRequest) (*identityv1.ListServiceAccountsResponse, error) {
-	org := CallOf(ctx).Org
+	org := door.CallOf(ctx).Org
 	filter := store.AccountFilter{
 		Name: contact.Fold(req.GetFilter().GetName()), ParentType: req.GetFilter().GetParentType(), ParentID: req.GetFilter().GetParentId(),
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/contact"
@@ -64,7 +66,7 @@ const (
 // SignIn starts a session with e-mail and password. Whoever it is, or is not,
 // the same statements run and one hash is computed.
 func (s *Sessions) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*identityv1.SignInResponse, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	if err := s.limits.Sources.Admit(c.Source); err != nil {
 		return nil, err
 	}
@@ -143,7 +145,7 @@ func (s *Sessions) findPerson(ctx context.Context, key string) (store.User, stor
 func (s *Sessions) verifyPassword(ctx context.Context, password, hash string) (ok, stale bool, err error) {
 	ok, stale, err = s.hasher.Verify(ctx, password, hash)
 	if errors.Is(err, secret.ErrHash) {
-		s.Log.Error("a stored password hash cannot be used", "request_id", CallOf(ctx).RequestID)
+		s.Log.Error("a stored password hash cannot be used", "request_id", door.CallOf(ctx).RequestID)
 		return s.hasher.Verify(ctx, password, "")
 	}
 	if errors.Is(err, secret.ErrTooLong) {
@@ -181,7 +183,7 @@ func (s *Sessions) newSession(ctx context.Context, u store.User, org store.Organ
 	return store.Session{
 		Org: u.Org, ID: s.NewID(), User: u.ID, Generation: 1, Epoch: u.Epoch, OrgEpoch: org.Epoch,
 		Created: store.At(now), Refreshed: store.At(now), Expires: store.At(now.Add(sessionLifetime)),
-		Source: CallOf(ctx).Source, UserAgent: CallOf(ctx).UserAgent,
+		Source: door.CallOf(ctx).Source, UserAgent: door.CallOf(ctx).UserAgent,
 	}
 }
 
@@ -212,13 +214,13 @@ func (s *Sessions) upgradeHash(ctx context.Context, u store.User, password strin
 		err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.UpgradeHash(ctx, u.Org, u.ID, u.PasswordHash, hash) })
 	}
 	if err != nil {
-		s.Log.Warn("a password hash was not upgraded", "request_id", CallOf(ctx).RequestID, "error", err.Error())
+		s.Log.Warn("a password hash was not upgraded", "request_id", door.CallOf(ctx).RequestID, "error", err.Error())
 	}
 }
 
 // Refresh trades a refresh token for its successor.
 func (s *Sessions) Refresh(ctx context.Context, req *identityv1.RefreshRequest) (*identityv1.RefreshResponse, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	if err := s.limits.Sources.Admit(c.Source); err != nil {
 		return nil, err
 	}
@@ -271,7 +273,7 @@ func (s *Sessions) refresh(ctx context.Context, org, id string, generation int64
 
 // endFamily ends a session whose refresh token was used twice.
 func (s *Sessions) endFamily(ctx context.Context, session store.Session) error {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	return s.authority.Commit(ctx, session.Org, func(t *store.Tx) error {
 		now := store.At(s.Now())
 		err := t.EndSession(ctx, session.Org, session.ID, "reuse", now)
@@ -289,7 +291,7 @@ func (s *Sessions) endFamily(ctx context.Context, session store.Session) error {
 // SignOut ends a session: one's own, or another person's with the permission
 // and control over them.
 func (s *Sessions) SignOut(ctx context.Context, req *identityv1.SignOutRequest) (*identityv1.Session, error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	id := req.GetId()
 	if id == "-" {
 		if id = c.Caller.Claims.Session; id == "" {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -42,7 +44,7 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (Tok
 	if err != nil {
 		return Token{}, err
 	}
-	if !networkAllowed(m.Account.AllowedNetworks, CallOf(ctx).Source) {
+	if !networkAllowed(m.Account.AllowedNetworks, door.CallOf(ctx).Source) {
 		return Token{}, answer.ErrCredentials
 	}
 	claims := s.authority.ClaimsFor(m.Standing)
@@ -66,7 +68,7 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (Tok
 // authenticateMachine finds the account of a client id, and slows down sources
 // that fail.
 func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text string) (m Machine, err error) {
-	c := CallOf(ctx)
+	c := door.CallOf(ctx)
 	if err := s.limits.Sources.Admit(c.Source); err != nil {
 		return m, err
 	}
@@ -97,12 +99,12 @@ func networkAllowed(networks []string, source string) bool {
 
 // IntrospectToken tells what a token is, to those who may know.
 func (s *Accounts) IntrospectToken(ctx context.Context, req *identityv1.IntrospectTokenRequest) (*identityv1.IntrospectTokenResponse, error) {
-	return s.introspect(ctx, CallOf(ctx).Caller, req.GetToken())
+	return s.introspect(ctx, door.CallOf(ctx).Caller, req.GetToken())
 }
 
 // introspect answers active: false for whatever is not accepted now, and for
 // what the asking principal may not know about; the two look the same.
-func (s *Accounts) introspect(ctx context.Context, by *Caller, text string) (*identityv1.IntrospectTokenResponse, error) {
+func (s *Accounts) introspect(ctx context.Context, by *door.Caller, text string) (*identityv1.IntrospectTokenResponse, error) {
 	inactive := &identityv1.IntrospectTokenResponse{}
 	claims, err := s.authority.Verify(text, token.Want{Issuer: s.authority.Issuer(), AnyAudience: true, Now: s.Now()})
 	if err != nil {

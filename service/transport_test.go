@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -48,10 +50,10 @@ func TestTransport_GR04_Message(t *testing.T) {
 		_, err := w.Accounts.IntrospectToken(w.As(w.Root), req)
 		return err
 	}
-	for _, size := range []int{service.MaxMessage + 1, 3 * service.MaxMessage} {
+	for _, size := range []int{door.MaxMessage + 1, 3 * door.MaxMessage} {
 		oneReason(t, fmt.Sprint(size), of(size), codes.ResourceExhausted, "TOO_LARGE")
 	}
-	oneReason(t, "as large as may be", of(service.MaxMessage), codes.InvalidArgument, "INVALID_FIELDS")
+	oneReason(t, "as large as may be", of(door.MaxMessage), codes.InvalidArgument, "INVALID_FIELDS")
 	if text := book.String(); strings.Contains(text, "ERROR") || strings.Contains(text, "xxxxxxxx") {
 		t.Errorf("the log: %.500s", text)
 	}
@@ -94,10 +96,10 @@ func TestTransport_GR04_Headers(t *testing.T) {
 		many = append(many, fmt.Sprint("x-padding-", i), "~")
 	}
 	for rule, changes := range map[string][]string{
-		"one large one":   {"x-padding", strings.Repeat("~", service.MaxHeaders)},
+		"one large one":   {"x-padding", strings.Repeat("~", door.MaxHeaders)},
 		"a thousand":      many,
-		"a name":          {"x-" + strings.Repeat("p", service.MaxHeaders), "~"},
-		"a token":         {"authorization", "Bearer " + strings.Repeat("~", service.MaxHeaders)},
+		"a name":          {"x-" + strings.Repeat("p", door.MaxHeaders), "~"},
+		"a token":         {"authorization", "Bearer " + strings.Repeat("~", door.MaxHeaders)},
 		"a megabyte":      {"x-padding", strings.Repeat("~", 1<<20)},
 		"a megabyte more": {"x-a", strings.Repeat("~", 1<<19), "x-b", strings.Repeat("~", 1<<19)},
 	} {

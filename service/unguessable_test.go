@@ -8,10 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"google.golang.org/grpc/codes"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/servicetest"
 )
@@ -66,7 +67,7 @@ func bitsOf62(t *testing.T, text string) []byte {
 func TestUnguessable_SS03(t *testing.T) {
 	w := servicetest.SQLite(t)
 	id := func() string { // ids of sessions come from where those of requests do
-		id, err := w.Service.Door.Serve(t.Context(), "/test", service.Origin{}, func(context.Context) error { return nil })
+		id, err := w.Service.Door.Serve(t.Context(), "/test", door.Origin{}, func(context.Context) error { return nil })
 		noError(t, err)
 		return id
 	}

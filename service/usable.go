@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -141,7 +143,7 @@ func (r *recalled) prove(ctx context.Context, m *memory, p proof) error {
 }
 
 // VerifyCaller makes of a bearer token the caller with its present rights.
-func (s *Authority) VerifyCaller(ctx context.Context, text string) (*Caller, error) {
+func (s *Authority) VerifyCaller(ctx context.Context, text string) (*door.Caller, error) {
 	claims, err := s.Verify(text, token.Want{Issuer: s.issuer, Audience: s.issuer, Now: s.Now()})
 	if err != nil {
 		return nil, answer.ErrToken
@@ -150,7 +152,7 @@ func (s *Authority) VerifyCaller(ctx context.Context, text string) (*Caller, err
 }
 
 // RecallCaller makes of verified claims the caller, out of memory.
-func (s *Authority) RecallCaller(ctx context.Context, claims token.Claims) (*Caller, error) {
+func (s *Authority) RecallCaller(ctx context.Context, claims token.Claims) (*door.Caller, error) {
 	if claims.Epoch == 0 || claims.OrganizationEpoch == 0 {
 		return nil, answer.ErrToken
 	}
@@ -159,14 +161,14 @@ func (s *Authority) RecallCaller(ctx context.Context, claims token.Claims) (*Cal
 		return nil, err
 	}
 	now := r.view.rightsNow(r.org.cat, store.At(s.Now()))
-	return &Caller{
+	return &door.Caller{
 		Standing: r.Standing, Claims: claims, Model: r.org.cat.Model, Held: now.held, Set: narrowed(r.org.cat, now.set, claims.Scope),
 	}, nil
 }
 
 // ReadCaller makes of verified claims the caller who changes an organization,
 // out of rows, inside the transaction of the change.
-func (s *Authority) ReadCaller(ctx context.Context, q store.Reads, claims token.Claims, org string) (*Caller, *Catalogue, store.Organization, error) {
+func (s *Authority) ReadCaller(ctx context.Context, q store.Reads, claims token.Claims, org string) (*door.Caller, *Catalogue, store.Organization, error) {
 	a, err := s.actingInRows(ctx, q, proofOf(claims), org)
 	if err != nil {
 		return nil, nil, a.Target, err
@@ -176,7 +178,7 @@ func (s *Authority) ReadCaller(ctx context.Context, q store.Reads, claims token.
 		return nil, nil, a.Target, err
 	}
 	held := cat.HeldOf(a.Grants, a.Platform, store.At(s.Now()))
-	by := &Caller{Standing: a.Standing, Claims: claims, Model: cat.Model, Held: held, Set: narrowed(cat, held.Set(), claims.Scope)}
+	by := &door.Caller{Standing: a.Standing, Claims: claims, Model: cat.Model, Held: held, Set: narrowed(cat, held.Set(), claims.Scope)}
 	return by, cat, a.Target, nil
 }
 

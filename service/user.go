@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/contact"
@@ -26,7 +28,7 @@ type Users struct {
 	store        *store.Store
 	ring         *secret.KeyRing
 	hasher       *secret.Passwords
-	door         *Door
+	door         *door.Door
 	authority    *Authority
 	limits       *Limits
 	changes      *Changes
@@ -43,7 +45,7 @@ type UsersConfig struct {
 	Store        *store.Store
 	Ring         *secret.KeyRing
 	Hasher       *secret.Passwords
-	Door         *Door
+	Door         *door.Door
 	Authority    *Authority
 	Limits       *Limits
 	Changes      *Changes
@@ -73,7 +75,7 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 	if err := s.availability.mayLearn(ctx); err != nil {
 		return nil, err
 	}
-	u := s.NewUser(CallOf(ctx).Org, req.GetUser())
+	u := s.NewUser(door.CallOf(ctx).Org, req.GetUser())
 	add := Assignment{Roles: req.GetUser().GetRoleIds(), Keys: req.GetUser().GetPermissionKeys()}
 	phone := NewPhone(req.GetUser(), "user.phone")
 	if password := req.GetUser().GetPassword(); password != "" {
@@ -180,7 +182,7 @@ func emailTaken(err error) error {
 
 // GetUser returns one person.
 func (s *Users) GetUser(ctx context.Context, req *identityv1.GetUserRequest) (*identityv1.User, error) {
-	return s.Read(ctx, CallOf(ctx).Org, req.GetId())
+	return s.Read(ctx, door.CallOf(ctx).Org, req.GetId())
 }
 
 // Read returns a person of an organization as answers show them.
@@ -240,7 +242,7 @@ func (s *Users) newUserAnswer(tx *Tx, u store.User, add Assignment) *identityv1.
 
 // ListUsers returns a page of people.
 func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest) (*identityv1.ListUsersResponse, error) {
-	org := CallOf(ctx).Org
+	org := door.CallOf(ctx).Org
 	filter, none, err := s.userFilter(ctx, org, req.GetFilter())
 	if err != nil {
 		return nil, err

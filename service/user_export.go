@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"google.golang.org/grpc"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -18,7 +20,7 @@ const pieceSize = 64 << 10
 // size does not matter.
 func (s *Users) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.ServerStreamingServer[identityv1.ExportUsersResponse]) error {
 	ctx := stream.Context()
-	filter, none, err := s.userFilter(ctx, CallOf(ctx).Org, req.GetFilter())
+	filter, none, err := s.userFilter(ctx, door.CallOf(ctx).Org, req.GetFilter())
 	if err != nil {
 		return err
 	}
@@ -38,9 +40,9 @@ func (s *Users) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.Serv
 
 // exportPage writes a page and returns the next one; nil: it was the last.
 func (s *Users) exportPage(ctx context.Context, w *table.Writer, filter store.UserFilter, page store.Page) (next *store.Page, err error) {
-	ctx, cancel := context.WithTimeout(ctx, MaxDeadline)
+	ctx, cancel := context.WithTimeout(ctx, door.MaxDeadline)
 	defer cancel()
-	org := CallOf(ctx).Org
+	org := door.CallOf(ctx).Org
 	users, err := s.store.Users(ctx, org, filter, page)
 	if err != nil || len(users) == 0 {
 		return nil, err
@@ -53,7 +55,7 @@ func (s *Users) exportPage(ctx context.Context, w *table.Writer, filter store.Us
 	if err != nil {
 		return nil, err
 	}
-	names := cat.roleNames(org, CallOf(ctx).Caller.Platform)
+	names := cat.roleNames(org, door.CallOf(ctx).Caller.Platform)
 	for _, u := range answers {
 		if err := w.Write(userCells(u, names)); err != nil {
 			return nil, err

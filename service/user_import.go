@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"google.golang.org/grpc"
@@ -169,7 +171,7 @@ func (im *importing) settle(ctx context.Context, rows []*importRow) error {
 }
 
 // batchTime bounds the transaction of a batch.
-const batchTime = MaxDeadline
+const batchTime = door.MaxDeadline
 
 func (im *importing) change(ctx context.Context, tx *Tx, rows []*importRow) error {
 	tx.Operation = im.operation

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/bizmetry/identity/service"
 )
 
 // channel is a gRPC connection inside the process: services register with it
@@ -55,7 +55,7 @@ func (c *channel) RegisterService(desc *grpc.ServiceDesc, impl any) {
 func (c *channel) Invoke(ctx context.Context, name string, args, reply any, opts ...grpc.CallOption) error {
 	m, ok := c.methods[name]
 	if !ok {
-		return service.UnknownMethod(nil, nil)
+		return door.UnknownMethod(nil, nil)
 	}
 	s := &stream{method: name}
 	inside, cancel := enter(ctx)
@@ -94,7 +94,7 @@ func handOver(to, answer proto.Message) {
 func (c *channel) serve(name string, stream grpc.ServerStream) error {
 	m, ok := c.streams[name]
 	if !ok {
-		return service.UnknownMethod(nil, nil)
+		return door.UnknownMethod(nil, nil)
 	}
 	return c.doorOfStreams(m.impl, stream, m.info, m.handle)
 }
@@ -102,7 +102,7 @@ func (c *channel) serve(name string, stream grpc.ServerStream) error {
 // NewStream implements grpc.ClientConnInterface. Nothing here is a client of
 // streams: file.go is the server's end of them.
 func (c *channel) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, service.UnknownMethod(nil, nil)
+	return nil, door.UnknownMethod(nil, nil)
 }
 
 // enter makes the server's context of the client's: a new one, because a value

@@ -15,10 +15,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/web"
 )
@@ -311,7 +312,7 @@ func TestOddRequests(t *testing.T) {
 		t.Errorf("from a socket: %d %s", w.Code, w.Body)
 	}
 	limits := web.Server(s.handler)
-	if limits.ReadHeaderTimeout == 0 || limits.ReadTimeout == 0 || limits.WriteTimeout == 0 || limits.IdleTimeout == 0 || limits.MaxHeaderBytes != service.MaxHeaders {
+	if limits.ReadHeaderTimeout == 0 || limits.ReadTimeout == 0 || limits.WriteTimeout == 0 || limits.IdleTimeout == 0 || limits.MaxHeaderBytes != door.MaxHeaders {
 		t.Errorf("GR-04: %+v", limits)
 	}
 }

@@ -15,13 +15,14 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service"
 )
 
 // headersIn are all headers that reach the door.
@@ -153,7 +154,7 @@ func checkQuery(rt *route, raw string) *refusal {
 
 // readBody reads the body where the route takes one: JSON, one value, UTF-8.
 func readBody(w http.ResponseWriter, r *http.Request, rt *route) ([]byte, *refusal) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, service.MaxMessage))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, door.MaxMessage))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/door"
+
 	"github.com/bizmetry/identity/service"
 )
 
@@ -106,7 +108,7 @@ func Server(h http.Handler) *http.Server {
 		ReadTimeout:                  30 * time.Second,
 		WriteTimeout:                 30 * time.Second,
 		IdleTimeout:                  2 * time.Minute,
-		MaxHeaderBytes:               service.MaxHeaders,
+		MaxHeaderBytes:               door.MaxHeaders,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 100},
 		DisableGeneralOptionsHandler: true,
 	}
@@ -190,8 +192,8 @@ func (p *port) refused(route, source string, no *refusal) {
 }
 
 // origin is what the rules may know about where a request comes from.
-func origin(r *http.Request) service.Origin {
-	return service.Origin{Peer: r.RemoteAddr, Forwarded: r.Header.Values("X-Forwarded-For"), UserAgent: r.UserAgent()}
+func origin(r *http.Request) door.Origin {
+	return door.Origin{Peer: r.RemoteAddr, Forwarded: r.Header.Values("X-Forwarded-For"), UserAgent: r.UserAgent()}
 }
 
 // healthz tells that the process answers.

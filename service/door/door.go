@@ -1,4 +1,4 @@
-package service
+package door
 
 import (
 	"context"
@@ -57,8 +57,8 @@ type Door struct {
 	metrics   *metrics
 }
 
-// DoorConfig is what a door is made of.
-type DoorConfig struct {
+// Config is what a door is made of.
+type Config struct {
 	kit.Kit
 	Authenticator Authenticator
 	// Refused is told of calls that were refused for want of a permission.
@@ -69,8 +69,8 @@ type DoorConfig struct {
 	Metrics prometheus.Registerer
 }
 
-// NewDoor reads the methods of the contract.
-func NewDoor(cfg DoorConfig) (*Door, error) {
+// New reads the methods of the contract.
+func New(cfg Config) (*Door, error) {
 	methods, err := readMethods()
 	if err != nil {
 		return nil, err
