@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -24,8 +26,8 @@ import (
 // that asks while one types, too little to collect those of a list. Whoever learns it
 // from a change that was refused has asked too.
 var (
-	availabilityByCaller       = Budget{Name: "availability: caller", Limit: 300, Window: 10 * time.Minute}
-	availabilityOfOrganization = Budget{Name: "availability: organization", Limit: 3000, Window: time.Hour}
+	availabilityByCaller       = limit.Budget{Name: "availability: caller", Limit: 300, Window: 10 * time.Minute}
+	availabilityOfOrganization = limit.Budget{Name: "availability: organization", Limit: 3000, Window: time.Hour}
 )
 
 // Availability bounds who learns which addresses are taken.
@@ -33,20 +35,20 @@ type Availability struct {
 	kit.Kit
 
 	store    *store.Store
-	limits   *Limits
+	limits   *limit.Limits
 	learners *otter.Cache[string, store.Micros] // who was told of too many taken addresses, until when
 }
 
 // NewAvailability makes an availability.
-func NewAvailability(k kit.Kit, st *store.Store, limits *Limits) *Availability {
+func NewAvailability(k kit.Kit, st *store.Store, limits *limit.Limits) *Availability {
 	return &Availability{Kit: k, store: st, limits: limits, learners: newLearners()}
 }
 
 // learn counts n addresses about to be told as taken elsewhere, and returns how
 // many of them may be. The error says when more may; it is no failure.
-func (s *Availability) learn(ctx context.Context, t Spender, n int) (told int, refused, err error) {
+func (s *Availability) learn(ctx context.Context, t limit.Spender, n int) (told int, refused, err error) {
 	c := door.CallOf(ctx)
-	all, err := s.limits.Take(ctx, t, Charge{Of: availabilityByCaller, Whose: c.Caller.ID, N: int64(n)}, Charge{Of: availabilityOfOrganization, Whose: c.Org, N: int64(n)})
+	all, err := s.limits.Take(ctx, t, limit.Charge{Of: availabilityByCaller, Whose: c.Caller.ID, N: int64(n)}, limit.Charge{Of: availabilityOfOrganization, Whose: c.Org, N: int64(n)})
 	if err != nil {
 		return 0, nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/secret"
@@ -16,12 +18,12 @@ type Letters struct {
 	kit.Kit
 
 	issuer string
-	limits *Limits
+	limits *limit.Limits
 	outbox *Outbox
 }
 
 // NewLetters makes letters whose links lead to the issuer.
-func NewLetters(k kit.Kit, issuer string, limits *Limits, outbox *Outbox) *Letters {
+func NewLetters(k kit.Kit, issuer string, limits *limit.Limits, outbox *Outbox) *Letters {
 	return &Letters{Kit: k, issuer: issuer, limits: limits, outbox: outbox}
 }
 
@@ -31,10 +33,10 @@ const linkLife = 72 * time.Hour
 // How many links are mailed, whatever for. Of an address each organization has
 // a budget of its own, so that none keeps another from inviting somebody.
 var (
-	linksToAddress        = Budget{Name: "links: address and organization", Limit: 5, Window: time.Hour}
-	linksToAddressFromAll = Budget{Name: "links: address", Limit: 20, Window: time.Hour}
-	linksByCaller         = Budget{Name: "links: caller", Limit: 10_000, Window: 24 * time.Hour}
-	linksOfOrganization   = Budget{Name: "links: organization", Limit: 10_000, Window: 24 * time.Hour}
+	linksToAddress        = limit.Budget{Name: "links: address and organization", Limit: 5, Window: time.Hour}
+	linksToAddressFromAll = limit.Budget{Name: "links: address", Limit: 20, Window: time.Hour}
+	linksByCaller         = limit.Budget{Name: "links: caller", Limit: 10_000, Window: 24 * time.Hour}
+	linksOfOrganization   = limit.Budget{Name: "links: organization", Limit: 10_000, Window: 24 * time.Hour}
 )
 
 // Invite makes activation links for people who were just written, in place of
@@ -72,7 +74,7 @@ func (s *Letters) Invite(ctx context.Context, tx *Tx, org store.Organization, us
 // them, and returns for whom there is none.
 func (s *Letters) spendOnLinks(ctx context.Context, tx *Tx, org store.Organization, users []store.User) (map[string]store.Micros, error) {
 	n := int64(len(users))
-	charges := []Charge{{Of: linksByCaller, Whose: tx.By.ID, N: n}, {Of: linksOfOrganization, Whose: org.ID, N: n}}
+	charges := []limit.Charge{{Of: linksByCaller, Whose: tx.By.ID, N: n}, {Of: linksOfOrganization, Whose: org.ID, N: n}}
 	for _, u := range users {
 		charges = append(charges, linksToAddress.One(org.ID+" "+u.EmailKey), linksToAddressFromAll.One(u.EmailKey))
 	}

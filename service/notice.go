@@ -5,13 +5,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/store"
 )
 
 // noticesToAddress is how many notices of a kind an address gets at once from
 // an organization. One more goes out when the window ends, so that whoever
 // spends it first does not keep the last change from the person.
-var noticesToAddress = Budget{Name: "notices: address, organization and kind", Limit: 5, Window: time.Hour}
+var noticesToAddress = limit.Budget{Name: "notices: address, organization and kind", Limit: 5, Window: time.Hour}
 
 // Notice is a mail that tells a person of a change of how they sign in.
 type Notice struct {
@@ -26,7 +28,7 @@ func (s *Letters) Notify(ctx context.Context, t *store.Tx, org store.Organizatio
 	if len(notices) == 0 {
 		return nil
 	}
-	charges := make([]Charge, len(notices))
+	charges := make([]limit.Charge, len(notices))
 	for i, n := range notices {
 		charges[i] = noticesToAddress.One(org.ID + " " + n.Kind + " " + n.To.EmailKey)
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -22,11 +24,11 @@ type Passwords struct {
 
 	hasher    *secret.Passwords
 	authority *Authority
-	limits    *Limits
+	limits    *limit.Limits
 }
 
 // NewPasswords makes passwords.
-func NewPasswords(k kit.Kit, hasher *secret.Passwords, authority *Authority, limits *Limits) *Passwords {
+func NewPasswords(k kit.Kit, hasher *secret.Passwords, authority *Authority, limits *limit.Limits) *Passwords {
 	return &Passwords{Kit: k, hasher: hasher, authority: authority, limits: limits}
 }
 
@@ -64,7 +66,7 @@ func PasswordContext(org store.Organization, u store.User) []string {
 
 // passwordChecks bounds what a caller's typing costs: a person who types is
 // far below it.
-var passwordChecks = Budget{Name: "password check", Limit: 300, Window: 5 * time.Minute}
+var passwordChecks = limit.Budget{Name: "password check", Limit: 300, Window: 5 * time.Minute}
 
 // CheckPassword tells how strong a password is. Nothing is kept of it.
 func (s *Passwords) CheckPassword(ctx context.Context, req *identityv1.CheckPasswordRequest) (*identityv1.CheckPasswordResponse, error) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -39,7 +41,7 @@ const (
 )
 
 // passwordChanges bounds the hashes that one token can ask for.
-var passwordChanges = Budget{Name: "password change", Limit: 20, Window: passwordDueFor}
+var passwordChanges = limit.Budget{Name: "password change", Limit: 20, Window: passwordDueFor}
 
 // mustChange tells whether a person has to replace their password before they get in.
 func mustChange(org store.Organization, u store.User) bool {

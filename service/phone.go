@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -29,13 +31,13 @@ type Phones struct {
 
 	store   *store.Store
 	ring    *secret.KeyRing
-	limits  *Limits
+	limits  *limit.Limits
 	changes *Changes
 	outbox  *Outbox
 }
 
 // NewPhones makes phones.
-func NewPhones(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *Limits, changes *Changes, outbox *Outbox) *Phones {
+func NewPhones(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *limit.Limits, changes *Changes, outbox *Outbox) *Phones {
 	return &Phones{Kit: k, store: st, ring: ring, limits: limits, changes: changes, outbox: outbox}
 }
 
@@ -53,11 +55,11 @@ const (
 // What SMS may cost, and how much may be guessed. A new verification starts
 // no budget anew.
 var (
-	smsOfCaller       = Budget{Name: "sms of caller", Limit: 30, Window: time.Hour}
-	smsOfOrganization = Budget{Name: "sms of organization", Limit: 300, Window: time.Hour}
-	smsToNumber       = Budget{Name: "sms to number", Limit: 3, Window: 10 * time.Minute}
-	smsToNumberADay   = Budget{Name: "sms to number a day", Limit: 10, Window: 24 * time.Hour}
-	codesOfCaller     = Budget{Name: "codes of caller", Limit: 60, Window: time.Hour}
+	smsOfCaller       = limit.Budget{Name: "sms of caller", Limit: 30, Window: time.Hour}
+	smsOfOrganization = limit.Budget{Name: "sms of organization", Limit: 300, Window: time.Hour}
+	smsToNumber       = limit.Budget{Name: "sms to number", Limit: 3, Window: 10 * time.Minute}
+	smsToNumberADay   = limit.Budget{Name: "sms to number a day", Limit: 10, Window: 24 * time.Hour}
+	codesOfCaller     = limit.Budget{Name: "codes of caller", Limit: 60, Window: time.Hour}
 )
 
 // StartPhoneVerification sends a code to a number.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -67,7 +69,7 @@ type Service struct {
 	Events        *Events
 
 	store     *store.Store
-	limits    *Limits
+	limits    *limit.Limits
 	keeper    *Keeper
 	outbox    *Outbox
 	phones    *Phones
@@ -91,7 +93,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Issuer: cfg.Issuer, Incarnation: incarnation,
 		StalenessBudget: cfg.StalenessBudget, Metrics: cfg.Metrics,
 	})
-	s.limits = NewLimits(s.Kit, cfg.Store, cfg.Ring)
+	s.limits = limit.New(s.Kit, cfg.Store, cfg.Ring)
 	s.Door, err = door.New(door.Config{
 		Kit: s.Kit, Authenticator: s.Authority, Refused: s.limits.NoteRefused, TrustedProxies: cfg.TrustedProxies, Metrics: cfg.Metrics,
 	})

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -33,13 +35,13 @@ type Accounts struct {
 	ring      *secret.KeyRing
 	door      *door.Door
 	authority *Authority
-	limits    *Limits
+	limits    *limit.Limits
 	changes   *Changes
 	pages     *Pages
 }
 
 // NewAccounts makes accounts.
-func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *Authority, limits *Limits, changes *Changes, pages *Pages) *Accounts {
+func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *Authority, limits *limit.Limits, changes *Changes, pages *Pages) *Accounts {
 	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: authority, limits: limits, changes: changes, pages: pages}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -30,7 +32,7 @@ type Sessions struct {
 	hasher      *secret.Passwords
 	incarnation string // of the store
 	authority   *Authority
-	limits      *Limits
+	limits      *limit.Limits
 	changes     *Changes
 	letters     *Letters
 }
@@ -43,7 +45,7 @@ type SessionsConfig struct {
 	Hasher      *secret.Passwords
 	Incarnation string // of the store
 	Authority   *Authority
-	Limits      *Limits
+	Limits      *limit.Limits
 	Changes     *Changes
 	Letters     *Letters
 }

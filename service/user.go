@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -30,7 +32,7 @@ type Users struct {
 	hasher       *secret.Passwords
 	door         *door.Door
 	authority    *Authority
-	limits       *Limits
+	limits       *limit.Limits
 	changes      *Changes
 	pages        *Pages
 	letters      *Letters
@@ -47,7 +49,7 @@ type UsersConfig struct {
 	Hasher       *secret.Passwords
 	Door         *door.Door
 	Authority    *Authority
-	Limits       *Limits
+	Limits       *limit.Limits
 	Changes      *Changes
 	Pages        *Pages
 	Letters      *Letters

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/limit"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/store"
@@ -13,8 +15,8 @@ import (
 // The budgets are far above what a script with people in it does, and keep a
 // caller who does nothing else from taking more than a fifth of a processor.
 var (
-	passwordsByCaller       = Budget{Name: "passwords set: caller", Limit: 3000, Window: 10 * time.Minute}
-	passwordsOfOrganization = Budget{Name: "passwords set: organization", Limit: 6000, Window: 10 * time.Minute}
+	passwordsByCaller       = limit.Budget{Name: "passwords set: caller", Limit: 3000, Window: 10 * time.Minute}
+	passwordsOfOrganization = limit.Budget{Name: "passwords set: organization", Limit: 6000, Window: 10 * time.Minute}
 )
 
 // setPassword gives a person the password that an administrator chose. It

@@ -1,4 +1,4 @@
-package service
+package limit
 
 import (
 	"context"
@@ -30,8 +30,8 @@ type Limits struct {
 	asking     singleflight.Group
 }
 
-// NewLimits makes limits; the ring keeps the names of what is counted from being read.
-func NewLimits(k kit.Kit, st *store.Store, ring *secret.KeyRing) *Limits {
+// New makes limits; the ring keeps the names of what is counted from being read.
+func New(k kit.Kit, st *store.Store, ring *secret.KeyRing) *Limits {
 	return &Limits{Kit: k, Sources: newSources(k.Now), store: st, ring: ring, activity: newActivity(), lastUsed: newLastUsed()}
 }
 
