@@ -151,3 +151,18 @@ func (cat *Catalogue) HeldOf(grants []store.Grant, platform bool, now store.Micr
 }
 
 func scopeKeys(scope string) []string { return strings.Fields(scope) }
+
+// Below is the set of all sub-roles of a role, through all levels.
+func (cat *Catalogue) Below(id string) map[string]bool {
+	found := map[string]bool{}
+	open := slices.Clone(cat.RoleByID[id].SubRoles)
+	for len(open) > 0 {
+		next := open[len(open)-1]
+		open = open[:len(open)-1]
+		if !found[next] && next != id {
+			found[next] = true
+			open = append(open, cat.RoleByID[next].SubRoles...)
+		}
+	}
+	return found
+}

@@ -46,7 +46,7 @@ func (s *Roles) ListRoles(ctx context.Context, req *identityv1.ListRolesRequest)
 	roles = Window(roles, page, store.Role.Cursor)
 	roles, resp.NextPageToken = Next(ctx, s.pages, req, roles, store.Role.Cursor)
 	for _, role := range roles {
-		resp.Roles = append(resp.Roles, cat.roleProto(role, req.GetView() == identityv1.ListRolesRequest_FULL))
+		resp.Roles = append(resp.Roles, roleProto(cat, role, req.GetView() == identityv1.ListRolesRequest_FULL))
 	}
 	return resp, nil
 }
@@ -61,7 +61,7 @@ func (s *Roles) GetRole(ctx context.Context, req *identityv1.GetRoleRequest) (*i
 	if !ok || !cat.Visible(role, door.CallOf(ctx).Org, platform) {
 		return nil, answer.ErrNotFound
 	}
-	return cat.roleProto(role, true), nil
+	return roleProto(cat, role, true), nil
 }
 
 // ListPermissions returns the catalogue, without system permissions for customers.
@@ -103,12 +103,12 @@ func (s *Roles) catalogueHere(ctx context.Context) (cat *Catalogue, platform boo
 	return cat, org.Platform, err
 }
 
-func (cat *Catalogue) roleProto(r store.Role, full bool) *identityv1.Role {
+func roleProto(cat *Catalogue, r store.Role, full bool) *identityv1.Role {
 	closure, _ := cat.Role(r.ID)
 	keys := cat.Keys(closure)
 	p := &identityv1.Role{
 		Id: r.ID, Name: r.Name, Description: r.Description, BuiltIn: r.Org == store.BuiltIn, Everything: r.Everything,
-		PermissionCount: Clamp(int64(len(keys))), SubRoleCount: Clamp(int64(len(cat.below(r.ID)))),
+		PermissionCount: Clamp(int64(len(keys))), SubRoleCount: Clamp(int64(len(cat.Below(r.ID)))),
 	}
 	if !p.GetBuiltIn() {
 		p.OrganizationId = r.Org
@@ -117,19 +117,4 @@ func (cat *Catalogue) roleProto(r store.Role, full bool) *identityv1.Role {
 		p.PermissionKeys, p.SubRoleIds, p.EffectivePermissionKeys = r.Permissions, r.SubRoles, keys
 	}
 	return p
-}
-
-// below is the set of all sub-roles of a role, through all levels.
-func (cat *Catalogue) below(id string) map[string]bool {
-	found := map[string]bool{}
-	open := slices.Clone(cat.RoleByID[id].SubRoles)
-	for len(open) > 0 {
-		next := open[len(open)-1]
-		open = open[:len(open)-1]
-		if !found[next] && next != id {
-			found[next] = true
-			open = append(open, cat.RoleByID[next].SubRoles...)
-		}
-	}
-	return found
 }

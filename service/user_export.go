@@ -55,7 +55,7 @@ func (s *Users) exportPage(ctx context.Context, w *table.Writer, filter store.Us
 	if err != nil {
 		return nil, err
 	}
-	names := cat.roleNames(org, door.CallOf(ctx).Caller.Platform)
+	names := namesOfRoles(cat, org, door.CallOf(ctx).Caller.Platform)
 	for _, u := range answers {
 		if err := w.Write(userCells(u, names)); err != nil {
 			return nil, err

@@ -117,7 +117,7 @@ func timeCell(at *timestamppb.Timestamp) table.Cell {
 // name that several have, the id is "".
 type roleNames map[string]string
 
-func (cat *Catalogue) roleNames(org string, platform bool) roleNames {
+func namesOfRoles(cat *Catalogue, org string, platform bool) roleNames {
 	names := roleNames{}
 	for _, r := range cat.Roles {
 		if !cat.Visible(r, org, platform) {

@@ -131,7 +131,7 @@ const maxRolesOfUser = 100
 // judge refuses the rows that ask for what the caller may not give (RG-02):
 // each is held against the caller's rights like a CreateUser.
 func (s *Users) judge(tx *Tx, rows []*importRow) {
-	names := tx.Catalogue.roleNames(tx.Org.ID, tx.By.Platform)
+	names := namesOfRoles(tx.Catalogue, tx.Org.ID, tx.By.Platform)
 	verdicts := map[string]error{} // many rows ask for the same
 	for _, row := range rows {
 		row.add.Roles = names.readAll(row.roles)
