@@ -5,17 +5,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/rig"
-	"github.com/bizmetry/identity/service"
 )
 
 // sure is how long verifying must go on at least: the budget, counted from a
 // poll that may have been a moment before, and a breath.
-const sure = service.DefaultBudget - time.Second
+const sure = authority.DefaultBudget - time.Second
 
 // away takes the database away: tokens are verified and permissions checked
 // from memory for the staleness budget, and then refused. Changes are at once.
@@ -86,14 +87,14 @@ func (t tenancy) watchAway(ctx context.Context, way string, victims []*victim) (
 	for i, v := range victims {
 		s := t.servers[i%2]
 		all.Go(func() {
-			for time.Since(gone) < service.DefaultBudget+2*time.Second {
+			for time.Since(gone) < authority.DefaultBudget+2*time.Second {
 				asked := time.Since(gone)
 				err := t.verifyOrCheck(ctx, s, v, i/2%2 == 0)
 				code := status.Code(err)
 				switch {
 				case code != codes.OK && code != codes.Unavailable && code != codes.DeadlineExceeded:
 					t.fail("database %s, after %v: %s says %v", way, asked, s.name, err)
-				case code == codes.OK && asked > service.DefaultBudget:
+				case code == codes.OK && asked > authority.DefaultBudget:
 					t.fail("database %s: %s still answers from memory after %v", way, s.name, asked)
 				case code != codes.OK && asked < sure:
 					t.fail("database %s: %s does not answer from memory after %v: %v", way, s.name, asked, err)

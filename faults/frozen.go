@@ -6,12 +6,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/rig"
-	"github.com/bizmetry/identity/service"
 )
 
 // victimsFrozen are revoked while a server stands still, in each round.
@@ -40,7 +41,7 @@ func frozen(ctx context.Context, t *trial) error {
 		standstill := noticed + time.Duration(t.rand.Int64N(int64(2*time.Second)))
 		switch i % 10 {
 		case 1, 5, 8: // longer than memory is ever believed
-			standstill += service.DefaultBudget
+			standstill += authority.DefaultBudget
 		case 9:
 			standstill = time.Minute
 		}

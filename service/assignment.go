@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -48,7 +50,7 @@ func (d *Decision) MustGrant(a Assignment) error {
 		}
 	}
 	for _, key := range a.Keys {
-		system := strings.HasPrefix(key, SystemPrefix)
+		system := strings.HasPrefix(key, authority.SystemPrefix)
 		if !d.Catalogue.Known(key) || (system && !d.By.Platform) {
 			return answer.Refuse(answer.ErrUnknownPermission, "permission", key)
 		}

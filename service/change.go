@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -23,13 +25,13 @@ type Changes struct {
 
 	store     *store.Store
 	ring      *secret.KeyRing
-	authority *Authority
+	authority *authority.Authority
 	onTaken   func(context.Context, error) error
 }
 
 // NewChanges makes changes. onTaken is asked what to answer where a change was
 // refused for an address that is taken.
-func NewChanges(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *Authority, onTaken func(context.Context, error) error) *Changes {
+func NewChanges(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *authority.Authority, onTaken func(context.Context, error) error) *Changes {
 	return &Changes{Kit: k, store: st, ring: ring, authority: authority, onTaken: onTaken}
 }
 
@@ -39,7 +41,7 @@ type Decision struct {
 	Call      *door.Call
 	By        *door.Caller
 	Org       store.Organization
-	Catalogue *Catalogue
+	Catalogue *authority.Catalogue
 	Now       store.Micros
 	// operation is the id that all events of a change of many have.
 	Operation string

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -43,14 +45,14 @@ type Keeper struct {
 
 	store     *store.Store
 	ring      *secret.KeyRing
-	authority *Authority
+	authority *authority.Authority
 	loads     atomic.Uint64 // begun
 	mu        sync.Mutex
 	loaded    uint64 // the load that the authority signs with
 }
 
 // NewKeeper makes a keeper; the ring opens the keys.
-func NewKeeper(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *Authority) *Keeper {
+func NewKeeper(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *authority.Authority) *Keeper {
 	return &Keeper{Kit: k, store: st, ring: ring, authority: authority}
 }
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/kit"
 
 	"github.com/bizmetry/identity/service/token"
@@ -13,7 +15,7 @@ import (
 // A read of the keys that began earlier and ended later holds a key that was
 // revoked in between: it is not used.
 func TestUseKeys_ASlowReadDoesNotBringAKeyBack(t *testing.T) {
-	a := NewAuthority(AuthorityConfig{Kit: kit.Kit{Now: time.Now}})
+	a := authority.New(authority.Config{Kit: kit.Kit{Now: time.Now}})
 	s := NewKeeper(a.Kit, nil, nil, a)
 	rings := make([]*token.Ring, 3)
 	for i := range rings {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/limit"
 
 	"github.com/bizmetry/identity/service/door"
@@ -23,12 +25,12 @@ type Passwords struct {
 	kit.Kit
 
 	hasher    *secret.Passwords
-	authority *Authority
+	authority *authority.Authority
 	limits    *limit.Limits
 }
 
 // NewPasswords makes passwords.
-func NewPasswords(k kit.Kit, hasher *secret.Passwords, authority *Authority, limits *limit.Limits) *Passwords {
+func NewPasswords(k kit.Kit, hasher *secret.Passwords, authority *authority.Authority, limits *limit.Limits) *Passwords {
 	return &Passwords{Kit: k, hasher: hasher, authority: authority, limits: limits}
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -21,13 +23,13 @@ type Roles struct {
 	kit.Kit
 
 	store     *store.Store
-	authority *Authority
+	authority *authority.Authority
 	changes   *Changes
 	pages     *Pages
 }
 
 // NewRoles makes roles.
-func NewRoles(k kit.Kit, st *store.Store, authority *Authority, changes *Changes, pages *Pages) *Roles {
+func NewRoles(k kit.Kit, st *store.Store, authority *authority.Authority, changes *Changes, pages *Pages) *Roles {
 	return &Roles{Kit: k, store: st, authority: authority, changes: changes, pages: pages}
 }
 
@@ -71,7 +73,7 @@ func (s *Roles) ListPermissions(ctx context.Context, req *identityv1.ListPermiss
 		return nil, err
 	}
 	permissions := slices.DeleteFunc(slices.Clone(cat.Permissions), func(p store.Permission) bool {
-		return !platform && strings.HasPrefix(p.Key, SystemPrefix)
+		return !platform && strings.HasPrefix(p.Key, authority.SystemPrefix)
 	})
 	resp := &identityv1.ListPermissionsResponse{TotalSize: Clamp(int64(len(permissions)))}
 	page, err := s.pages.Open(ctx, req, "key", "key")
@@ -91,9 +93,9 @@ func (s *Roles) ListPermissions(ctx context.Context, req *identityv1.ListPermiss
 
 // catalogueHere reads the roles and permissions of the call's organization,
 // and whether it is the platform organization.
-func (s *Roles) catalogueHere(ctx context.Context) (cat *Catalogue, platform bool, err error) {
+func (s *Roles) catalogueHere(ctx context.Context) (cat *authority.Catalogue, platform bool, err error) {
 	c := door.CallOf(ctx)
-	if cat, err = ReadCatalogue(ctx, s.store.Reads, c.Org); err != nil {
+	if cat, err = authority.ReadCatalogue(ctx, s.store.Reads, c.Org); err != nil {
 		return nil, false, err
 	}
 	if c.Org == c.Caller.Org {
@@ -103,7 +105,7 @@ func (s *Roles) catalogueHere(ctx context.Context) (cat *Catalogue, platform boo
 	return cat, org.Platform, err
 }
 
-func roleProto(cat *Catalogue, r store.Role, full bool) *identityv1.Role {
+func roleProto(cat *authority.Catalogue, r store.Role, full bool) *identityv1.Role {
 	closure, _ := cat.Role(r.ID)
 	keys := cat.Keys(closure)
 	p := &identityv1.Role{

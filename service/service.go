@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/limit"
 
 	"github.com/bizmetry/identity/service/door"
@@ -60,7 +62,7 @@ type Service struct {
 	kit.Kit
 
 	Door          *door.Door
-	Authority     *Authority
+	Authority     *authority.Authority
 	Users         *Users
 	Roles         *Roles
 	Accounts      *Accounts
@@ -89,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{Kit: kit.Kit{Now: cfg.Now, Elapsed: cfg.Elapsed, Rand: cfg.Rand, Log: cfg.Log}, store: cfg.Store}
-	s.Authority = NewAuthority(AuthorityConfig{
+	s.Authority = authority.New(authority.Config{
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Issuer: cfg.Issuer, Incarnation: incarnation,
 		StalenessBudget: cfg.StalenessBudget, Metrics: cfg.Metrics,
 	})
@@ -140,9 +142,9 @@ func (c *Config) setDefaults() error {
 		c.Elapsed = func() time.Duration { return time.Since(start) }
 	}
 	if c.StalenessBudget <= 0 {
-		c.StalenessBudget = DefaultBudget
+		c.StalenessBudget = authority.DefaultBudget
 	}
-	c.StalenessBudget = min(c.StalenessBudget, MaxBudget)
+	c.StalenessBudget = min(c.StalenessBudget, authority.MaxBudget)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/limit"
 
 	"github.com/bizmetry/identity/service/door"
@@ -34,14 +36,14 @@ type Accounts struct {
 	store     *store.Store
 	ring      *secret.KeyRing
 	door      *door.Door
-	authority *Authority
+	authority *authority.Authority
 	limits    *limit.Limits
 	changes   *Changes
 	pages     *Pages
 }
 
 // NewAccounts makes accounts.
-func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *Authority, limits *limit.Limits, changes *Changes, pages *Pages) *Accounts {
+func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *authority.Authority, limits *limit.Limits, changes *Changes, pages *Pages) *Accounts {
 	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: authority, limits: limits, changes: changes, pages: pages}
 }
 
@@ -135,7 +137,7 @@ func (s *Accounts) Read(ctx context.Context, org, id string) (*identityv1.Servic
 }
 
 // accountAnswers describes machines of one organization, with one query for all their grants.
-func (s *Accounts) accountAnswers(ctx context.Context, q store.Reads, cat *Catalogue, org string, accounts ...store.ServiceAccount) ([]*identityv1.ServiceAccount, error) {
+func (s *Accounts) accountAnswers(ctx context.Context, q store.Reads, cat *authority.Catalogue, org string, accounts ...store.ServiceAccount) ([]*identityv1.ServiceAccount, error) {
 	ids := make([]string, len(accounts))
 	for i, a := range accounts {
 		ids[i] = a.ID
@@ -150,7 +152,7 @@ func (s *Accounts) accountAnswers(ctx context.Context, q store.Reads, cat *Catal
 	if err != nil {
 		return nil, err
 	}
-	of, now := ByPrincipal(grants), store.At(s.Now())
+	of, now := authority.ByPrincipal(grants), store.At(s.Now())
 	answers := make([]*identityv1.ServiceAccount, len(accounts))
 	for i, a := range accounts {
 		answers[i] = accountProto(a, cat.Describe(of[a.ID], now))
@@ -272,7 +274,7 @@ func (s *Accounts) saveSwitchedAccount(ctx context.Context, tx *Tx, former store
 	return tx.SaveServiceAccount(ctx, former, *a)
 }
 
-func accountProto(a store.ServiceAccount, g Granted) *identityv1.ServiceAccount {
+func accountProto(a store.ServiceAccount, g authority.Granted) *identityv1.ServiceAccount {
 	p := &identityv1.ServiceAccount{
 		Id: a.ID, OrganizationId: a.Org, DisplayName: &a.DisplayName, Description: &a.Description, Enabled: a.Enabled,
 		ParentType: &a.ParentType, ParentId: &a.ParentID, ParentName: &a.ParentName,

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/limit"
 
 	"github.com/bizmetry/identity/service/door"
@@ -31,7 +33,7 @@ type Sessions struct {
 	ring        *secret.KeyRing
 	hasher      *secret.Passwords
 	incarnation string // of the store
-	authority   *Authority
+	authority   *authority.Authority
 	limits      *limit.Limits
 	changes     *Changes
 	letters     *Letters
@@ -44,7 +46,7 @@ type SessionsConfig struct {
 	Ring        *secret.KeyRing
 	Hasher      *secret.Passwords
 	Incarnation string // of the store
-	Authority   *Authority
+	Authority   *authority.Authority
 	Limits      *limit.Limits
 	Changes     *Changes
 	Letters     *Letters
@@ -196,7 +198,7 @@ func (s *Sessions) tokensFor(ctx context.Context, session store.Session, generat
 		return nil, err
 	}
 	claims := s.authority.ClaimsFor(standing)
-	claims.ClientID, claims.Session = SessionClient, session.ID
+	claims.ClientID, claims.Session = authority.SessionClient, session.ID
 	claims.Expires = min(claims.Expires, session.Expires.Time().Unix())
 	t, err := s.authority.Sign(claims)
 	if err != nil {

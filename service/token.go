@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -39,13 +41,13 @@ func (s *Accounts) IssueToken(ctx context.Context, req *identityv1.IssueTokenReq
 // ClientCredentials trades a client id and secret for an access token
 // (RFC 6749 section 4.4). Unknown, disabled, expired and wrong are one
 // refusal. The context comes from the door or from Serve.
-func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (Token, error) {
+func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (authority.Token, error) {
 	m, err := s.authenticateMachine(ctx, req.ClientID, req.ClientSecret)
 	if err != nil {
-		return Token{}, err
+		return authority.Token{}, err
 	}
 	if !networkAllowed(m.Account.AllowedNetworks, door.CallOf(ctx).Source) {
-		return Token{}, answer.ErrCredentials
+		return authority.Token{}, answer.ErrCredentials
 	}
 	claims := s.authority.ClaimsFor(m.Standing)
 	claims.ClientID, claims.Credential = m.Account.ID, m.Credential
@@ -55,19 +57,19 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (Tok
 	}
 	if req.Resource != "" && req.Resource != s.authority.Issuer() {
 		if !slices.Contains(m.Account.Audiences, req.Resource) {
-			return Token{}, answer.ErrTarget
+			return authority.Token{}, answer.ErrTarget
 		}
 		claims.Audience = []string{req.Resource}
 	}
 	if claims.Scope, err = s.authority.Narrow(m, req.Scope); err != nil {
-		return Token{}, err
+		return authority.Token{}, err
 	}
 	return s.authority.Sign(claims)
 }
 
 // authenticateMachine finds the account of a client id, and slows down sources
 // that fail.
-func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text string) (m Machine, err error) {
+func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text string) (m authority.Machine, err error) {
 	c := door.CallOf(ctx)
 	if err := s.limits.Sources.Admit(c.Source); err != nil {
 		return m, err

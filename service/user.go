@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/limit"
 
 	"github.com/bizmetry/identity/service/door"
@@ -31,7 +33,7 @@ type Users struct {
 	ring         *secret.KeyRing
 	hasher       *secret.Passwords
 	door         *door.Door
-	authority    *Authority
+	authority    *authority.Authority
 	limits       *limit.Limits
 	changes      *Changes
 	pages        *Pages
@@ -48,7 +50,7 @@ type UsersConfig struct {
 	Ring         *secret.KeyRing
 	Hasher       *secret.Passwords
 	Door         *door.Door
-	Authority    *Authority
+	Authority    *authority.Authority
 	Limits       *limit.Limits
 	Changes      *Changes
 	Pages        *Pages
@@ -202,7 +204,7 @@ func (s *Users) Read(ctx context.Context, org, id string) (*identityv1.User, err
 
 // userAnswers describes people of one organization, with one query for all
 // their grants. A change hands in its own catalogue.
-func (s *Users) userAnswers(ctx context.Context, q store.Reads, cat *Catalogue, org string, users ...store.User) ([]*identityv1.User, error) {
+func (s *Users) userAnswers(ctx context.Context, q store.Reads, cat *authority.Catalogue, org string, users ...store.User) ([]*identityv1.User, error) {
 	ids := make([]string, len(users))
 	for i := range users {
 		ids[i] = users[i].ID
@@ -220,7 +222,7 @@ func (s *Users) userAnswers(ctx context.Context, q store.Reads, cat *Catalogue, 
 	if err != nil {
 		return nil, err
 	}
-	of, now := ByPrincipal(grants), store.At(s.Now())
+	of, now := authority.ByPrincipal(grants), store.At(s.Now())
 	answers := make([]*identityv1.User, len(users))
 	for i := range users {
 		answers[i] = userProto(&users[i], cat.Describe(of[users[i].ID], now), locked[i])
@@ -323,7 +325,7 @@ func stateOf(u *store.User) identityv1.User_State {
 	return identityv1.User_ACTIVE
 }
 
-func userProto(u *store.User, g Granted, lockedUntil store.Micros) *identityv1.User {
+func userProto(u *store.User, g authority.Granted, lockedUntil store.Micros) *identityv1.User {
 	var phone *string
 	if u.PhoneMasked != "" {
 		phone = &u.PhoneMasked

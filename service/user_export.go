@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"google.golang.org/grpc"
@@ -47,7 +49,7 @@ func (s *Users) exportPage(ctx context.Context, w *table.Writer, filter store.Us
 	if err != nil || len(users) == 0 {
 		return nil, err
 	}
-	cat, err := ReadCatalogue(ctx, s.store.Reads, org)
+	cat, err := authority.ReadCatalogue(ctx, s.store.Reads, org)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"github.com/bizmetry/identity/service/id"
@@ -117,7 +119,7 @@ func timeCell(at *timestamppb.Timestamp) table.Cell {
 // name that several have, the id is "".
 type roleNames map[string]string
 
-func namesOfRoles(cat *Catalogue, org string, platform bool) roleNames {
+func namesOfRoles(cat *authority.Catalogue, org string, platform bool) roleNames {
 	names := roleNames{}
 	for _, r := range cat.Roles {
 		if !cat.Visible(r, org, platform) {

@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/http"
 
+	"github.com/bizmetry/identity/service/authority"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"google.golang.org/grpc/status"
@@ -130,7 +132,7 @@ func (p *port) token(w http.ResponseWriter, r *http.Request) {
 		writeOAuthError(w, no)
 		return
 	}
-	var t service.Token
+	var t authority.Token
 	ok := p.served(w, r, "/oauth2/token", func(ctx context.Context) (err error) {
 		t, err = p.svc.Accounts.ClientCredentials(ctx, service.TokenRequest{
 			ClientID: by.id, ClientSecret: by.secret, Scope: form["scope"], Resource: form["resource"],

@@ -1,4 +1,4 @@
-package service
+package authority
 
 import (
 	"context"
@@ -31,8 +31,8 @@ type Authority struct {
 	onKeys      func(context.Context) error
 }
 
-// AuthorityConfig is what an authority is made of.
-type AuthorityConfig struct {
+// Config is what an authority is made of.
+type Config struct {
 	kit.Kit
 	Store *store.Store
 	// Ring signs consistency tokens.
@@ -47,8 +47,8 @@ type AuthorityConfig struct {
 	Metrics prometheus.Registerer
 }
 
-// NewAuthority makes an authority that remembers nothing yet.
-func NewAuthority(cfg AuthorityConfig) *Authority {
+// New makes an authority that remembers nothing yet.
+func New(cfg Config) *Authority {
 	s := &Authority{
 		Kit: cfg.Kit, store: cfg.Store, ring: cfg.Ring, issuer: cfg.Issuer, incarnation: cfg.Incarnation,
 		memory: newMemory(cfg.Store, cfg.Now, cfg.Elapsed, cfg.StalenessBudget), rope: make(chan struct{}, 1),
