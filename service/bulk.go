@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -27,7 +29,7 @@ const (
 
 // bulkRequest is what both bulk calls share.
 type bulkRequest interface {
-	Retryable
+	change.Retryable
 	GetFilter() *identityv1.ListUsersRequest_Filter
 	GetValidateOnly() bool
 	GetMatchToken() string
@@ -54,7 +56,7 @@ func (s *Users) switchUsers(ctx context.Context, req bulkRequest, enable bool) (
 	if err != nil {
 		return nil, err
 	}
-	err = s.changes.Run(ctx, func(tx *Tx) error {
+	err = s.changes.Run(ctx, func(tx *change.Tx) error {
 		if done, err := s.replayBulk(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
@@ -79,7 +81,7 @@ func (s *Users) switchUsers(ctx context.Context, req bulkRequest, enable bool) (
 // bulk is the change of those who match, but for the caller and for whoever
 // holds what the caller does not hold. What somebody holds is the sum of
 // grants, so it is enough to look at each role and permission once.
-func (s *Users) bulk(tx *Tx, filter store.UserFilter, enable bool) store.Bulk {
+func (s *Users) bulk(tx *change.Tx, filter store.UserFilter, enable bool) store.Bulk {
 	filter.Now = tx.Now
 	b := store.Bulk{Org: tx.Org.ID, Filter: filter, Enable: enable, But: tx.By.ID}
 	beyond := func(g store.Grant) bool {
@@ -101,7 +103,7 @@ func (s *Users) bulk(tx *Tx, filter store.UserFilter, enable bool) store.Bulk {
 
 // match counts who matches, who would change and who is skipped, and holds a
 // token of a preview against them. none means that nobody can match.
-func (s *Users) match(ctx context.Context, tx *Tx, req bulkRequest, b store.Bulk, none bool, resp *identityv1.BulkUsersResponse) error {
+func (s *Users) match(ctx context.Context, tx *change.Tx, req bulkRequest, b store.Bulk, none bool, resp *identityv1.BulkUsersResponse) error {
 	ids := sha256.New()
 	var matched, changed, skipped int64
 	skip := func(m store.Match, reason identityv1.SkippedUser_Reason) {
@@ -133,7 +135,7 @@ func (s *Users) match(ctx context.Context, tx *Tx, req bulkRequest, b store.Bulk
 
 // matchToken names the set of those who match. A token that is not of the
 // same set, caller, method, organization and filter is refused.
-func (s *Users) matchToken(tx *Tx, req bulkRequest, set []byte, resp *identityv1.BulkUsersResponse) error {
+func (s *Users) matchToken(tx *change.Tx, req bulkRequest, set []byte, resp *identityv1.BulkUsersResponse) error {
 	filter, err := proto.MarshalOptions{Deterministic: true}.Marshal(req.GetFilter())
 	if err != nil {
 		return err
@@ -152,7 +154,7 @@ func (s *Users) matchToken(tx *Tx, req bulkRequest, set []byte, resp *identityv1
 
 // mustLeaveAdministrator refuses in a preview what keepingAdministrator would
 // undo.
-func (s *Users) mustLeaveAdministrator(ctx context.Context, tx *Tx, b store.Bulk, resp *identityv1.BulkUsersResponse) error {
+func (s *Users) mustLeaveAdministrator(ctx context.Context, tx *change.Tx, b store.Bulk, resp *identityv1.BulkUsersResponse) error {
 	if b.Enable || resp.GetChanged() == 0 {
 		return nil
 	}
@@ -160,7 +162,7 @@ func (s *Users) mustLeaveAdministrator(ctx context.Context, tx *Tx, b store.Bulk
 	if err != nil || !has {
 		return err
 	}
-	left, err := tx.HasAdministratorBeside(ctx, b, tx.Catalogue.RolesWith(Administers), Administers)
+	left, err := tx.HasAdministratorBeside(ctx, b, tx.Catalogue.RolesWith(change.Administers), change.Administers)
 	if err == nil && !left {
 		err = answer.ErrLastAdministrator
 	}
@@ -168,7 +170,7 @@ func (s *Users) mustLeaveAdministrator(ctx context.Context, tx *Tx, b store.Bulk
 }
 
 // changeAll writes the change, with an event a person that names the operation.
-func (s *Users) changeAll(ctx context.Context, tx *Tx, b store.Bulk, resp *identityv1.BulkUsersResponse) error {
+func (s *Users) changeAll(ctx context.Context, tx *change.Tx, b store.Bulk, resp *identityv1.BulkUsersResponse) error {
 	if resp.GetChanged() == 0 {
 		return nil
 	}
@@ -186,7 +188,7 @@ func (s *Users) changeAll(ctx context.Context, tx *Tx, b store.Bulk, resp *ident
 
 // rememberBulk keeps the outcome without addresses, which must not outlive
 // their people; replayBulk puts in those that are still there.
-func (s *Users) rememberBulk(ctx context.Context, tx *Tx, req bulkRequest, resp *identityv1.BulkUsersResponse) error {
+func (s *Users) rememberBulk(ctx context.Context, tx *change.Tx, req bulkRequest, resp *identityv1.BulkUsersResponse) error {
 	bare := proto.CloneOf(resp)
 	for _, skipped := range bare.GetSkipped() {
 		skipped.Email = ""

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -22,7 +24,7 @@ const credentialsAtMost = 10
 // CreateCredential makes a credential and shows its secret once.
 func (s *Accounts) CreateCredential(ctx context.Context, req *identityv1.CreateCredentialRequest) (*identityv1.CreateCredentialResponse, error) {
 	resp := &identityv1.CreateCredentialResponse{}
-	err := s.changes.Run(ctx, func(tx *Tx) error {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		if done, err := s.changes.Replay(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
@@ -54,7 +56,7 @@ func (s *Accounts) CreateCredential(ctx context.Context, req *identityv1.CreateC
 }
 
 // addSecret makes the secret of a new credential and writes the row.
-func (s *Accounts) addSecret(ctx context.Context, tx *Tx, c *store.Credential) (text string, err error) {
+func (s *Accounts) addSecret(ctx context.Context, tx *change.Tx, c *store.Credential) (text string, err error) {
 	present, err := tx.Credentials(ctx, c.Org, c.Account)
 	if err != nil {
 		return "", err
@@ -92,7 +94,7 @@ func (s *Accounts) ListCredentials(ctx context.Context, req *identityv1.ListCred
 // DeleteCredential revokes a credential: its row is what its tokens live by.
 func (s *Accounts) DeleteCredential(ctx context.Context, req *identityv1.DeleteCredentialRequest) (*identityv1.Credential, error) {
 	var resp *identityv1.Credential
-	err := s.changes.Run(ctx, func(tx *Tx) error {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		if _, err := tx.ServiceAccount(ctx, tx.Org.ID, req.GetServiceAccountId()); err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -14,12 +16,12 @@ import (
 
 // GrantRoles assigns roles and permissions to a principal.
 func (s *Roles) GrantRoles(ctx context.Context, req *identityv1.GrantRolesRequest) (*identityv1.Grants, error) {
-	add := Assignment{Roles: req.GetRoleIds(), Keys: req.GetPermissionKeys()}
+	add := change.Assignment{Roles: req.GetRoleIds(), Keys: req.GetPermissionKeys()}
 	if len(add.Roles)+len(add.Keys) == 0 {
 		return nil, answer.Invalid("role_ids", "at_least_one", "name at least one role or permission")
 	}
 	add.Until = s.changes.Expiry(req.GetExpireTime(), req.GetTtl())
-	return s.changeGrants(ctx, req.GetId(), req.GetEtag(), func(tx *Tx, p store.Principal, present []store.Grant) error {
+	return s.changeGrants(ctx, req.GetId(), req.GetEtag(), func(tx *change.Tx, p store.Principal, present []store.Grant) error {
 		if err := tx.MustGrant(add); err != nil {
 			return err
 		}
@@ -41,11 +43,11 @@ func (s *Roles) GrantRoles(ctx context.Context, req *identityv1.GrantRolesReques
 
 // RevokeRoles takes roles and permissions from a principal.
 func (s *Roles) RevokeRoles(ctx context.Context, req *identityv1.RevokeRolesRequest) (*identityv1.Grants, error) {
-	drop := Assignment{Roles: req.GetRoleIds(), Keys: req.GetPermissionKeys()}
+	drop := change.Assignment{Roles: req.GetRoleIds(), Keys: req.GetPermissionKeys()}
 	if len(drop.Roles)+len(drop.Keys) == 0 {
 		return nil, answer.Invalid("role_ids", "at_least_one", "name at least one role or permission")
 	}
-	return s.changeGrants(ctx, req.GetId(), req.GetEtag(), func(tx *Tx, p store.Principal, present []store.Grant) error {
+	return s.changeGrants(ctx, req.GetId(), req.GetEtag(), func(tx *change.Tx, p store.Principal, present []store.Grant) error {
 		for _, id := range drop.Roles {
 			if role, ok := tx.Catalogue.RoleByID[id]; !ok || !tx.Catalogue.Visible(role, tx.Org.ID, tx.By.Platform) {
 				return answer.ErrNotFound
@@ -64,9 +66,9 @@ func (s *Roles) RevokeRoles(ctx context.Context, req *identityv1.RevokeRolesRequ
 
 // changeGrants does what both have in common: it finds the principal, settles
 // which permission its kind takes, and keeps an administrator.
-func (s *Roles) changeGrants(ctx context.Context, id, etag string, fn func(*Tx, store.Principal, []store.Grant) error) (*identityv1.Grants, error) {
+func (s *Roles) changeGrants(ctx context.Context, id, etag string, fn func(*change.Tx, store.Principal, []store.Grant) error) (*identityv1.Grants, error) {
 	var resp *identityv1.Grants
-	err := s.changes.Run(ctx, func(tx *Tx) error {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		p, err := tx.Principal(ctx, tx.Org.ID, id)
 		if err == nil && p.Deleted != 0 {
 			err = answer.ErrNotFound
@@ -77,7 +79,7 @@ func (s *Roles) changeGrants(ctx context.Context, id, etag string, fn func(*Tx, 
 		if needs := writes[p.Kind]; !tx.By.Has(needs) {
 			return answer.Refuse(answer.ErrDenied, "permission", needs, "principal", tx.By.ID, "organization", tx.Org.ID)
 		}
-		if err := CheckEtag(etag, p.Version); err != nil {
+		if err := change.CheckEtag(etag, p.Version); err != nil {
 			return err
 		}
 		present, err := tx.Grants(ctx, p.Org, p.ID)
@@ -99,7 +101,7 @@ var writes = map[string]string{
 	store.KindServiceAccount: "platform.serviceaccounts.write",
 }
 
-func (s *Roles) grantsAnswer(ctx context.Context, tx *Tx, id string) (*identityv1.Grants, error) {
+func (s *Roles) grantsAnswer(ctx context.Context, tx *change.Tx, id string) (*identityv1.Grants, error) {
 	p, err := tx.Principal(ctx, tx.Org.ID, id)
 	if err != nil {
 		return nil, err

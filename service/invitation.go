@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/limit"
 
 	"github.com/bizmetry/identity/service/kit"
@@ -43,7 +45,7 @@ var (
 // those they had, and mails them in the same transaction. Whom a spent budget
 // leaves without is returned, by id, with the time when there may be a link
 // again; an event says so too.
-func (s *Letters) Invite(ctx context.Context, tx *Tx, org store.Organization, users ...store.User) (withheld map[string]store.Micros, err error) {
+func (s *Letters) Invite(ctx context.Context, tx *change.Tx, org store.Organization, users ...store.User) (withheld map[string]store.Micros, err error) {
 	if len(users) == 0 {
 		return nil, nil
 	}
@@ -72,7 +74,7 @@ func (s *Letters) Invite(ctx context.Context, tx *Tx, org store.Organization, us
 
 // spendOnLinks takes a link for each person, with one statement for a few of
 // them, and returns for whom there is none.
-func (s *Letters) spendOnLinks(ctx context.Context, tx *Tx, org store.Organization, users []store.User) (map[string]store.Micros, error) {
+func (s *Letters) spendOnLinks(ctx context.Context, tx *change.Tx, org store.Organization, users []store.User) (map[string]store.Micros, error) {
 	n := int64(len(users))
 	charges := []limit.Charge{{Of: linksByCaller, Whose: tx.By.ID, N: n}, {Of: linksOfOrganization, Whose: org.ID, N: n}}
 	for _, u := range users {
@@ -99,7 +101,7 @@ func (s *Letters) spendOnLinks(ctx context.Context, tx *Tx, org store.Organizati
 }
 
 // InviteUnlessConfirmed is invite for a person whose address may be proven already.
-func (s *Letters) InviteUnlessConfirmed(ctx context.Context, tx *Tx, org store.Organization, u store.User) error {
+func (s *Letters) InviteUnlessConfirmed(ctx context.Context, tx *change.Tx, org store.Organization, u store.User) error {
 	if u.Confirmed {
 		return nil
 	}

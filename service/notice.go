@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/limit"
 
 	"github.com/bizmetry/identity/store"
@@ -64,7 +66,7 @@ func (s *Letters) Notify(ctx context.Context, t *store.Tx, org store.Organizatio
 // the address that they had before, so that whoever took an account over
 // cannot keep it from them. A new address is told too. One that nobody proved
 // gets nothing but links: in place of those that the change made void.
-func (s *Letters) Tell(ctx context.Context, tx *Tx, former, u store.User, changed []string) error {
+func (s *Letters) Tell(ctx context.Context, tx *change.Tx, former, u store.User, changed []string) error {
 	var notices []Notice
 	for _, what := range []string{"password", "phone"} {
 		if former.Confirmed && slices.Contains(changed, what) {

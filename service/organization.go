@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -25,14 +27,14 @@ type Organizations struct {
 
 	store   *store.Store
 	door    *door.Door
-	changes *Changes
+	changes *change.Changes
 	letters *Letters
 	phones  *Phones
 	users   *Users
 }
 
 // NewOrganizations makes organizations.
-func NewOrganizations(k kit.Kit, st *store.Store, d *door.Door, changes *Changes, letters *Letters, phones *Phones, users *Users) *Organizations {
+func NewOrganizations(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *Letters, phones *Phones, users *Users) *Organizations {
 	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users}
 }
 
@@ -59,7 +61,7 @@ func (s *Organizations) CreateOrganization(ctx context.Context, req *identityv1.
 	if err := s.founderPassword(ctx, org, &u, req.GetAdministrator()); err != nil {
 		return resp, s.changes.OrReplayed(ctx, req, resp, err)
 	}
-	err := s.changes.Run(ctx, func(tx *Tx) error {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		if done, err := s.changes.Replay(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
@@ -82,7 +84,7 @@ func (s *Organizations) CreateOrganization(ctx context.Context, req *identityv1.
 
 // found writes the organization and its administrator. Super User is exempt
 // from the hold rule there; what is asked for besides is not.
-func (s *Organizations) found(ctx context.Context, tx *Tx, org store.Organization, u store.User, in *identityv1.User) error {
+func (s *Organizations) found(ctx context.Context, tx *change.Tx, org store.Organization, u store.User, in *identityv1.User) error {
 	if err := tx.AddOrganization(ctx, org); err != nil {
 		return err
 	}
@@ -117,8 +119,8 @@ func (s *Organizations) founderPassword(ctx context.Context, org store.Organizat
 }
 
 // besidesSuperUser is what the first administrator of an organization is to have besides that role.
-func besidesSuperUser(in *identityv1.User) Assignment {
-	return Assignment{
+func besidesSuperUser(in *identityv1.User) change.Assignment {
+	return change.Assignment{
 		Roles: slices.DeleteFunc(slices.Clone(in.GetRoleIds()), func(id string) bool { return id == superUser }),
 		Keys:  in.GetPermissionKeys(),
 	}
@@ -156,8 +158,8 @@ func (s *Organizations) UpdateOrganization(ctx context.Context, req *identityv1.
 		return nil, err
 	}
 	var resp *identityv1.Organization
-	err := s.changes.Run(ctx, func(tx *Tx) error {
-		if err := CheckEtag(req.GetOrganization().GetEtag(), tx.Org.Version); err != nil {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
+		if err := change.CheckEtag(req.GetOrganization().GetEtag(), tx.Org.Version); err != nil {
 			return err
 		}
 		changed, err := editOrganization(&tx.Org, req)

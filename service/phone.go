@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/limit"
 
 	"github.com/bizmetry/identity/service/door"
@@ -32,12 +34,12 @@ type Phones struct {
 	store   *store.Store
 	ring    *secret.KeyRing
 	limits  *limit.Limits
-	changes *Changes
+	changes *change.Changes
 	outbox  *Outbox
 }
 
 // NewPhones makes phones.
-func NewPhones(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *limit.Limits, changes *Changes, outbox *Outbox) *Phones {
+func NewPhones(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *limit.Limits, changes *change.Changes, outbox *Outbox) *Phones {
 	return &Phones{Kit: k, store: st, ring: ring, limits: limits, changes: changes, outbox: outbox}
 }
 
@@ -213,7 +215,7 @@ func (s *Phones) ownVerification(ctx context.Context, id string) (v store.PhoneV
 
 // sendOnce runs what sends a code in a short transaction, together with the
 // outcome for the request id.
-func (s *Phones) sendOnce(ctx context.Context, req Retryable, send func(*store.ShortTx) (store.PhoneVerification, error)) (*identityv1.PhoneVerification, error) {
+func (s *Phones) sendOnce(ctx context.Context, req change.Retryable, send func(*store.ShortTx) (store.PhoneVerification, error)) (*identityv1.PhoneVerification, error) {
 	resp := &identityv1.PhoneVerification{}
 	if done, err := s.changes.Replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err

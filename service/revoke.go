@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -32,10 +34,10 @@ func (s *Accounts) revokeToken(ctx context.Context, text string) error {
 		return nil //nolint:nilerr // nothing to end
 	}
 	by := door.CallOf(ctx).Caller
-	if claims.Organization != by.Org || (claims.Subject != by.ID && !by.Has(EndsTokens)) {
+	if claims.Organization != by.Org || (claims.Subject != by.ID && !by.Has(change.EndsTokens)) {
 		return nil
 	}
-	return s.passOver(s.changes.Run(ctx, func(tx *Tx) error {
+	return s.passOver(s.changes.Run(ctx, func(tx *change.Tx) error {
 		if err := s.mayEnd(ctx, tx, claims.Subject, claims.PrincipalType); err != nil {
 			return err
 		}
@@ -56,7 +58,7 @@ func (s *Accounts) passOver(err error) error {
 
 // revokeSession ends the session that a refresh token belongs to.
 func (s *Accounts) revokeSession(ctx context.Context, id string) error {
-	return s.changes.Run(ctx, func(tx *Tx) error {
+	return s.changes.Run(ctx, func(tx *change.Tx) error {
 		session, err := tx.Session(ctx, tx.Org.ID, id)
 		if err != nil {
 			return err
@@ -70,19 +72,19 @@ func (s *Accounts) revokeSession(ctx context.Context, id string) error {
 
 // mayEnd checks that the caller may end tokens of a principal: its own, or
 // with the permission those of whom it controls.
-func (s *Accounts) mayEnd(ctx context.Context, tx *Tx, id, kind string) error {
+func (s *Accounts) mayEnd(ctx context.Context, tx *change.Tx, id, kind string) error {
 	if id == tx.By.ID {
 		return nil
 	}
-	if !tx.By.Has(EndsTokens) {
-		return answer.Refuse(answer.ErrDenied, "permission", EndsTokens, "principal", tx.By.ID, "organization", tx.Org.ID)
+	if !tx.By.Has(change.EndsTokens) {
+		return answer.Refuse(answer.ErrDenied, "permission", change.EndsTokens, "principal", tx.By.ID, "organization", tx.Org.ID)
 	}
 	return tx.MustControl(ctx, tx.PrincipalOf(kind, id))
 }
 
 // RevokeTokens ends all tokens of a principal, or of one credential or session.
 func (s *Accounts) RevokeTokens(ctx context.Context, req *identityv1.RevokeTokensRequest) (*identityv1.RevokeTokensResponse, error) {
-	return &identityv1.RevokeTokensResponse{}, s.changes.Run(ctx, func(tx *Tx) error {
+	return &identityv1.RevokeTokensResponse{}, s.changes.Run(ctx, func(tx *change.Tx) error {
 		p, err := tx.Principal(ctx, tx.Org.ID, req.GetId())
 		if err == nil && p.Deleted != 0 {
 			err = answer.ErrNotFound
@@ -110,7 +112,7 @@ func (s *Accounts) RevokeTokens(ctx context.Context, req *identityv1.RevokeToken
 	})
 }
 
-func (s *Accounts) endCredentialTokens(ctx context.Context, tx *Tx, account, id string) error {
+func (s *Accounts) endCredentialTokens(ctx context.Context, tx *change.Tx, account, id string) error {
 	c, err := tx.Credential(ctx, tx.Org.ID, account, id)
 	if err != nil {
 		return err
@@ -119,7 +121,7 @@ func (s *Accounts) endCredentialTokens(ctx context.Context, tx *Tx, account, id 
 	return tx.EndTokens(ctx, tx.Org.ID, c.ID, tx.Now)
 }
 
-func (s *Accounts) endAllTokens(ctx context.Context, tx *Tx, p store.Principal) error {
+func (s *Accounts) endAllTokens(ctx context.Context, tx *change.Tx, p store.Principal) error {
 	if p.Kind == store.KindUser {
 		if err := tx.EndSessions(ctx, p.Org, p.ID, "revoked", tx.Now); err != nil {
 			return err

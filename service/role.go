@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/authority"
 
 	"github.com/bizmetry/identity/service/door"
@@ -24,12 +26,12 @@ type Roles struct {
 
 	store     *store.Store
 	authority *authority.Authority
-	changes   *Changes
+	changes   *change.Changes
 	pages     *Pages
 }
 
 // NewRoles makes roles.
-func NewRoles(k kit.Kit, st *store.Store, authority *authority.Authority, changes *Changes, pages *Pages) *Roles {
+func NewRoles(k kit.Kit, st *store.Store, authority *authority.Authority, changes *change.Changes, pages *Pages) *Roles {
 	return &Roles{Kit: k, store: st, authority: authority, changes: changes, pages: pages}
 }
 

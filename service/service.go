@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/authority"
 
 	"github.com/bizmetry/identity/service/limit"
@@ -111,7 +113,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 // makeNouns makes the rooms that implement the services of the contract.
 func (s *Service) makeNouns(cfg Config, incarnation string) {
 	availability := NewAvailability(s.Kit, cfg.Store, s.limits)
-	changes := NewChanges(s.Kit, cfg.Store, cfg.Ring, s.Authority, availability.TellTaken)
+	changes := change.New(s.Kit, cfg.Store, cfg.Ring, s.Authority, availability.TellTaken)
 	pages := NewPages(cfg.Ring, incarnation)
 	letters := NewLetters(s.Kit, cfg.Issuer, s.limits, s.outbox)
 	s.passwords = NewPasswords(s.Kit, cfg.Passwords, s.Authority, s.limits)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/authority"
 
 	"github.com/bizmetry/identity/service/limit"
@@ -38,12 +40,12 @@ type Accounts struct {
 	door      *door.Door
 	authority *authority.Authority
 	limits    *limit.Limits
-	changes   *Changes
+	changes   *change.Changes
 	pages     *Pages
 }
 
 // NewAccounts makes accounts.
-func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *authority.Authority, limits *limit.Limits, changes *Changes, pages *Pages) *Accounts {
+func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *authority.Authority, limits *limit.Limits, changes *change.Changes, pages *Pages) *Accounts {
 	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: authority, limits: limits, changes: changes, pages: pages}
 }
 
@@ -58,11 +60,11 @@ func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.Cre
 		return nil, err
 	}
 	resp := &identityv1.ServiceAccount{}
-	err = s.changes.Run(ctx, func(tx *Tx) error {
+	err = s.changes.Run(ctx, func(tx *change.Tx) error {
 		if done, err := s.changes.Replay(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
-		add := Assignment{Roles: in.GetRoleIds(), Keys: in.GetPermissionKeys()}
+		add := change.Assignment{Roles: in.GetRoleIds(), Keys: in.GetPermissionKeys()}
 		if err := tx.MustGrant(add); err != nil {
 			return err
 		}
@@ -97,7 +99,7 @@ func readNetworks(texts []string) (networks []string, err error) {
 	return networks, nil
 }
 
-func (s *Accounts) addAccount(ctx context.Context, tx *Tx, a store.ServiceAccount, add Assignment) error {
+func (s *Accounts) addAccount(ctx context.Context, tx *change.Tx, a store.ServiceAccount, add change.Assignment) error {
 	if err := tx.AddServiceAccount(ctx, a); err != nil {
 		if store.Taken(err) != "" {
 			return answer.ErrParentTaken
@@ -160,7 +162,7 @@ func (s *Accounts) accountAnswers(ctx context.Context, q store.Reads, cat *autho
 	return answers, nil
 }
 
-func (s *Accounts) accountAnswer(ctx context.Context, tx *Tx, a store.ServiceAccount) (*identityv1.ServiceAccount, error) {
+func (s *Accounts) accountAnswer(ctx context.Context, tx *change.Tx, a store.ServiceAccount) (*identityv1.ServiceAccount, error) {
 	answers, err := s.accountAnswers(ctx, tx.Reads, tx.Catalogue, a.Org, a)
 	if err != nil {
 		return nil, err
@@ -234,12 +236,12 @@ func (s *Accounts) DeleteServiceAccount(ctx context.Context, req *identityv1.Del
 // changed anything; if not, the answer is the machine as it is.
 func (s *Accounts) switchAccount(ctx context.Context, id, etag, event string, flip func(*store.ServiceAccount) bool) (*identityv1.ServiceAccount, error) {
 	var resp *identityv1.ServiceAccount
-	err := s.changes.Run(ctx, func(tx *Tx) error {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		former, err := tx.ServiceAccount(ctx, tx.Org.ID, id)
 		if err != nil {
 			return err
 		}
-		if err := CheckEtag(etag, former.Version); err != nil {
+		if err := change.CheckEtag(etag, former.Version); err != nil {
 			return err
 		}
 		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindServiceAccount, id)); err != nil {
@@ -258,7 +260,7 @@ func (s *Accounts) switchAccount(ctx context.Context, id, etag, event string, fl
 	return resp, err
 }
 
-func (s *Accounts) saveSwitchedAccount(ctx context.Context, tx *Tx, former store.ServiceAccount, a *store.ServiceAccount) error {
+func (s *Accounts) saveSwitchedAccount(ctx context.Context, tx *change.Tx, former store.ServiceAccount, a *store.ServiceAccount) error {
 	a.Version, a.Updated = a.Version+1, tx.Now
 	if !a.Enabled || a.Deleted != 0 {
 		a.Epoch = tx.NextEpoch(a.Epoch)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/authority"
 
 	"github.com/bizmetry/identity/service/limit"
@@ -35,7 +37,7 @@ type Sessions struct {
 	incarnation string // of the store
 	authority   *authority.Authority
 	limits      *limit.Limits
-	changes     *Changes
+	changes     *change.Changes
 	letters     *Letters
 }
 
@@ -48,7 +50,7 @@ type SessionsConfig struct {
 	Incarnation string // of the store
 	Authority   *authority.Authority
 	Limits      *limit.Limits
-	Changes     *Changes
+	Changes     *change.Changes
 	Letters     *Letters
 }
 
@@ -303,7 +305,7 @@ func (s *Sessions) SignOut(ctx context.Context, req *identityv1.SignOutRequest) 
 		}
 	}
 	var session store.Session
-	err := s.changes.Run(ctx, func(tx *Tx) error {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		var err error
 		if session, err = tx.Session(ctx, tx.Org.ID, id); err != nil {
 			return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/authority"
 
 	"github.com/bizmetry/identity/service/limit"
@@ -35,7 +37,7 @@ type Users struct {
 	door         *door.Door
 	authority    *authority.Authority
 	limits       *limit.Limits
-	changes      *Changes
+	changes      *change.Changes
 	pages        *Pages
 	letters      *Letters
 	passwords    *Passwords
@@ -52,7 +54,7 @@ type UsersConfig struct {
 	Door         *door.Door
 	Authority    *authority.Authority
 	Limits       *limit.Limits
-	Changes      *Changes
+	Changes      *change.Changes
 	Pages        *Pages
 	Letters      *Letters
 	Passwords    *Passwords
@@ -80,7 +82,7 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 		return nil, err
 	}
 	u := s.NewUser(door.CallOf(ctx).Org, req.GetUser())
-	add := Assignment{Roles: req.GetUser().GetRoleIds(), Keys: req.GetUser().GetPermissionKeys()}
+	add := change.Assignment{Roles: req.GetUser().GetRoleIds(), Keys: req.GetUser().GetPermissionKeys()}
 	phone := NewPhone(req.GetUser(), "user.phone")
 	if password := req.GetUser().GetPassword(); password != "" {
 		look, err := s.changes.Look(ctx)
@@ -91,7 +93,7 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 			return resp, s.changes.OrReplayed(ctx, req, resp, err)
 		}
 	}
-	err := s.changes.Run(ctx, func(tx *Tx) error {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		if done, err := s.changes.Replay(ctx, tx.Reads, req, resp); done || err != nil {
 			return err
 		}
@@ -145,7 +147,7 @@ func SetName(u *store.User, first, last string) {
 }
 
 // Add writes a new person with what is assigned, in the organization u.Org.
-func (s *Users) Add(ctx context.Context, tx *Tx, u store.User, add Assignment) error {
+func (s *Users) Add(ctx context.Context, tx *change.Tx, u store.User, add change.Assignment) error {
 	if err := s.claimEmail(ctx, tx, u); err != nil {
 		return err
 	}
@@ -161,7 +163,7 @@ func (s *Users) Add(ctx context.Context, tx *Tx, u store.User, add Assignment) e
 
 // claimEmail takes a confirmed address in the whole service; a pending one
 // only must not be confirmed elsewhere.
-func (s *Users) claimEmail(ctx context.Context, tx *Tx, u store.User) error {
+func (s *Users) claimEmail(ctx context.Context, tx *change.Tx, u store.User) error {
 	if u.Confirmed {
 		return emailTaken(tx.Enlist(ctx, store.Entry{Kind: store.ConfirmedEmail, Key: u.EmailKey, Org: u.Org, ID: u.ID}))
 	}
@@ -231,7 +233,7 @@ func (s *Users) userAnswers(ctx context.Context, q store.Reads, cat *authority.C
 }
 
 // Answer describes a person as the change leaves them.
-func (s *Users) Answer(ctx context.Context, tx *Tx, u store.User) (*identityv1.User, error) {
+func (s *Users) Answer(ctx context.Context, tx *change.Tx, u store.User) (*identityv1.User, error) {
 	answers, err := s.userAnswers(ctx, tx.Reads, tx.Catalogue, u.Org, u)
 	if err != nil {
 		return nil, err
@@ -240,7 +242,7 @@ func (s *Users) Answer(ctx context.Context, tx *Tx, u store.User) (*identityv1.U
 }
 
 // newUserAnswer describes a person who was just added with what is assigned.
-func (s *Users) newUserAnswer(tx *Tx, u store.User, add Assignment) *identityv1.User {
+func (s *Users) newUserAnswer(tx *change.Tx, u store.User, add change.Assignment) *identityv1.User {
 	return userProto(&u, tx.Catalogue.Describe(add.Grants(), tx.Now), 0)
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/contact"
@@ -22,12 +24,12 @@ func (s *Users) UpdateUser(ctx context.Context, req *identityv1.UpdateUserReques
 		return nil, err
 	}
 	var resp *identityv1.User
-	err = s.changes.Run(ctx, func(tx *Tx) error {
+	err = s.changes.Run(ctx, func(tx *change.Tx) error {
 		former, err := tx.User(ctx, tx.Org.ID, req.GetUser().GetId())
 		if err != nil {
 			return err
 		}
-		if err := CheckEtag(req.GetUser().GetEtag(), former.Version); err != nil {
+		if err := change.CheckEtag(req.GetUser().GetEtag(), former.Version); err != nil {
 			return err
 		}
 		u := former
@@ -102,7 +104,7 @@ func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e edit,
 	if err != nil {
 		return "", err
 	}
-	if err := CheckEtag(in.GetEtag(), u.Version); err != nil {
+	if err := change.CheckEtag(in.GetEtag(), u.Version); err != nil {
 		return "", err
 	}
 	if err := s.mayEdit(ctx, look, &u, e); err != nil {
@@ -118,7 +120,7 @@ func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e edit,
 
 // updateUser applies an edit to a person: u begins as the former row and is
 // left as it was written. Every part checks its own right.
-func (s *Users) updateUser(ctx context.Context, tx *Tx, former store.User, u *store.User, e edit) error {
+func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User, u *store.User, e edit) error {
 	var changed []string
 	if e.first != nil || e.last != nil {
 		SetName(u, or(e.first, u.FirstName), or(e.last, u.LastName))
@@ -158,7 +160,7 @@ func (s *Users) updateUser(ctx context.Context, tx *Tx, former store.User, u *st
 
 // editLogin changes what a person signs in with: address, confirmation,
 // password and phone. Whoever changes it could become that person.
-func (s *Users) editLogin(ctx context.Context, tx *Tx, former store.User, u *store.User, e edit) (changed []string, err error) {
+func (s *Users) editLogin(ctx context.Context, tx *change.Tx, former store.User, u *store.User, e edit) (changed []string, err error) {
 	if changed, err = editAddress(&tx.Decision, former, u, e); err != nil {
 		return nil, err
 	}
@@ -188,7 +190,7 @@ func (s *Users) editLogin(ctx context.Context, tx *Tx, former store.User, u *sto
 }
 
 // editAddress changes address and confirmation in the row.
-func editAddress(d *Decision, former store.User, u *store.User, e edit) (changed []string, err error) {
+func editAddress(d *change.Decision, former store.User, u *store.User, e edit) (changed []string, err error) {
 	if e.email != nil && *e.email != (contact.Email{Text: u.Email, Key: u.EmailKey}) {
 		u.Email, u.EmailKey = e.email.Text, e.email.Key
 		changed = append(changed, "email")
@@ -209,7 +211,7 @@ func editAddress(d *Decision, former store.User, u *store.User, e edit) (changed
 // applyLogin moves the address in the directory, and ends what was issued
 // before a new password, the loss of confirmation or an address that is not
 // proven: links to the former one are void, also if it comes back.
-func (s *Users) applyLogin(ctx context.Context, tx *Tx, former store.User, u *store.User, newPassword bool) error {
+func (s *Users) applyLogin(ctx context.Context, tx *change.Tx, former store.User, u *store.User, newPassword bool) error {
 	if former.EmailKey != u.EmailKey || former.Confirmed != u.Confirmed {
 		if former.Confirmed {
 			if err := tx.Delist(ctx, store.ConfirmedEmail, former.EmailKey, former.ID); err != nil {
@@ -229,7 +231,7 @@ func (s *Users) applyLogin(ctx context.Context, tx *Tx, former store.User, u *st
 
 // replaceGrants makes roles and permissions those that are wanted (nil: as
 // they are). What stays keeps its expiry; what comes never expires.
-func (s *Users) replaceGrants(ctx context.Context, tx *Tx, id string, roles, keys *[]string) (store.Data, error) {
+func (s *Users) replaceGrants(ctx context.Context, tx *change.Tx, id string, roles, keys *[]string) (store.Data, error) {
 	present, err := tx.Grants(ctx, tx.Org.ID, id)
 	if err != nil {
 		return nil, err
@@ -253,7 +255,7 @@ func (s *Users) replaceGrants(ctx context.Context, tx *Tx, id string, roles, key
 
 // replaced is what has to come and to go, so that roles and permissions become
 // those that are wanted.
-func replaced(present []store.Grant, roles, keys *[]string, now store.Micros) (add, drop Assignment, err error) {
+func replaced(present []store.Grant, roles, keys *[]string, now store.Micros) (add, drop change.Assignment, err error) {
 	kept := 0
 	for _, g := range present {
 		switch {
@@ -316,12 +318,12 @@ func (s *Users) DisableUser(ctx context.Context, req *identityv1.DisableUserRequ
 // anything; if not, the answer is the person as they are.
 func (s *Users) switchUser(ctx context.Context, id, etag, event string, flip func(*store.User) bool) (*identityv1.User, error) {
 	var resp *identityv1.User
-	err := s.changes.Run(ctx, func(tx *Tx) error {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		former, err := tx.User(ctx, tx.Org.ID, id)
 		if err != nil {
 			return err
 		}
-		if err := CheckEtag(etag, former.Version); err != nil {
+		if err := change.CheckEtag(etag, former.Version); err != nil {
 			return err
 		}
 		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, id)); err != nil {
@@ -342,7 +344,7 @@ func (s *Users) switchUser(ctx context.Context, id, etag, event string, flip fun
 
 // saveSwitched writes a new state. It moves the epoch each way, so that a link
 // which was sent while somebody was disabled is void when they are enabled.
-func (s *Users) saveSwitched(ctx context.Context, tx *Tx, former store.User, u *store.User) error {
+func (s *Users) saveSwitched(ctx context.Context, tx *change.Tx, former store.User, u *store.User) error {
 	u.Version, u.Updated, u.Epoch = u.Version+1, tx.Now, tx.NextEpoch(u.Epoch)
 	if !u.Enabled || u.Deleted != 0 {
 		if err := tx.EndSessions(ctx, u.Org, u.ID, "disabled", tx.Now); err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/change"
+
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
@@ -34,12 +36,12 @@ func (s *Users) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUserRe
 		return nil, err
 	}
 	var resp *identityv1.User
-	err := s.changes.Run(ctx, func(tx *Tx) error {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		former, err := tx.UserDeletedAfter(ctx, tx.Org.ID, req.GetId(), s.expired())
 		if err != nil {
 			return err
 		}
-		if err := CheckEtag(req.GetEtag(), former.Version); err != nil {
+		if err := change.CheckEtag(req.GetEtag(), former.Version); err != nil {
 			return err
 		}
 		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, former.ID)); err != nil {
@@ -65,12 +67,12 @@ func (s *Users) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUserRe
 // EraseUser removes all that is kept of a person, deleted or not. Events keep
 // the id.
 func (s *Users) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest) (*identityv1.EraseUserResponse, error) {
-	err := s.changes.Run(ctx, func(tx *Tx) error {
+	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		u, err := tx.UserDeletedAfter(ctx, tx.Org.ID, req.GetId(), 0)
 		if err != nil {
 			return err
 		}
-		if err := CheckEtag(req.GetEtag(), u.Version); err != nil {
+		if err := change.CheckEtag(req.GetEtag(), u.Version); err != nil {
 			return err
 		}
 		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, u.ID)); err != nil {

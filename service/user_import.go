@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -143,7 +145,7 @@ func (im *importing) settle(ctx context.Context, rows []*importRow) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, batchTime)
 		defer cancel()
-		if err := im.s.changes.Run(ctx, func(tx *Tx) error { return im.change(ctx, tx, undecided) }); err != nil {
+		if err := im.s.changes.Run(ctx, func(tx *change.Tx) error { return im.change(ctx, tx, undecided) }); err != nil {
 			return err
 		}
 	}
@@ -173,7 +175,7 @@ func (im *importing) settle(ctx context.Context, rows []*importRow) error {
 // batchTime bounds the transaction of a batch.
 const batchTime = door.MaxDeadline
 
-func (im *importing) change(ctx context.Context, tx *Tx, rows []*importRow) error {
+func (im *importing) change(ctx context.Context, tx *change.Tx, rows []*importRow) error {
 	tx.Operation = im.operation
 	taken, err := im.s.findHolders(ctx, tx, rows)
 	if err != nil {

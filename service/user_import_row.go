@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/contact"
@@ -23,7 +25,7 @@ type importRow struct {
 	status *identityv1.ImportUsersResponse_Row
 	user   store.User
 	roles  []string // as the file names them
-	add    Assignment
+	add    change.Assignment
 	twin   *importRow // an earlier row of the batch with the same address
 }
 
@@ -130,7 +132,7 @@ const maxRolesOfUser = 100
 
 // judge refuses the rows that ask for what the caller may not give (RG-02):
 // each is held against the caller's rights like a CreateUser.
-func (s *Users) judge(tx *Tx, rows []*importRow) {
+func (s *Users) judge(tx *change.Tx, rows []*importRow) {
 	names := namesOfRoles(tx.Catalogue, tx.Org.ID, tx.By.Platform)
 	verdicts := map[string]error{} // many rows ask for the same
 	for _, row := range rows {
@@ -154,7 +156,7 @@ func (s *Users) judge(tx *Tx, rows []*importRow) {
 
 // findHolders settles the rows whose addresses somebody of the organization
 // has, deleted or not, and returns which of the others are confirmed elsewhere.
-func (s *Users) findHolders(ctx context.Context, tx *Tx, rows []*importRow) (taken map[string]bool, err error) {
+func (s *Users) findHolders(ctx context.Context, tx *change.Tx, rows []*importRow) (taken map[string]bool, err error) {
 	keys := make([]string, len(rows))
 	for i, row := range rows {
 		keys[i] = row.user.EmailKey
@@ -190,7 +192,7 @@ func (s *Users) findHolders(ctx context.Context, tx *Tx, rows []*importRow) (tak
 // tellHolders refuses the rows whose addresses are confirmed elsewhere, as many
 // as may be told. From the first that may not, every row is refused alike, so
 // that it tells nothing; the error says so, and when to go on.
-func (s *Users) tellHolders(ctx context.Context, tx *Tx, rows []*importRow, taken map[string]bool) (refused, err error) {
+func (s *Users) tellHolders(ctx context.Context, tx *change.Tx, rows []*importRow, taken map[string]bool) (refused, err error) {
 	var elsewhere []int
 	for i, row := range rows {
 		if taken[row.user.EmailKey] && row.status.GetOutcome() == identityv1.ImportUsersResponse_Row_OUTCOME_UNSPECIFIED {
@@ -228,7 +230,7 @@ func pairTwins(rows []*importRow) {
 
 // addImported writes the rows that are left, with a statement for many, and an
 // event for each, and a mail where that is wanted.
-func (s *Users) addImported(ctx context.Context, tx *Tx, rows []*importRow, invite bool) error {
+func (s *Users) addImported(ctx context.Context, tx *change.Tx, rows []*importRow, invite bool) error {
 	if err := s.claimEmails(ctx, tx, rows); err != nil {
 		return err
 	}
@@ -275,7 +277,7 @@ func (s *Users) addImported(ctx context.Context, tx *Tx, rows []*importRow, invi
 
 // claimEmails takes the addresses of confirmed rows in the whole service. One
 // that another organization took this very moment is refused.
-func (s *Users) claimEmails(ctx context.Context, tx *Tx, rows []*importRow) error {
+func (s *Users) claimEmails(ctx context.Context, tx *change.Tx, rows []*importRow) error {
 	var entries []store.Entry
 	var keys []string
 	for _, row := range rows {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/limit"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -22,7 +24,7 @@ var (
 // setPassword gives a person the password that an administrator chose. It
 // hashes, so it is called before the lock is taken, when everything that is
 // cheap to refuse has been.
-func (s *Users) setPassword(ctx context.Context, l *Look, u *store.User, password string) error {
+func (s *Users) setPassword(ctx context.Context, l *change.Look, u *store.User, password string) error {
 	err := s.limits.Spend(ctx, passwordsByCaller.One(l.By.ID), passwordsOfOrganization.One(l.By.Org))
 	if err != nil {
 		return err
@@ -33,7 +35,7 @@ func (s *Users) setPassword(ctx context.Context, l *Look, u *store.User, passwor
 }
 
 // GivePassword is the password of a new person of the organization looked at.
-func (s *Users) GivePassword(ctx context.Context, l *Look, u *store.User, add Assignment, phone PhoneEdit, password string) error {
+func (s *Users) GivePassword(ctx context.Context, l *change.Look, u *store.User, add change.Assignment, phone PhoneEdit, password string) error {
 	if err := AcceptPassword(l.Org, *u, password); err != nil {
 		return err
 	}
@@ -44,7 +46,7 @@ func (s *Users) GivePassword(ctx context.Context, l *Look, u *store.User, add As
 }
 
 // mayAdd refuses what is known to be wrong with a new person of the organization looked at.
-func (s *Users) mayAdd(ctx context.Context, l *Look, u store.User, add Assignment, phone PhoneEdit) error {
+func (s *Users) mayAdd(ctx context.Context, l *change.Look, u store.User, add change.Assignment, phone PhoneEdit) error {
 	if u.Confirmed && !l.MayConfirm() {
 		return answer.ErrConfirmNotAllowed
 	}
@@ -59,7 +61,7 @@ func (s *Users) mayAdd(ctx context.Context, l *Look, u store.User, add Assignmen
 
 // mayEdit refuses what is known to be wrong with an edit that has a new
 // password. It leaves the person as they will be.
-func (s *Users) mayEdit(ctx context.Context, l *Look, u *store.User, e edit) error {
+func (s *Users) mayEdit(ctx context.Context, l *change.Look, u *store.User, e edit) error {
 	former := *u
 	if _, err := editAddress(&l.Decision, former, u, e); err != nil {
 		return err

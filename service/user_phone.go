@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bizmetry/identity/service/change"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/contact"
@@ -44,7 +46,7 @@ func NewPhone(in *identityv1.User, field string) PhoneEdit {
 // Edit settles what becomes of the number of a person: one that is proven
 // for the given user ("": who is about to be created), or "" for none. The
 // masked present number, sent back, asks for nothing.
-func (s *Phones) Edit(ctx context.Context, d *Decision, take proofTaker, user string, u store.User, e PhoneEdit) (number string, changed bool, err error) {
+func (s *Phones) Edit(ctx context.Context, d *change.Decision, take proofTaker, user string, u store.User, e PhoneEdit) (number string, changed bool, err error) {
 	present := e.text == nil || *e.text == u.PhoneMasked
 	switch {
 	case !present && *e.text != "" && e.number == "":
@@ -64,7 +66,7 @@ func (s *Phones) Edit(ctx context.Context, d *Decision, take proofTaker, user st
 }
 
 // Write puts a proven number ("": none) into the row of a person.
-func (s *Phones) Write(ctx context.Context, tx *Tx, u *store.User, number string) error {
+func (s *Phones) Write(ctx context.Context, tx *change.Tx, u *store.User, number string) error {
 	var sealed []byte
 	u.PhoneMasked, u.PhoneVerified = "", false
 	if number != "" {
@@ -96,7 +98,7 @@ func (s *Phones) PeekProof(ctx context.Context, org, id string, after, _ store.M
 // takePhoneProof takes a proof, which must be one that this caller got in this
 // organization for this user ("": for one who is about to be created), and
 // returns the number.
-func (s *Phones) takePhoneProof(ctx context.Context, d *Decision, take proofTaker, proof, user string) (string, error) {
+func (s *Phones) takePhoneProof(ctx context.Context, d *change.Decision, take proofTaker, proof, user string) (string, error) {
 	verification, text, _ := strings.Cut(proof, ".")
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || !id.Valid(verification) || !s.ring.VerifyMAC("phone_proof", mac, d.Org.ID, verification) {

@@ -1,4 +1,4 @@
-package service
+package change
 
 import (
 	"context"
@@ -29,9 +29,9 @@ type Changes struct {
 	onTaken   func(context.Context, error) error
 }
 
-// NewChanges makes changes. onTaken is asked what to answer where a change was
+// New makes changes. onTaken is asked what to answer where a change was
 // refused for an address that is taken.
-func NewChanges(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *authority.Authority, onTaken func(context.Context, error) error) *Changes {
+func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *authority.Authority, onTaken func(context.Context, error) error) *Changes {
 	return &Changes{Kit: k, store: st, ring: ring, authority: authority, onTaken: onTaken}
 }
 
