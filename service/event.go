@@ -33,15 +33,15 @@ func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsReque
 	if in.GetEndTime() != nil {
 		filter.To = store.At(in.GetEndTime().AsTime())
 	}
-	page, err := s.pages.Open(ctx, req, "seq desc", "")
+	span, err := s.pages.Open(ctx, req, "seq desc", "")
 	if err != nil {
 		return nil, err
 	}
 	var before int64
-	if page.After != nil {
-		before = page.After.Key.(int64)
+	if span.After != nil {
+		before = span.After.Key.(int64)
 	}
-	events, err := s.store.Events(ctx, org, filter, before, page.Skip, page.Limit)
+	events, err := s.store.Events(ctx, org, filter, before, span.Skip, span.Limit)
 	if err != nil {
 		return nil, err
 	}

@@ -43,11 +43,11 @@ func (s *Roles) ListRoles(ctx context.Context, req *identityv1.ListRolesRequest)
 	}
 	roles := slices.DeleteFunc(slices.Clone(cat.Roles), func(r store.Role) bool { return !cat.Visible(r, door.CallOf(ctx).Org, platform) })
 	resp := &identityv1.ListRolesResponse{TotalSize: Clamp(int64(len(roles)))}
-	page, err := s.pages.Open(ctx, req, "name", "name")
+	span, err := s.pages.Open(ctx, req, "name", "name")
 	if err != nil {
 		return nil, err
 	}
-	roles = Window(roles, page, store.Role.Cursor)
+	roles = Window(roles, span, store.Role.Cursor)
 	roles, resp.NextPageToken = Next(ctx, s.pages, req, roles, store.Role.Cursor)
 	for _, role := range roles {
 		resp.Roles = append(resp.Roles, roleProto(cat, role, req.GetView() == identityv1.ListRolesRequest_FULL))
@@ -78,11 +78,11 @@ func (s *Roles) ListPermissions(ctx context.Context, req *identityv1.ListPermiss
 		return !platform && strings.HasPrefix(p.Key, authority.SystemPrefix)
 	})
 	resp := &identityv1.ListPermissionsResponse{TotalSize: Clamp(int64(len(permissions)))}
-	page, err := s.pages.Open(ctx, req, "key", "key")
+	span, err := s.pages.Open(ctx, req, "key", "key")
 	if err != nil {
 		return nil, err
 	}
-	permissions = Window(permissions, page, store.Permission.Cursor)
+	permissions = Window(permissions, span, store.Permission.Cursor)
 	permissions, resp.NextPageToken = Next(ctx, s.pages, req, permissions, store.Permission.Cursor)
 	for _, p := range permissions {
 		resp.Permissions = append(resp.Permissions, &identityv1.Permission{

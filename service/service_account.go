@@ -176,16 +176,16 @@ func (s *Accounts) ListServiceAccounts(ctx context.Context, req *identityv1.List
 	filter := store.AccountFilter{
 		Name: contact.Fold(req.GetFilter().GetName()), ParentType: req.GetFilter().GetParentType(), ParentID: req.GetFilter().GetParentId(),
 	}
-	page, err := s.pages.Open(ctx, req, req.GetOrderBy(), "create_time desc")
+	span, err := s.pages.Open(ctx, req, req.GetOrderBy(), "create_time desc")
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := s.store.ServiceAccounts(ctx, org, filter, page)
+	accounts, err := s.store.ServiceAccounts(ctx, org, filter, span)
 	if err != nil {
 		return nil, err
 	}
 	resp := &identityv1.ListServiceAccountsResponse{}
-	accounts, resp.NextPageToken = Next(ctx, s.pages, req, accounts, func(a store.ServiceAccount) store.Cursor { return a.Cursor(page.Order) })
+	accounts, resp.NextPageToken = Next(ctx, s.pages, req, accounts, func(a store.ServiceAccount) store.Cursor { return a.Cursor(span.Order) })
 	if resp.ServiceAccounts, err = s.accountAnswers(ctx, s.store.Reads, nil, org, accounts...); err != nil {
 		return nil, err
 	}

@@ -253,7 +253,7 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.pages.Open(ctx, req, req.GetOrderBy(), "email")
+	span, err := s.pages.Open(ctx, req, req.GetOrderBy(), "email")
 	if err != nil {
 		return nil, err
 	}
@@ -264,12 +264,12 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 		}
 		return resp, nil
 	}
-	users, badges, err := s.store.ListUsers(ctx, org, filter, page, MaxCount+1)
+	users, badges, err := s.store.ListUsers(ctx, org, filter, span, MaxCount+1)
 	if err != nil {
 		return nil, err
 	}
 	resp := &identityv1.ListUsersResponse{}
-	users, resp.NextPageToken = Next(ctx, s.pages, req, users, func(u store.User) store.Cursor { return u.Cursor(page.Order) })
+	users, resp.NextPageToken = Next(ctx, s.pages, req, users, func(u store.User) store.Cursor { return u.Cursor(span.Order) })
 	countUsers(resp, badges, filter.Counted(), req.GetWithSummary())
 	resp.Users, err = s.userAnswers(ctx, s.store.Reads, nil, org, users...)
 	return resp, err
