@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/bizmetry/identity/service/page"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/door"
@@ -129,7 +131,7 @@ func (s *Users) match(ctx context.Context, tx *change.Tx, req bulkRequest, b sto
 			return err
 		}
 	}
-	resp.Matched, resp.Changed, resp.SkippedTotal = Clamp(matched), Clamp(changed), Clamp(skipped)
+	resp.Matched, resp.Changed, resp.SkippedTotal = page.Clamp(matched), page.Clamp(changed), page.Clamp(skipped)
 	return s.matchToken(tx, req, ids.Sum(nil), resp)
 }
 
@@ -181,7 +183,7 @@ func (s *Users) changeAll(ctx context.Context, tx *change.Tx, b store.Bulk, resp
 	}
 	return tx.KeepAdministrator(ctx, func() error {
 		changed, err := tx.ChangeAll(ctx, b, e)
-		resp.Changed = Clamp(changed)
+		resp.Changed = page.Clamp(changed)
 		return err
 	})
 }

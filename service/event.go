@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/page"
+
 	"github.com/bizmetry/identity/service/door"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -16,11 +18,11 @@ type Events struct {
 	identityv1.UnsafeEventServiceServer
 
 	store *store.Store
-	pages *Pages
+	pages *page.Pages
 }
 
 // NewEvents makes events.
-func NewEvents(st *store.Store, pages *Pages) *Events { return &Events{store: st, pages: pages} }
+func NewEvents(st *store.Store, pages *page.Pages) *Events { return &Events{store: st, pages: pages} }
 
 // ListEvents returns a page of the audit trail, newest first.
 func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsRequest) (*identityv1.ListEventsResponse, error) {
@@ -46,12 +48,12 @@ func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsReque
 		return nil, err
 	}
 	resp := &identityv1.ListEventsResponse{}
-	events, resp.NextPageToken = Next(ctx, s.pages, req, events, func(e store.Event) store.Cursor { return store.Cursor{Key: e.Seq} })
+	events, resp.NextPageToken = page.Next(ctx, s.pages, req, events, func(e store.Event) store.Cursor { return store.Cursor{Key: e.Seq} })
 	for _, e := range events {
 		resp.Events = append(resp.Events, eventProto(e))
 	}
-	n, err := s.store.CountEvents(ctx, org, filter, MaxCount+1)
-	resp.TotalSize, resp.TotalCapped = Capped(int64(n))
+	n, err := s.store.CountEvents(ctx, org, filter, page.MaxCount+1)
+	resp.TotalSize, resp.TotalCapped = page.Capped(int64(n))
 	return resp, err
 }
 

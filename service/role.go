@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/page"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/authority"
@@ -27,11 +29,11 @@ type Roles struct {
 	store     *store.Store
 	authority *authority.Authority
 	changes   *change.Changes
-	pages     *Pages
+	pages     *page.Pages
 }
 
 // NewRoles makes roles.
-func NewRoles(k kit.Kit, st *store.Store, authority *authority.Authority, changes *change.Changes, pages *Pages) *Roles {
+func NewRoles(k kit.Kit, st *store.Store, authority *authority.Authority, changes *change.Changes, pages *page.Pages) *Roles {
 	return &Roles{Kit: k, store: st, authority: authority, changes: changes, pages: pages}
 }
 
@@ -42,13 +44,13 @@ func (s *Roles) ListRoles(ctx context.Context, req *identityv1.ListRolesRequest)
 		return nil, err
 	}
 	roles := slices.DeleteFunc(slices.Clone(cat.Roles), func(r store.Role) bool { return !cat.Visible(r, door.CallOf(ctx).Org, platform) })
-	resp := &identityv1.ListRolesResponse{TotalSize: Clamp(int64(len(roles)))}
+	resp := &identityv1.ListRolesResponse{TotalSize: page.Clamp(int64(len(roles)))}
 	span, err := s.pages.Open(ctx, req, "name", "name")
 	if err != nil {
 		return nil, err
 	}
-	roles = Window(roles, span, store.Role.Cursor)
-	roles, resp.NextPageToken = Next(ctx, s.pages, req, roles, store.Role.Cursor)
+	roles = page.Window(roles, span, store.Role.Cursor)
+	roles, resp.NextPageToken = page.Next(ctx, s.pages, req, roles, store.Role.Cursor)
 	for _, role := range roles {
 		resp.Roles = append(resp.Roles, roleProto(cat, role, req.GetView() == identityv1.ListRolesRequest_FULL))
 	}
@@ -77,13 +79,13 @@ func (s *Roles) ListPermissions(ctx context.Context, req *identityv1.ListPermiss
 	permissions := slices.DeleteFunc(slices.Clone(cat.Permissions), func(p store.Permission) bool {
 		return !platform && strings.HasPrefix(p.Key, authority.SystemPrefix)
 	})
-	resp := &identityv1.ListPermissionsResponse{TotalSize: Clamp(int64(len(permissions)))}
+	resp := &identityv1.ListPermissionsResponse{TotalSize: page.Clamp(int64(len(permissions)))}
 	span, err := s.pages.Open(ctx, req, "key", "key")
 	if err != nil {
 		return nil, err
 	}
-	permissions = Window(permissions, span, store.Permission.Cursor)
-	permissions, resp.NextPageToken = Next(ctx, s.pages, req, permissions, store.Permission.Cursor)
+	permissions = page.Window(permissions, span, store.Permission.Cursor)
+	permissions, resp.NextPageToken = page.Next(ctx, s.pages, req, permissions, store.Permission.Cursor)
 	for _, p := range permissions {
 		resp.Permissions = append(resp.Permissions, &identityv1.Permission{
 			Key: p.Key, Area: p.Area, Name: p.Name, Description: p.Description,
@@ -112,7 +114,7 @@ func roleProto(cat *authority.Catalogue, r store.Role, full bool) *identityv1.Ro
 	keys := cat.Keys(closure)
 	p := &identityv1.Role{
 		Id: r.ID, Name: r.Name, Description: r.Description, BuiltIn: r.Org == store.BuiltIn, Everything: r.Everything,
-		PermissionCount: Clamp(int64(len(keys))), SubRoleCount: Clamp(int64(len(cat.Below(r.ID)))),
+		PermissionCount: page.Clamp(int64(len(keys))), SubRoleCount: page.Clamp(int64(len(cat.Below(r.ID)))),
 	}
 	if !p.GetBuiltIn() {
 		p.OrganizationId = r.Org

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/page"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/authority"
@@ -114,7 +116,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 func (s *Service) makeNouns(cfg Config, incarnation string) {
 	availability := NewAvailability(s.Kit, cfg.Store, s.limits)
 	changes := change.New(s.Kit, cfg.Store, cfg.Ring, s.Authority, availability.TellTaken)
-	pages := NewPages(cfg.Ring, incarnation)
+	pages := page.New(cfg.Ring, incarnation)
 	letters := NewLetters(s.Kit, cfg.Issuer, s.limits, s.outbox)
 	s.passwords = NewPasswords(s.Kit, cfg.Passwords, s.Authority, s.limits)
 	s.phones = NewPhones(s.Kit, cfg.Store, cfg.Ring, s.limits, changes, s.outbox)

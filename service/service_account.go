@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/page"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/authority"
@@ -41,11 +43,11 @@ type Accounts struct {
 	authority *authority.Authority
 	limits    *limit.Limits
 	changes   *change.Changes
-	pages     *Pages
+	pages     *page.Pages
 }
 
 // NewAccounts makes accounts.
-func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *authority.Authority, limits *limit.Limits, changes *change.Changes, pages *Pages) *Accounts {
+func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *authority.Authority, limits *limit.Limits, changes *change.Changes, pages *page.Pages) *Accounts {
 	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: authority, limits: limits, changes: changes, pages: pages}
 }
 
@@ -185,21 +187,21 @@ func (s *Accounts) ListServiceAccounts(ctx context.Context, req *identityv1.List
 		return nil, err
 	}
 	resp := &identityv1.ListServiceAccountsResponse{}
-	accounts, resp.NextPageToken = Next(ctx, s.pages, req, accounts, func(a store.ServiceAccount) store.Cursor { return a.Cursor(span.Order) })
+	accounts, resp.NextPageToken = page.Next(ctx, s.pages, req, accounts, func(a store.ServiceAccount) store.Cursor { return a.Cursor(span.Order) })
 	if resp.ServiceAccounts, err = s.accountAnswers(ctx, s.store.Reads, nil, org, accounts...); err != nil {
 		return nil, err
 	}
 	var b store.Badges
 	if filter == (store.AccountFilter{}) {
 		b, err = s.store.Badges(ctx, org)
-		resp.TotalSize = Clamp(b.AccountsTotal)
+		resp.TotalSize = page.Clamp(b.AccountsTotal)
 	} else {
-		b, err = s.store.CountServiceAccounts(ctx, org, filter, MaxCount+1)
-		resp.TotalSize, resp.TotalCapped = Capped(b.AccountsTotal)
+		b, err = s.store.CountServiceAccounts(ctx, org, filter, page.MaxCount+1)
+		resp.TotalSize, resp.TotalCapped = page.Capped(b.AccountsTotal)
 	}
 	if req.GetWithSummary() {
 		resp.Summary = &identityv1.ListServiceAccountsResponse_Summary{
-			Total: resp.GetTotalSize(), Active: Clamp(b.AccountsActive), Capped: resp.GetTotalCapped(),
+			Total: resp.GetTotalSize(), Active: page.Clamp(b.AccountsActive), Capped: resp.GetTotalCapped(),
 		}
 	}
 	return resp, err

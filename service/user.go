@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/page"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/authority"
@@ -38,7 +40,7 @@ type Users struct {
 	authority    *authority.Authority
 	limits       *limit.Limits
 	changes      *change.Changes
-	pages        *Pages
+	pages        *page.Pages
 	letters      *Letters
 	passwords    *Passwords
 	phones       *Phones
@@ -55,7 +57,7 @@ type UsersConfig struct {
 	Authority    *authority.Authority
 	Limits       *limit.Limits
 	Changes      *change.Changes
-	Pages        *Pages
+	Pages        *page.Pages
 	Letters      *Letters
 	Passwords    *Passwords
 	Phones       *Phones
@@ -264,12 +266,12 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 		}
 		return resp, nil
 	}
-	users, badges, err := s.store.ListUsers(ctx, org, filter, span, MaxCount+1)
+	users, badges, err := s.store.ListUsers(ctx, org, filter, span, page.MaxCount+1)
 	if err != nil {
 		return nil, err
 	}
 	resp := &identityv1.ListUsersResponse{}
-	users, resp.NextPageToken = Next(ctx, s.pages, req, users, func(u store.User) store.Cursor { return u.Cursor(span.Order) })
+	users, resp.NextPageToken = page.Next(ctx, s.pages, req, users, func(u store.User) store.Cursor { return u.Cursor(span.Order) })
 	countUsers(resp, badges, filter.Counted(), req.GetWithSummary())
 	resp.Users, err = s.userAnswers(ctx, s.store.Reads, nil, org, users...)
 	return resp, err
@@ -305,13 +307,13 @@ func (s *Users) userFilter(ctx context.Context, org string, in *identityv1.ListU
 func countUsers(resp *identityv1.ListUsersResponse, b store.Badges, exactly, summary bool) {
 	total := b.UsersActive + b.UsersPending + b.UsersDisabled
 	if exactly {
-		resp.TotalSize = Clamp(total)
+		resp.TotalSize = page.Clamp(total)
 	} else {
-		resp.TotalSize, resp.TotalCapped = Capped(total)
+		resp.TotalSize, resp.TotalCapped = page.Capped(total)
 	}
 	if summary {
 		resp.Summary = &identityv1.ListUsersResponse_Summary{
-			Total: resp.GetTotalSize(), Active: Clamp(b.UsersActive), Pending: Clamp(b.UsersPending), Disabled: Clamp(b.UsersDisabled),
+			Total: resp.GetTotalSize(), Active: page.Clamp(b.UsersActive), Pending: page.Clamp(b.UsersPending), Disabled: page.Clamp(b.UsersDisabled),
 			Capped: resp.GetTotalCapped(),
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 
+	"github.com/bizmetry/identity/service/page"
+
 	"github.com/bizmetry/identity/service/authority"
 
 	"github.com/bizmetry/identity/service/door"
@@ -31,7 +33,7 @@ func (s *Users) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.Serv
 	if err != nil {
 		return err
 	}
-	page := &store.Page{Order: "create_time", Limit: MaxPage}
+	page := &store.Page{Order: "create_time", Limit: page.MaxPage}
 	for !none && page != nil {
 		if page, err = s.exportPage(ctx, w, filter, *page); err != nil {
 			return err

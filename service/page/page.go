@@ -1,4 +1,4 @@
-package service
+package page
 
 import (
 	"context"
@@ -39,9 +39,9 @@ type Pages struct {
 	incarnation string // of the store
 }
 
-// NewPages makes pages; the ring seals their tokens, which are good for one
+// New makes pages; the ring seals their tokens, which are good for one
 // incarnation of the store.
-func NewPages(ring *secret.KeyRing, incarnation string) *Pages { return &Pages{ring, incarnation} }
+func New(ring *secret.KeyRing, incarnation string) *Pages { return &Pages{ring, incarnation} }
 
 // place is what a page token holds: the last row of the page before.
 type place struct {
