@@ -282,8 +282,8 @@ func withoutBell(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// keys ends signing keys, as identity keys revoke does, and watches both servers.
-func keys(ctx context.Context, t *trial) error {
+// keyEnds ends signing keys, as identity keys revoke does, and watches both servers.
+func keyEnds(ctx context.Context, t *trial) error {
 	y, err := t.newTenancy(ctx)
 	if err != nil {
 		return err
