@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/keys"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -16,7 +18,6 @@ import (
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/rig"
-	"github.com/bizmetry/identity/service"
 )
 
 // victim is somebody whose rights are about to end.
@@ -293,7 +294,7 @@ func keyEnds(ctx context.Context, t *trial) error {
 		return err
 	}
 	v := victims[0]
-	operator := service.Keys{Store: t.store, Ring: t.ring, Now: time.Now, Rand: rand.Reader}
+	operator := keys.Keys{Store: t.store, Ring: t.ring, Now: time.Now, Rand: rand.Reader}
 	var lag times
 	for range t.size {
 		rows, err := t.store.SigningKeys(ctx)

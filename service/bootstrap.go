@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/bizmetry/identity/service/keys"
+
 	"github.com/bizmetry/identity/service/contact"
 
 	"github.com/bizmetry/identity/service/wire"
@@ -57,7 +59,7 @@ func Bootstrap(ctx context.Context, with Founding, f Founder) (password string, 
 	if err != nil {
 		return "", false, err
 	}
-	key, err := NewSigningKey(with.Ring, with.Rand, with.Now(), with.Now())
+	key, err := keys.NewSigningKey(with.Ring, with.Rand, with.Now(), with.Now())
 	if err != nil {
 		return "", false, err
 	}

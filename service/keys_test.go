@@ -6,16 +6,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/keys"
+
 	"google.golang.org/grpc/codes"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store"
 )
 
-func keysOf(w *servicetest.World) service.Keys {
-	return service.Keys{Store: w.Store, Ring: w.Ring, Now: w.Clock.Now, Rand: rand.Reader}
+func keysOf(w *servicetest.World) keys.Keys {
+	return keys.Keys{Store: w.Store, Ring: w.Ring, Now: w.Clock.Now, Rand: rand.Reader}
 }
 
 func TestKeys_Rotation(t *testing.T) {
@@ -26,10 +27,10 @@ func TestKeys_Rotation(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "the new key is published before it signs", func() bool { return len(w.Service.Authority.JWKS().Keys) == 2 })
-		if key.Use.Time().Sub(w.Clock.Now()) != 2*service.KeySetLife {
+		if key.Use.Time().Sub(w.Clock.Now()) != 2*keys.KeySetLife {
 			t.Errorf("it signs from %v", key.Use.Time())
 		}
-		w.Clock.Add(2*service.KeySetLife + time.Second)
+		w.Clock.Add(2*keys.KeySetLife + time.Second)
 		if _, err := w.Users.GetMe(w.As(former), &identityv1.GetMeRequest{}); err != nil {
 			t.Errorf("a token of the former key: %v", err)
 		}

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/keys"
+
 	"github.com/bizmetry/identity/service/page"
 
 	"github.com/bizmetry/identity/service/change"
@@ -76,7 +78,7 @@ type Service struct {
 
 	store     *store.Store
 	limits    *limit.Limits
-	keeper    *Keeper
+	keeper    *keys.Keeper
 	outbox    *Outbox
 	phones    *Phones
 	passwords *Passwords
@@ -107,7 +109,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, err
 	}
 	s.outbox = NewOutbox(s.Kit, cfg.Store, cfg.Ring, cfg.Mail, cfg.SMS, cfg.Metrics)
-	s.keeper = NewKeeper(s.Kit, cfg.Store, cfg.Ring, s.Authority)
+	s.keeper = keys.NewKeeper(s.Kit, cfg.Store, cfg.Ring, s.Authority)
 	s.makeNouns(cfg, incarnation)
 	return s, s.Authority.Begin(ctx, s.keeper.Load)
 }
@@ -181,7 +183,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer flush.Stop()
 	sweep := time.NewTicker(10 * time.Minute)
 	defer sweep.Stop()
-	keys := time.NewTicker(LookEvery)
+	keys := time.NewTicker(keys.LookEvery)
 	defer keys.Stop()
 	var others sync.WaitGroup
 	others.Go(func() { s.Authority.Follow(ctx) })

@@ -7,7 +7,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/keys"
+
 	"github.com/bizmetry/identity/store"
 )
 
@@ -50,7 +51,7 @@ type keysRotateCmd struct {
 }
 
 func (c *keysRotateCmd) Run(ctx context.Context, o output) error {
-	return c.withKeys(ctx, func(k service.Keys) error {
+	return c.withKeys(ctx, func(k keys.Keys) error {
 		key, err := k.Rotate(ctx, c.Now)
 		if err != nil {
 			return err
@@ -66,7 +67,7 @@ type keysRevokeCmd struct {
 }
 
 func (c *keysRevokeCmd) Run(ctx context.Context, o output) error {
-	return c.withKeys(ctx, func(k service.Keys) error {
+	return c.withKeys(ctx, func(k keys.Keys) error {
 		if err := k.Revoke(ctx, c.Key); err != nil {
 			return err
 		}
@@ -76,7 +77,7 @@ func (c *keysRevokeCmd) Run(ctx context.Context, o output) error {
 }
 
 // withKeys opens the database and its master key for work on the signing keys.
-func (d databaseSettings) withKeys(ctx context.Context, fn func(service.Keys) error) error {
+func (d databaseSettings) withKeys(ctx context.Context, fn func(keys.Keys) error) error {
 	st, err := d.open(ctx)
 	if err != nil {
 		return err
@@ -86,5 +87,5 @@ func (d databaseSettings) withKeys(ctx context.Context, fn func(service.Keys) er
 	if err != nil {
 		return err
 	}
-	return fn(service.Keys{Store: st, Ring: ring, Now: time.Now, Rand: rand.Reader})
+	return fn(keys.Keys{Store: st, Ring: ring, Now: time.Now, Rand: rand.Reader})
 }

@@ -1,4 +1,4 @@
-package service
+package keys
 
 import (
 	"crypto/rand"
