@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/outbox"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/limit"
@@ -21,11 +23,11 @@ type Letters struct {
 
 	issuer string
 	limits *limit.Limits
-	outbox *Outbox
+	outbox *outbox.Outbox
 }
 
 // NewLetters makes letters whose links lead to the issuer.
-func NewLetters(k kit.Kit, issuer string, limits *limit.Limits, outbox *Outbox) *Letters {
+func NewLetters(k kit.Kit, issuer string, limits *limit.Limits, outbox *outbox.Outbox) *Letters {
 	return &Letters{Kit: k, issuer: issuer, limits: limits, outbox: outbox}
 }
 

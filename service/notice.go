@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bizmetry/identity/service/outbox"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/limit"
@@ -74,7 +76,7 @@ func (s *Letters) Tell(ctx context.Context, tx *change.Tx, former, u store.User,
 		}
 	}
 	if former.EmailKey != u.EmailKey {
-		both := map[string]string{"old": Masked(former.Email), "new": Masked(u.Email)}
+		both := map[string]string{"old": outbox.Masked(former.Email), "new": outbox.Masked(u.Email)}
 		if former.Confirmed {
 			notices = append(notices, Notice{"mail.email_changed", former, both})
 		}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bizmetry/identity/service/outbox"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/limit"
@@ -35,11 +37,11 @@ type Phones struct {
 	ring    *secret.KeyRing
 	limits  *limit.Limits
 	changes *change.Changes
-	outbox  *Outbox
+	outbox  *outbox.Outbox
 }
 
 // NewPhones makes phones.
-func NewPhones(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *limit.Limits, changes *change.Changes, outbox *Outbox) *Phones {
+func NewPhones(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *limit.Limits, changes *change.Changes, outbox *outbox.Outbox) *Phones {
 	return &Phones{Kit: k, store: st, ring: ring, limits: limits, changes: changes, outbox: outbox}
 }
 

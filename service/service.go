@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/outbox"
+
 	"github.com/bizmetry/identity/service/keys"
 
 	"github.com/bizmetry/identity/service/page"
@@ -79,7 +81,7 @@ type Service struct {
 	store     *store.Store
 	limits    *limit.Limits
 	keeper    *keys.Keeper
-	outbox    *Outbox
+	outbox    *outbox.Outbox
 	phones    *Phones
 	passwords *Passwords
 }
@@ -108,7 +110,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.outbox = NewOutbox(s.Kit, cfg.Store, cfg.Ring, cfg.Mail, cfg.SMS, cfg.Metrics)
+	s.outbox = outbox.New(s.Kit, cfg.Store, cfg.Ring, cfg.Mail, cfg.SMS, cfg.Metrics)
 	s.keeper = keys.NewKeeper(s.Kit, cfg.Store, cfg.Ring, s.Authority)
 	s.makeNouns(cfg, incarnation)
 	return s, s.Authority.Begin(ctx, s.keeper.Load)

@@ -1,4 +1,4 @@
-package service
+package outbox
 
 import (
 	"context"
@@ -85,8 +85,8 @@ type outcome struct {
 	err     error
 }
 
-// NewOutbox makes an outbox; nil senders leave messages where they are.
-func NewOutbox(k kit.Kit, st *store.Store, ring *secret.KeyRing, mail, sms notify.Sender, metrics prometheus.Registerer) *Outbox {
+// New makes an outbox; nil senders leave messages where they are.
+func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, mail, sms notify.Sender, metrics prometheus.Registerer) *Outbox {
 	c := &Outbox{Kit: k, store: st, ring: ring, metrics: newOutboxMetrics(metrics)}
 	for channel, sender := range map[string]notify.Sender{"mail": mail, "sms": sms} {
 		if sender != nil {
