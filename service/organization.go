@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/letter"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/door"
@@ -28,13 +30,13 @@ type Organizations struct {
 	store   *store.Store
 	door    *door.Door
 	changes *change.Changes
-	letters *Letters
+	letters *letter.Letters
 	phones  *Phones
 	users   *Users
 }
 
 // NewOrganizations makes organizations.
-func NewOrganizations(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *Letters, phones *Phones, users *Users) *Organizations {
+func NewOrganizations(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *letter.Letters, phones *Phones, users *Users) *Organizations {
 	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/letter"
+
 	"github.com/bizmetry/identity/service/limit"
 
 	"github.com/bizmetry/identity/service/door"
@@ -162,7 +164,7 @@ func (s *Sessions) savePassword(ctx context.Context, t *store.Tx, org store.Orga
 	if err := t.EndSessions(ctx, u.Org, u.ID, "password changed", now); err != nil {
 		return session, err
 	}
-	if err := s.letters.Notify(ctx, t, org, u, Notice{Kind: "mail.password_changed", To: u}); err != nil {
+	if err := s.letters.Notify(ctx, t, org, u, letter.Notice{Kind: "mail.password_changed", To: u}); err != nil {
 		return session, err
 	}
 	session = s.newSession(ctx, u, org)

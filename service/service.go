@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/letter"
+
 	"github.com/bizmetry/identity/service/outbox"
 
 	"github.com/bizmetry/identity/service/keys"
@@ -121,7 +123,7 @@ func (s *Service) makeNouns(cfg Config, incarnation string) {
 	availability := NewAvailability(s.Kit, cfg.Store, s.limits)
 	changes := change.New(s.Kit, cfg.Store, cfg.Ring, s.Authority, availability.TellTaken)
 	pages := page.New(cfg.Ring, incarnation)
-	letters := NewLetters(s.Kit, cfg.Issuer, s.limits, s.outbox)
+	letters := letter.New(s.Kit, cfg.Issuer, s.limits, s.outbox)
 	s.passwords = NewPasswords(s.Kit, cfg.Passwords, s.Authority, s.limits)
 	s.phones = NewPhones(s.Kit, cfg.Store, cfg.Ring, s.limits, changes, s.outbox)
 	s.Roles = NewRoles(s.Kit, cfg.Store, s.Authority, changes, pages)

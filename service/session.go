@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bizmetry/identity/service/letter"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/authority"
@@ -38,7 +40,7 @@ type Sessions struct {
 	authority   *authority.Authority
 	limits      *limit.Limits
 	changes     *change.Changes
-	letters     *Letters
+	letters     *letter.Letters
 }
 
 // SessionsConfig is what sessions are made of.
@@ -51,7 +53,7 @@ type SessionsConfig struct {
 	Authority   *authority.Authority
 	Limits      *limit.Limits
 	Changes     *change.Changes
-	Letters     *Letters
+	Letters     *letter.Letters
 }
 
 // NewSessions makes sessions.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/letter"
+
 	"github.com/bizmetry/identity/service/page"
 
 	"github.com/bizmetry/identity/service/change"
@@ -41,7 +43,7 @@ type Users struct {
 	limits       *limit.Limits
 	changes      *change.Changes
 	pages        *page.Pages
-	letters      *Letters
+	letters      *letter.Letters
 	passwords    *Passwords
 	phones       *Phones
 	availability *Availability
@@ -58,7 +60,7 @@ type UsersConfig struct {
 	Limits       *limit.Limits
 	Changes      *change.Changes
 	Pages        *page.Pages
-	Letters      *Letters
+	Letters      *letter.Letters
 	Passwords    *Passwords
 	Phones       *Phones
 	Availability *Availability

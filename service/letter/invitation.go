@@ -1,4 +1,4 @@
-package service
+package letter
 
 import (
 	"context"
@@ -26,8 +26,8 @@ type Letters struct {
 	outbox *outbox.Outbox
 }
 
-// NewLetters makes letters whose links lead to the issuer.
-func NewLetters(k kit.Kit, issuer string, limits *limit.Limits, outbox *outbox.Outbox) *Letters {
+// New makes letters whose links lead to the issuer.
+func New(k kit.Kit, issuer string, limits *limit.Limits, outbox *outbox.Outbox) *Letters {
 	return &Letters{Kit: k, issuer: issuer, limits: limits, outbox: outbox}
 }
 
