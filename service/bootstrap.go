@@ -81,7 +81,7 @@ func Bootstrap(ctx context.Context, with Founding, f Founder) (password string, 
 }
 
 // founded makes the rows of the platform organization and its first person.
-func (with Founding) founded(ctx context.Context, f Founder) (org store.Organization, u store.User, password string, err error) {
+func (with Founding) founded(ctx context.Context, f Founder) (org store.Organization, u store.User, chosen string, err error) {
 	now := store.At(with.Now())
 	address, ok := contact.ParseEmail(f.Email)
 	if !ok {
@@ -97,16 +97,16 @@ func (with Founding) founded(ctx context.Context, f Founder) (org store.Organiza
 	}
 	SetName(&u, f.FirstName, f.LastName)
 	avoid := PasswordContext(org, u)
-	if password = f.Password; password == "" {
-		if password, err = secret.Generate(with.Rand, avoid...); err != nil {
+	if chosen = f.Password; chosen == "" {
+		if chosen, err = secret.Generate(with.Rand, avoid...); err != nil {
 			return org, u, "", err
 		}
 	}
-	if unmet := secret.UnmetRules(org.PasswordPolicy, password, avoid...); len(unmet) > 0 {
+	if unmet := secret.UnmetRules(org.PasswordPolicy, chosen, avoid...); len(unmet) > 0 {
 		return org, u, "", fmt.Errorf("the password does not meet the rules %v", unmet)
 	}
-	u.PasswordHash, err = with.Passwords.Hash(ctx, password)
-	return org, u, password, err
+	u.PasswordHash, err = with.Passwords.Hash(ctx, chosen)
+	return org, u, chosen, err
 }
 
 func addFounder(ctx context.Context, t *store.Tx, u store.User) error {

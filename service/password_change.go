@@ -133,21 +133,21 @@ func (s *Sessions) ChangePassword(ctx context.Context, req *identityv1.ChangePas
 
 // replacePassword hashes a new password in place of the person's present one,
 // which it must not be. What is cheap to refuse is refused before any hash.
-func (s *Sessions) replacePassword(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
-	if err := AcceptPassword(org, u, password); err != nil {
+func (s *Sessions) replacePassword(ctx context.Context, org store.Organization, u store.User, chosen string) (string, error) {
+	if err := AcceptPassword(org, u, chosen); err != nil {
 		return "", err
 	}
 	if err := s.limits.Spend(ctx, passwordChanges.One(u.ID)); err != nil {
 		return "", err
 	}
-	same, _, err := s.hasher.Verify(ctx, password, u.PasswordHash)
+	same, _, err := s.hasher.Verify(ctx, chosen, u.PasswordHash)
 	if err != nil && !errors.Is(err, secret.ErrHash) {
 		return "", err
 	}
 	if same {
 		return "", Weak([]string{secret.Unchanged})
 	}
-	return s.hasher.Hash(ctx, password)
+	return s.hasher.Hash(ctx, chosen)
 }
 
 // savePassword writes a password that a person chose, ends what they were

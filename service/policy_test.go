@@ -129,14 +129,14 @@ var passwordDoors = map[string]func(w *servicetest.World, org string, policy ide
 		_, err = w.Users.ActivateUser(w.T.Context(), &identityv1.ActivateUserRequest{Token: token, Password: password})
 		return ran, err
 	},
-	"CheckPassword": func(w *servicetest.World, org string, _ identityv1.Organization_PasswordPolicy, password string) (uint64, error) {
+	"CheckPassword": func(w *servicetest.World, org string, _ identityv1.Organization_PasswordPolicy, text string) (uint64, error) {
 		ran := w.Passwords.Runs()
-		u := rene(w, password)
+		u := rene(w, text)
 		got, err := w.Users.CheckPassword(w.As(w.Root), &identityv1.CheckPasswordRequest{
-			OrganizationId: org, Password: password, Email: u.GetEmail(), FirstName: u.GetFirstName(), LastName: u.GetLastName(),
+			OrganizationId: org, Password: text, Email: u.GetEmail(), FirstName: u.GetFirstName(), LastName: u.GetLastName(),
 		})
 		if err != nil || w.Passwords.Runs() != ran || got.GetAcceptable() != (len(got.GetUnmet()) == 0) {
-			w.T.Errorf("%q: %v, %v", password, got, err)
+			w.T.Errorf("%q: %v, %v", text, got, err)
 		}
 		if weak := service.Weak(got.GetUnmet()); weak != nil {
 			return ran, answer.Of(weak).Err()

@@ -95,7 +95,7 @@ func (s *Users) readEdit(ctx context.Context, req *identityv1.UpdateUserRequest)
 
 // hashPasswordOf hashes a new password of a person, as they will be after the
 // edit, unless it is known already that the edit will be refused.
-func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e edit, password string) (string, error) {
+func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e edit, chosen string) (string, error) {
 	look, err := s.changes.Look(ctx)
 	if err != nil {
 		return "", err
@@ -111,10 +111,10 @@ func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e edit,
 		return "", err
 	}
 	SetName(&u, or(e.first, u.FirstName), or(e.last, u.LastName))
-	if err := AcceptPassword(look.Org, u, password); err != nil {
+	if err := AcceptPassword(look.Org, u, chosen); err != nil {
 		return "", err
 	}
-	err = s.setPassword(ctx, look, &u, password)
+	err = s.setPassword(ctx, look, &u, chosen)
 	return u.PasswordHash, err
 }
 

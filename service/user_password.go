@@ -35,14 +35,14 @@ func (s *Users) setPassword(ctx context.Context, l *change.Look, u *store.User, 
 }
 
 // GivePassword is the password of a new person of the organization looked at.
-func (s *Users) GivePassword(ctx context.Context, l *change.Look, u *store.User, add change.Assignment, phone PhoneEdit, password string) error {
-	if err := AcceptPassword(l.Org, *u, password); err != nil {
+func (s *Users) GivePassword(ctx context.Context, l *change.Look, u *store.User, add change.Assignment, phone PhoneEdit, chosen string) error {
+	if err := AcceptPassword(l.Org, *u, chosen); err != nil {
 		return err
 	}
 	if err := s.mayAdd(ctx, l, *u, add, phone); err != nil {
 		return err
 	}
-	return s.setPassword(ctx, l, u, password)
+	return s.setPassword(ctx, l, u, chosen)
 }
 
 // mayAdd refuses what is known to be wrong with a new person of the organization looked at.
