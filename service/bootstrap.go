@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/bizmetry/identity/service/password"
+
 	"github.com/bizmetry/identity/service/keys"
 
 	"github.com/bizmetry/identity/service/contact"
@@ -96,7 +98,7 @@ func (with Founding) founded(ctx context.Context, f Founder) (org store.Organiza
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	SetName(&u, f.FirstName, f.LastName)
-	avoid := PasswordContext(org, u)
+	avoid := password.Avoided(org, u)
 	if chosen = f.Password; chosen == "" {
 		if chosen, err = secret.Generate(with.Rand, avoid...); err != nil {
 			return org, u, "", err

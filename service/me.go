@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/password"
+
 	"github.com/bizmetry/identity/service/door"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -15,7 +17,7 @@ type userService struct {
 	identityv1.UnsafeUserServiceServer
 	*Users
 	*Phones
-	*Passwords
+	*password.Passwords
 	accounts *Accounts
 }
 

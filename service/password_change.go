@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizmetry/identity/service/password"
+
 	"github.com/bizmetry/identity/service/letter"
 
 	"github.com/bizmetry/identity/service/limit"
@@ -134,7 +136,7 @@ func (s *Sessions) ChangePassword(ctx context.Context, req *identityv1.ChangePas
 // replacePassword hashes a new password in place of the person's present one,
 // which it must not be. What is cheap to refuse is refused before any hash.
 func (s *Sessions) replacePassword(ctx context.Context, org store.Organization, u store.User, chosen string) (string, error) {
-	if err := AcceptPassword(org, u, chosen); err != nil {
+	if err := password.Accept(org, u, chosen); err != nil {
 		return "", err
 	}
 	if err := s.limits.Spend(ctx, passwordChanges.One(u.ID)); err != nil {
@@ -145,7 +147,7 @@ func (s *Sessions) replacePassword(ctx context.Context, org store.Organization, 
 		return "", err
 	}
 	if same {
-		return "", Weak([]string{secret.Unchanged})
+		return "", password.Weak([]string{secret.Unchanged})
 	}
 	return s.hasher.Hash(ctx, chosen)
 }

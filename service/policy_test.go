@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/password"
+
 	"google.golang.org/grpc/codes"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -138,7 +140,7 @@ var passwordDoors = map[string]func(w *servicetest.World, org string, policy ide
 		if err != nil || w.Passwords.Runs() != ran || got.GetAcceptable() != (len(got.GetUnmet()) == 0) {
 			w.T.Errorf("%q: %v, %v", text, got, err)
 		}
-		if weak := service.Weak(got.GetUnmet()); weak != nil {
+		if weak := password.Weak(got.GetUnmet()); weak != nil {
 			return ran, answer.Of(weak).Err()
 		}
 		return ran, nil

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/password"
+
 	"github.com/bizmetry/identity/service/letter"
 
 	"github.com/bizmetry/identity/service/outbox"
@@ -85,7 +87,7 @@ type Service struct {
 	keeper    *keys.Keeper
 	outbox    *outbox.Outbox
 	phones    *Phones
-	passwords *Passwords
+	passwords *password.Passwords
 }
 
 // New makes the service. The database must be migrated and bootstrapped.
@@ -124,7 +126,7 @@ func (s *Service) makeNouns(cfg Config, incarnation string) {
 	changes := change.New(s.Kit, cfg.Store, cfg.Ring, s.Authority, availability.TellTaken)
 	pages := page.New(cfg.Ring, incarnation)
 	letters := letter.New(s.Kit, cfg.Issuer, s.limits, s.outbox)
-	s.passwords = NewPasswords(s.Kit, cfg.Passwords, s.Authority, s.limits)
+	s.passwords = password.New(s.Kit, cfg.Passwords, s.Authority, s.limits)
 	s.phones = NewPhones(s.Kit, cfg.Store, cfg.Ring, s.limits, changes, s.outbox)
 	s.Roles = NewRoles(s.Kit, cfg.Store, s.Authority, changes, pages)
 	s.Users = NewUsers(UsersConfig{

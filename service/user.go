@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/password"
+
 	"github.com/bizmetry/identity/service/letter"
 
 	"github.com/bizmetry/identity/service/page"
@@ -44,7 +46,7 @@ type Users struct {
 	changes      *change.Changes
 	pages        *page.Pages
 	letters      *letter.Letters
-	passwords    *Passwords
+	passwords    *password.Passwords
 	phones       *Phones
 	availability *Availability
 }
@@ -61,7 +63,7 @@ type UsersConfig struct {
 	Changes      *change.Changes
 	Pages        *page.Pages
 	Letters      *letter.Letters
-	Passwords    *Passwords
+	Passwords    *password.Passwords
 	Phones       *Phones
 	Availability *Availability
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/password"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -111,7 +113,7 @@ func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e edit,
 		return "", err
 	}
 	SetName(&u, or(e.first, u.FirstName), or(e.last, u.LastName))
-	if err := AcceptPassword(look.Org, u, chosen); err != nil {
+	if err := password.Accept(look.Org, u, chosen); err != nil {
 		return "", err
 	}
 	err = s.setPassword(ctx, look, &u, chosen)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/password"
+
 	"github.com/bizmetry/identity/service/change"
 
 	"github.com/bizmetry/identity/service/limit"
@@ -36,7 +38,7 @@ func (s *Users) setPassword(ctx context.Context, l *change.Look, u *store.User, 
 
 // GivePassword is the password of a new person of the organization looked at.
 func (s *Users) GivePassword(ctx context.Context, l *change.Look, u *store.User, add change.Assignment, phone PhoneEdit, chosen string) error {
-	if err := AcceptPassword(l.Org, *u, chosen); err != nil {
+	if err := password.Accept(l.Org, *u, chosen); err != nil {
 		return err
 	}
 	if err := s.mayAdd(ctx, l, *u, add, phone); err != nil {

@@ -1,4 +1,4 @@
-package service
+package password
 
 import (
 	"context"
@@ -29,8 +29,8 @@ type Passwords struct {
 	limits    *limit.Limits
 }
 
-// NewPasswords makes passwords.
-func NewPasswords(k kit.Kit, hasher *secret.Passwords, authority *authority.Authority, limits *limit.Limits) *Passwords {
+// New makes passwords.
+func New(k kit.Kit, hasher *secret.Passwords, authority *authority.Authority, limits *limit.Limits) *Passwords {
 	return &Passwords{Kit: k, hasher: hasher, authority: authority, limits: limits}
 }
 
@@ -41,15 +41,15 @@ const product = "BizMetry"
 // organization, and hashes it. It is slow: call it before the lock is taken.
 // errWeakPassword lists the unmet rules.
 func (s *Passwords) Hash(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
-	if err := AcceptPassword(org, u, password); err != nil {
+	if err := Accept(org, u, password); err != nil {
 		return "", err
 	}
 	return s.hasher.Hash(ctx, password)
 }
 
-// AcceptPassword is the part of hashPassword before the hash.
-func AcceptPassword(org store.Organization, u store.User, password string) error {
-	return Weak(secret.UnmetRules(org.PasswordPolicy, password, PasswordContext(org, u)...))
+// Accept is the part of hashPassword before the hash.
+func Accept(org store.Organization, u store.User, password string) error {
+	return Weak(secret.UnmetRules(org.PasswordPolicy, password, Avoided(org, u)...))
 }
 
 // Weak refuses a password for rules that it does not meet.
@@ -60,8 +60,8 @@ func Weak(unmet []string) error {
 	return answer.Refuse(answer.ErrWeakPassword, "unmet", strings.Join(unmet, ","))
 }
 
-// PasswordContext is what a person's password must not be made of.
-func PasswordContext(org store.Organization, u store.User) []string {
+// Avoided is what a person's password must not be made of.
+func Avoided(org store.Organization, u store.User) []string {
 	local, _, _ := strings.Cut(u.Email, "@")
 	return []string{product, org.DisplayName, u.FirstName, u.LastName, local}
 }
@@ -80,7 +80,7 @@ func (s *Passwords) CheckPassword(ctx context.Context, req *identityv1.CheckPass
 	if err != nil {
 		return nil, err
 	}
-	avoid := PasswordContext(org, store.User{Email: req.GetEmail(), FirstName: req.GetFirstName(), LastName: req.GetLastName()})
+	avoid := Avoided(org, store.User{Email: req.GetEmail(), FirstName: req.GetFirstName(), LastName: req.GetLastName()})
 	resp := &identityv1.CheckPasswordResponse{Unmet: secret.UnmetRules(org.PasswordPolicy, req.GetPassword(), avoid...)}
 	resp.Acceptable = len(resp.GetUnmet()) == 0
 	score, patterns := secret.Strength(req.GetPassword(), avoid)
@@ -128,6 +128,6 @@ func (s *Passwords) GeneratePassword(ctx context.Context, _ *identityv1.Generate
 	if err != nil {
 		return nil, err
 	}
-	password, err := secret.Generate(s.Rand, PasswordContext(org, store.User{})...)
+	password, err := secret.Generate(s.Rand, Avoided(org, store.User{})...)
 	return &identityv1.GeneratePasswordResponse{Password: password}, err
 }
