@@ -44,8 +44,8 @@ func checkPerson(found *answer.Refusal, prefix string, u *identityv1.User, asked
 			found.Add(prefix+"email", "email", "must be an e-mail address")
 		}
 	}
-	if phone := u.GetPhone(); asked("phone") && phone != "" && !strings.Contains(phone, contact.PhoneMask) { // the masked one: compared with the row
-		if _, ok := contact.ParsePhone(phone); !ok {
+	if number := u.GetPhone(); asked("phone") && number != "" && !strings.Contains(number, contact.PhoneMask) { // the masked one: compared with the row
+		if _, ok := contact.ParsePhone(number); !ok {
 			found.Add(prefix+"phone", "phone", WantPhone)
 		}
 	}
