@@ -3,6 +3,8 @@ package service
 import (
 	"strings"
 
+	"github.com/bizmetry/identity/service/phone"
+
 	"github.com/bizmetry/identity/service/answer"
 
 	"github.com/bizmetry/identity/service/contact"
@@ -46,7 +48,7 @@ func checkPerson(found *answer.Refusal, prefix string, u *identityv1.User, asked
 	}
 	if number := u.GetPhone(); asked("phone") && number != "" && !strings.Contains(number, contact.PhoneMask) { // the masked one: compared with the row
 		if _, ok := contact.ParsePhone(number); !ok {
-			found.Add(prefix+"phone", "phone", WantPhone)
+			found.Add(prefix+"phone", "phone", phone.Wanted)
 		}
 	}
 }

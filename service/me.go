@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/phone"
+
 	"github.com/bizmetry/identity/service/password"
 
 	"github.com/bizmetry/identity/service/door"
@@ -16,7 +18,7 @@ import (
 type userService struct {
 	identityv1.UnsafeUserServiceServer
 	*Users
-	*Phones
+	*phone.Phones
 	*password.Passwords
 	accounts *Accounts
 }

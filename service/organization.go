@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/phone"
+
 	"github.com/bizmetry/identity/service/letter"
 
 	"github.com/bizmetry/identity/service/change"
@@ -31,12 +33,12 @@ type Organizations struct {
 	door    *door.Door
 	changes *change.Changes
 	letters *letter.Letters
-	phones  *Phones
+	phones  *phone.Phones
 	users   *Users
 }
 
 // NewOrganizations makes organizations.
-func NewOrganizations(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *letter.Letters, phones *Phones, users *Users) *Organizations {
+func NewOrganizations(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *letter.Letters, phones *phone.Phones, users *Users) *Organizations {
 	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users}
 }
 
@@ -92,7 +94,7 @@ func (s *Organizations) found(ctx context.Context, tx *change.Tx, org store.Orga
 	}
 	here := *tx
 	here.Org = org
-	if _, _, err := s.phones.Edit(ctx, &here.Decision, here.TakePhoneProof, "", u, NewPhone(in, "administrator.phone")); err != nil { // no proof can be of it yet
+	if _, _, err := s.phones.Edit(ctx, &here.Decision, here.TakePhoneProof, "", u, phone.NewEdit(in, "administrator.phone")); err != nil { // no proof can be of it yet
 		return err
 	}
 	extra := besidesSuperUser(in)
@@ -117,7 +119,7 @@ func (s *Organizations) founderPassword(ctx context.Context, org store.Organizat
 		return err
 	}
 	look.Org = org
-	return s.users.GivePassword(ctx, look, u, besidesSuperUser(in), NewPhone(in, "administrator.phone"), in.GetPassword())
+	return s.users.GivePassword(ctx, look, u, besidesSuperUser(in), phone.NewEdit(in, "administrator.phone"), in.GetPassword())
 }
 
 // besidesSuperUser is what the first administrator of an organization is to have besides that role.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/phone"
+
 	"github.com/bizmetry/identity/service/password"
 
 	"github.com/bizmetry/identity/service/letter"
@@ -86,7 +88,7 @@ type Service struct {
 	limits    *limit.Limits
 	keeper    *keys.Keeper
 	outbox    *outbox.Outbox
-	phones    *Phones
+	phones    *phone.Phones
 	passwords *password.Passwords
 }
 
@@ -127,7 +129,7 @@ func (s *Service) makeNouns(cfg Config, incarnation string) {
 	pages := page.New(cfg.Ring, incarnation)
 	letters := letter.New(s.Kit, cfg.Issuer, s.limits, s.outbox)
 	s.passwords = password.New(s.Kit, cfg.Passwords, s.Authority, s.limits)
-	s.phones = NewPhones(s.Kit, cfg.Store, cfg.Ring, s.limits, changes, s.outbox)
+	s.phones = phone.New(s.Kit, cfg.Store, cfg.Ring, s.limits, changes, s.outbox)
 	s.Roles = NewRoles(s.Kit, cfg.Store, s.Authority, changes, pages)
 	s.Users = NewUsers(UsersConfig{
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Hasher: cfg.Passwords, Door: s.Door, Authority: s.Authority, Limits: s.limits,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/bizmetry/identity/service/phone"
+
 	"github.com/bizmetry/identity/service/password"
 
 	"github.com/bizmetry/identity/service/letter"
@@ -47,7 +49,7 @@ type Users struct {
 	pages        *page.Pages
 	letters      *letter.Letters
 	passwords    *password.Passwords
-	phones       *Phones
+	phones       *phone.Phones
 	availability *Availability
 }
 
@@ -64,7 +66,7 @@ type UsersConfig struct {
 	Pages        *page.Pages
 	Letters      *letter.Letters
 	Passwords    *password.Passwords
-	Phones       *Phones
+	Phones       *phone.Phones
 	Availability *Availability
 }
 
@@ -89,7 +91,7 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 	}
 	u := s.NewUser(door.CallOf(ctx).Org, req.GetUser())
 	add := change.Assignment{Roles: req.GetUser().GetRoleIds(), Keys: req.GetUser().GetPermissionKeys()}
-	phone := NewPhone(req.GetUser(), "user.phone")
+	phone := phone.NewEdit(req.GetUser(), "user.phone")
 	if password := req.GetUser().GetPassword(); password != "" {
 		look, err := s.changes.Look(ctx)
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/phone"
+
 	"github.com/bizmetry/identity/service/password"
 
 	"github.com/bizmetry/identity/service/change"
@@ -52,7 +54,7 @@ type edit struct {
 	confirmed   *bool
 	hash        string // of the new password
 	roles, keys *[]string
-	phone       PhoneEdit
+	phone       phone.Edit
 }
 
 // readEdit reads the fields of the mask. It hashes the password, so it is

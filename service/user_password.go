@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bizmetry/identity/service/phone"
+
 	"github.com/bizmetry/identity/service/password"
 
 	"github.com/bizmetry/identity/service/change"
@@ -37,7 +39,7 @@ func (s *Users) setPassword(ctx context.Context, l *change.Look, u *store.User, 
 }
 
 // GivePassword is the password of a new person of the organization looked at.
-func (s *Users) GivePassword(ctx context.Context, l *change.Look, u *store.User, add change.Assignment, phone PhoneEdit, chosen string) error {
+func (s *Users) GivePassword(ctx context.Context, l *change.Look, u *store.User, add change.Assignment, phone phone.Edit, chosen string) error {
 	if err := password.Accept(l.Org, *u, chosen); err != nil {
 		return err
 	}
@@ -48,7 +50,7 @@ func (s *Users) GivePassword(ctx context.Context, l *change.Look, u *store.User,
 }
 
 // mayAdd refuses what is known to be wrong with a new person of the organization looked at.
-func (s *Users) mayAdd(ctx context.Context, l *change.Look, u store.User, add change.Assignment, phone PhoneEdit) error {
+func (s *Users) mayAdd(ctx context.Context, l *change.Look, u store.User, add change.Assignment, phone phone.Edit) error {
 	if u.Confirmed && !l.MayConfirm() {
 		return answer.ErrConfirmNotAllowed
 	}

@@ -1,4 +1,4 @@
-package service
+package phone
 
 import (
 	"context"
@@ -40,8 +40,8 @@ type Phones struct {
 	outbox  *outbox.Outbox
 }
 
-// NewPhones makes phones.
-func NewPhones(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *limit.Limits, changes *change.Changes, outbox *outbox.Outbox) *Phones {
+// New makes phones.
+func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *limit.Limits, changes *change.Changes, outbox *outbox.Outbox) *Phones {
 	return &Phones{Kit: k, store: st, ring: ring, limits: limits, changes: changes, outbox: outbox}
 }
 

@@ -1,4 +1,4 @@
-package service
+package phone
 
 import (
 	"context"
@@ -20,8 +20,8 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// PhoneEdit is a number that is asked for, and its proof. A nil text asks for nothing.
-type PhoneEdit struct {
+// Edit is a number that is asked for, and its proof. A nil text asks for nothing.
+type Edit struct {
 	text   *string
 	number string // of the text, where it is one
 	field  string // name of the text in the request
@@ -29,14 +29,14 @@ type PhoneEdit struct {
 }
 
 // Read takes the text of a number, before the lock is taken.
-func (e *PhoneEdit) Read(text, field string) {
+func (e *Edit) Read(text, field string) {
 	e.text, e.field = &text, field
 	e.number, _ = contact.ParsePhone(text)
 }
 
-// NewPhone is the number of a person who is about to be created.
-func NewPhone(in *identityv1.User, field string) PhoneEdit {
-	e := PhoneEdit{Proof: in.GetPhoneProof()}
+// NewEdit is the number of a person who is about to be created.
+func NewEdit(in *identityv1.User, field string) Edit {
+	e := Edit{Proof: in.GetPhoneProof()}
 	if in.GetPhone() != "" {
 		e.Read(in.GetPhone(), field)
 	}
@@ -46,7 +46,7 @@ func NewPhone(in *identityv1.User, field string) PhoneEdit {
 // Edit settles what becomes of the number of a person: one that is proven
 // for the given user ("": who is about to be created), or "" for none. The
 // masked present number, sent back, asks for nothing.
-func (s *Phones) Edit(ctx context.Context, d *change.Decision, take proofTaker, user string, u store.User, e PhoneEdit) (number string, changed bool, err error) {
+func (s *Phones) Edit(ctx context.Context, d *change.Decision, take proofTaker, user string, u store.User, e Edit) (number string, changed bool, err error) {
 	present := e.text == nil || *e.text == u.PhoneMasked
 	switch {
 	case !present && *e.text != "" && e.number == "":
@@ -118,6 +118,6 @@ func (s *Phones) takePhoneProof(ctx context.Context, d *change.Decision, take pr
 	return number, err
 }
 
-const WantPhone = "must be a mobile number with its country code, such as +41 79 123 45 67"
+const Wanted = "must be a mobile number with its country code, such as +41 79 123 45 67"
 
-func invalidPhone(field string) error { return answer.Invalid(field, "phone", WantPhone) }
+func invalidPhone(field string) error { return answer.Invalid(field, "phone", Wanted) }
