@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/role"
+
 	"github.com/bizmetry/identity/service/phone"
 
 	"github.com/bizmetry/identity/service/password"
@@ -78,7 +80,7 @@ type Service struct {
 	Door          *door.Door
 	Authority     *authority.Authority
 	Users         *Users
-	Roles         *Roles
+	Roles         *role.Roles
 	Accounts      *Accounts
 	Sessions      *Sessions
 	Organizations *Organizations
@@ -130,7 +132,7 @@ func (s *Service) makeNouns(cfg Config, incarnation string) {
 	letters := letter.New(s.Kit, cfg.Issuer, s.limits, s.outbox)
 	s.passwords = password.New(s.Kit, cfg.Passwords, s.Authority, s.limits)
 	s.phones = phone.New(s.Kit, cfg.Store, cfg.Ring, s.limits, changes, s.outbox)
-	s.Roles = NewRoles(s.Kit, cfg.Store, s.Authority, changes, pages)
+	s.Roles = role.New(s.Kit, cfg.Store, s.Authority, changes, pages)
 	s.Users = NewUsers(UsersConfig{
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Hasher: cfg.Passwords, Door: s.Door, Authority: s.Authority, Limits: s.limits,
 		Changes: changes, Pages: pages, Letters: letters, Passwords: s.passwords, Phones: s.phones, Availability: availability,

@@ -1,4 +1,4 @@
-package service
+package role
 
 import (
 	"context"
@@ -32,8 +32,8 @@ type Roles struct {
 	pages     *page.Pages
 }
 
-// NewRoles makes roles.
-func NewRoles(k kit.Kit, st *store.Store, authority *authority.Authority, changes *change.Changes, pages *page.Pages) *Roles {
+// New makes roles.
+func New(k kit.Kit, st *store.Store, authority *authority.Authority, changes *change.Changes, pages *page.Pages) *Roles {
 	return &Roles{Kit: k, store: st, authority: authority, changes: changes, pages: pages}
 }
 
