@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/bizmetry/identity/service/user"
+
 	"github.com/bizmetry/identity/service/password"
 
 	"github.com/bizmetry/identity/service/keys"
@@ -97,7 +99,7 @@ func (with Founding) founded(ctx context.Context, f Founder) (org store.Organiza
 		Org: org.ID, ID: id.New(with.Now(), with.Rand), Email: address.Text, EmailKey: address.Key, Confirmed: true, Enabled: true,
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
-	SetName(&u, f.FirstName, f.LastName)
+	user.SetName(&u, f.FirstName, f.LastName)
 	avoid := password.Avoided(org, u)
 	if chosen = f.Password; chosen == "" {
 		if chosen, err = secret.Generate(with.Rand, avoid...); err != nil {

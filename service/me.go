@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/user"
+
 	"github.com/bizmetry/identity/service/phone"
 
 	"github.com/bizmetry/identity/service/password"
@@ -17,7 +19,7 @@ import (
 // users and service accounts.
 type userService struct {
 	identityv1.UnsafeUserServiceServer
-	*Users
+	*user.Users
 	*phone.Phones
 	*password.Passwords
 	accounts *Accounts

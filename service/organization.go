@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bizmetry/identity/service/user"
+
 	"github.com/bizmetry/identity/service/phone"
 
 	"github.com/bizmetry/identity/service/letter"
@@ -34,11 +36,11 @@ type Organizations struct {
 	changes *change.Changes
 	letters *letter.Letters
 	phones  *phone.Phones
-	users   *Users
+	users   *user.Users
 }
 
 // NewOrganizations makes organizations.
-func NewOrganizations(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *letter.Letters, phones *phone.Phones, users *Users) *Organizations {
+func NewOrganizations(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *letter.Letters, phones *phone.Phones, users *user.Users) *Organizations {
 	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users}
 }
 

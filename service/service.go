@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/user"
+
 	"github.com/bizmetry/identity/service/role"
 
 	"github.com/bizmetry/identity/service/phone"
@@ -79,7 +81,7 @@ type Service struct {
 
 	Door          *door.Door
 	Authority     *authority.Authority
-	Users         *Users
+	Users         *user.Users
 	Roles         *role.Roles
 	Accounts      *Accounts
 	Sessions      *Sessions
@@ -126,14 +128,14 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 
 // makeNouns makes the rooms that implement the services of the contract.
 func (s *Service) makeNouns(cfg Config, incarnation string) {
-	availability := NewAvailability(s.Kit, cfg.Store, s.limits)
+	availability := user.NewAvailability(s.Kit, cfg.Store, s.limits)
 	changes := change.New(s.Kit, cfg.Store, cfg.Ring, s.Authority, availability.TellTaken)
 	pages := page.New(cfg.Ring, incarnation)
 	letters := letter.New(s.Kit, cfg.Issuer, s.limits, s.outbox)
 	s.passwords = password.New(s.Kit, cfg.Passwords, s.Authority, s.limits)
 	s.phones = phone.New(s.Kit, cfg.Store, cfg.Ring, s.limits, changes, s.outbox)
 	s.Roles = role.New(s.Kit, cfg.Store, s.Authority, changes, pages)
-	s.Users = NewUsers(UsersConfig{
+	s.Users = user.New(user.Config{
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Hasher: cfg.Passwords, Door: s.Door, Authority: s.Authority, Limits: s.limits,
 		Changes: changes, Pages: pages, Letters: letters, Passwords: s.passwords, Phones: s.phones, Availability: availability,
 	})

@@ -1,4 +1,4 @@
-package service
+package user
 
 import (
 	"context"
@@ -53,8 +53,8 @@ type Users struct {
 	availability *Availability
 }
 
-// UsersConfig is what users are made of.
-type UsersConfig struct {
+// Config is what users are made of.
+type Config struct {
 	kit.Kit
 	Store        *store.Store
 	Ring         *secret.KeyRing
@@ -70,8 +70,8 @@ type UsersConfig struct {
 	Availability *Availability
 }
 
-// NewUsers makes users, and has the door check what is said of them.
-func NewUsers(cfg UsersConfig) *Users {
+// New makes users, and has the door check what is said of them.
+func New(cfg Config) *Users {
 	s := &Users{
 		Kit: cfg.Kit, store: cfg.Store, ring: cfg.Ring, hasher: cfg.Hasher, door: cfg.Door, authority: cfg.Authority, limits: cfg.Limits,
 		changes: cfg.Changes, pages: cfg.Pages, letters: cfg.Letters, passwords: cfg.Passwords, phones: cfg.Phones, availability: cfg.Availability,
