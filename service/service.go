@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/session"
+
 	"github.com/bizmetry/identity/service/user"
 
 	"github.com/bizmetry/identity/service/role"
@@ -84,7 +86,7 @@ type Service struct {
 	Users         *user.Users
 	Roles         *role.Roles
 	Accounts      *Accounts
-	Sessions      *Sessions
+	Sessions      *session.Sessions
 	Organizations *Organizations
 	Events        *Events
 
@@ -139,7 +141,7 @@ func (s *Service) makeNouns(cfg Config, incarnation string) {
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Hasher: cfg.Passwords, Door: s.Door, Authority: s.Authority, Limits: s.limits,
 		Changes: changes, Pages: pages, Letters: letters, Passwords: s.passwords, Phones: s.phones, Availability: availability,
 	})
-	s.Sessions = NewSessions(SessionsConfig{
+	s.Sessions = session.New(session.Config{
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Hasher: cfg.Passwords, Incarnation: incarnation,
 		Authority: s.Authority, Limits: s.limits, Changes: changes, Letters: letters,
 	})

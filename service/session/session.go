@@ -1,4 +1,4 @@
-package service
+package session
 
 import (
 	"context"
@@ -43,8 +43,8 @@ type Sessions struct {
 	letters     *letter.Letters
 }
 
-// SessionsConfig is what sessions are made of.
-type SessionsConfig struct {
+// Config is what sessions are made of.
+type Config struct {
 	kit.Kit
 	Store       *store.Store
 	Ring        *secret.KeyRing
@@ -56,8 +56,8 @@ type SessionsConfig struct {
 	Letters     *letter.Letters
 }
 
-// NewSessions makes sessions.
-func NewSessions(cfg SessionsConfig) *Sessions {
+// New makes sessions.
+func New(cfg Config) *Sessions {
 	return &Sessions{
 		Kit: cfg.Kit, store: cfg.Store, ring: cfg.Ring, hasher: cfg.Hasher, incarnation: cfg.Incarnation,
 		authority: cfg.Authority, limits: cfg.Limits, changes: cfg.Changes, letters: cfg.Letters,
