@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 
+	"github.com/bizmetry/identity/service/serviceaccount"
+
 	"github.com/bizmetry/identity/service/user"
 
 	"github.com/bizmetry/identity/service/phone"
@@ -22,7 +24,7 @@ type userService struct {
 	*user.Users
 	*phone.Phones
 	*password.Passwords
-	accounts *Accounts
+	accounts *serviceaccount.Accounts
 }
 
 // GetMe tells who the caller is and what it may do.

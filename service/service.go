@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/serviceaccount"
+
 	"github.com/bizmetry/identity/service/session"
 
 	"github.com/bizmetry/identity/service/user"
@@ -85,7 +87,7 @@ type Service struct {
 	Authority     *authority.Authority
 	Users         *user.Users
 	Roles         *role.Roles
-	Accounts      *Accounts
+	Accounts      *serviceaccount.Accounts
 	Sessions      *session.Sessions
 	Organizations *Organizations
 	Events        *Events
@@ -145,7 +147,7 @@ func (s *Service) makeNouns(cfg Config, incarnation string) {
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Hasher: cfg.Passwords, Incarnation: incarnation,
 		Authority: s.Authority, Limits: s.limits, Changes: changes, Letters: letters,
 	})
-	s.Accounts = NewAccounts(s.Kit, cfg.Store, cfg.Ring, s.Door, s.Authority, s.limits, changes, pages)
+	s.Accounts = serviceaccount.New(s.Kit, cfg.Store, cfg.Ring, s.Door, s.Authority, s.limits, changes, pages)
 	s.Organizations = NewOrganizations(s.Kit, cfg.Store, s.Door, changes, letters, s.phones, s.Users)
 	s.Events = NewEvents(cfg.Store, pages)
 }

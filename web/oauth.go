@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/http"
 
+	"github.com/bizmetry/identity/service/serviceaccount"
+
 	"github.com/bizmetry/identity/service/authority"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -13,7 +15,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service"
 )
 
 // oauthError is a refusal of RFC 6749 section 5.2.
@@ -134,7 +135,7 @@ func (p *port) token(w http.ResponseWriter, r *http.Request) {
 	}
 	var t authority.Token
 	ok := p.served(w, r, "/oauth2/token", func(ctx context.Context) (err error) {
-		t, err = p.svc.Accounts.ClientCredentials(ctx, service.TokenRequest{
+		t, err = p.svc.Accounts.ClientCredentials(ctx, serviceaccount.TokenRequest{
 			ClientID: by.id, ClientSecret: by.secret, Scope: form["scope"], Resource: form["resource"],
 		})
 		return err

@@ -1,4 +1,4 @@
-package service
+package serviceaccount
 
 import (
 	"context"
@@ -46,8 +46,8 @@ type Accounts struct {
 	pages     *page.Pages
 }
 
-// NewAccounts makes accounts.
-func NewAccounts(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *authority.Authority, limits *limit.Limits, changes *change.Changes, pages *page.Pages) *Accounts {
+// New makes accounts.
+func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *authority.Authority, limits *limit.Limits, changes *change.Changes, pages *page.Pages) *Accounts {
 	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: authority, limits: limits, changes: changes, pages: pages}
 }
 
