@@ -7,12 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/organization"
+
 	"github.com/bizmetry/identity/service/password"
 
 	"google.golang.org/grpc/codes"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
-	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store/storetest"
@@ -302,9 +303,9 @@ func TestBootstrap_PW05_Password(t *testing.T) {
 		"Password1!": false, "Acme-rene-2026!": false, "Aa1#": false, "Correct#Horse7battery": true, "": true,
 	} {
 		w := servicetest.SQLite(t) // its ring and hasher are borrowed
-		given, done, err := service.Bootstrap(t.Context(), service.Founding{
+		given, done, err := organization.Bootstrap(t.Context(), organization.Founding{
 			Store: storetest.Open(t, storetest.SQLite(t)), Ring: w.Ring, Passwords: w.Passwords, Now: time.Now, Rand: rand.Reader,
-		}, service.Founder{Email: "rene@acme.test", Password: password, FirstName: "René", LastName: "Dupont", Organization: "Acme"})
+		}, organization.Founder{Email: "rene@acme.test", Password: password, FirstName: "René", LastName: "Dupont", Organization: "Acme"})
 		if done != ok || (err == nil) != ok {
 			t.Errorf("%q: %t, %v", password, done, err)
 		}

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/organization"
+
 	"github.com/bizmetry/identity/service/serviceaccount"
 
 	"github.com/bizmetry/identity/service/session"
@@ -89,7 +91,7 @@ type Service struct {
 	Roles         *role.Roles
 	Accounts      *serviceaccount.Accounts
 	Sessions      *session.Sessions
-	Organizations *Organizations
+	Organizations *organization.Organizations
 	Events        *Events
 
 	store     *store.Store
@@ -148,7 +150,7 @@ func (s *Service) makeNouns(cfg Config, incarnation string) {
 		Authority: s.Authority, Limits: s.limits, Changes: changes, Letters: letters,
 	})
 	s.Accounts = serviceaccount.New(s.Kit, cfg.Store, cfg.Ring, s.Door, s.Authority, s.limits, changes, pages)
-	s.Organizations = NewOrganizations(s.Kit, cfg.Store, s.Door, changes, letters, s.phones, s.Users)
+	s.Organizations = organization.New(s.Kit, cfg.Store, s.Door, changes, letters, s.phones, s.Users)
 	s.Events = NewEvents(cfg.Store, pages)
 }
 

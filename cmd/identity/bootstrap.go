@@ -8,7 +8,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/organization"
+
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
@@ -34,20 +35,20 @@ func (c *bootstrapCmd) Run(ctx context.Context, o output) error {
 	if err != nil {
 		return err
 	}
-	return bootstrap(ctx, o, st, ring, service.Founder{
+	return bootstrap(ctx, o, st, ring, organization.Founder{
 		Email: c.Email, FirstName: c.FirstName, LastName: c.LastName, Organization: c.Organization,
 	})
 }
 
 // bootstrap founds an empty database and prints the login. A generated
 // password is shown this once.
-func bootstrap(ctx context.Context, o output, st *store.Store, ring *secret.KeyRing, f service.Founder) error {
+func bootstrap(ctx context.Context, o output, st *store.Store, ring *secret.KeyRing, f organization.Founder) error {
 	f.Password = os.Getenv(bootstrapPasswordEnv)
 	passwords, err := secret.NewPasswords(secret.PasswordsConfig{Rand: rand.Reader})
 	if err != nil {
 		return err
 	}
-	password, done, err := service.Bootstrap(ctx, service.Founding{
+	password, done, err := organization.Bootstrap(ctx, organization.Founding{
 		Store: st, Ring: ring, Passwords: passwords, Now: time.Now, Rand: rand.Reader,
 	}, f)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/organization"
+
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
@@ -96,7 +97,7 @@ func (d databaseSettings) keyRing(ctx context.Context, st *store.Store) (*secret
 }
 
 func (d databaseSettings) newKeyRing(ctx context.Context, st *store.Store, path string) (*secret.KeyRing, error) {
-	empty, err := service.Empty(ctx, st)
+	empty, err := organization.Empty(ctx, st)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/bizmetry/identity/service/organization"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -142,7 +144,7 @@ func (c *serveCmd) prepare(ctx context.Context, o output, st *store.Store, out s
 	if err != nil {
 		return nil, err
 	}
-	empty, err := service.Empty(ctx, st)
+	empty, err := organization.Empty(ctx, st)
 	if err != nil {
 		return nil, err
 	}
@@ -161,15 +163,15 @@ func (c *serveCmd) prepare(ctx context.Context, o output, st *store.Store, out s
 	})
 }
 
-func (c *serveCmd) founder() (service.Founder, error) {
+func (c *serveCmd) founder() (organization.Founder, error) {
 	email := c.BootstrapEmail
 	if email == "" {
 		if !store.Embedded(databaseURL()) {
-			return service.Founder{}, errors.New("the database is empty: set IDENTITY_BOOTSTRAP_EMAIL, or run identity bootstrap")
+			return organization.Founder{}, errors.New("the database is empty: set IDENTITY_BOOTSTRAP_EMAIL, or run identity bootstrap")
 		}
 		email = "admin@example.com"
 	}
-	return service.Founder{Email: email, FirstName: "Platform", LastName: "Administrator", Organization: "Platform"}, nil
+	return organization.Founder{Email: email, FirstName: "Platform", LastName: "Administrator", Organization: "Platform"}, nil
 }
 
 // listen opens all ports before it says so, serves them, and closes them in order.

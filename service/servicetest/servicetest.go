@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizmetry/identity/service/organization"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -121,9 +123,9 @@ func On(t testing.TB, st *store.Store, options ...func(*service.Config)) *World 
 	for _, option := range options {
 		option(&cfg)
 	}
-	_, _, err = service.Bootstrap(t.Context(), service.Founding{
+	_, _, err = organization.Bootstrap(t.Context(), organization.Founding{
 		Store: w.Store, Ring: w.Ring, Passwords: w.Passwords, Now: w.Clock.Now, Rand: rand.Reader,
-	}, service.Founder{
+	}, organization.Founder{
 		Email: RootEmail, Password: RootPassword, FirstName: "Root", LastName: "Platform", Organization: "Platform",
 	})
 	check(t, err)

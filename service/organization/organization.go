@@ -1,4 +1,4 @@
-package service
+package organization
 
 import (
 	"context"
@@ -39,8 +39,8 @@ type Organizations struct {
 	users   *user.Users
 }
 
-// NewOrganizations makes organizations.
-func NewOrganizations(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *letter.Letters, phones *phone.Phones, users *user.Users) *Organizations {
+// New makes organizations.
+func New(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *letter.Letters, phones *phone.Phones, users *user.Users) *Organizations {
 	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users}
 }
 
