@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bizmetry/identity/service/event"
+
 	"github.com/bizmetry/identity/service/organization"
 
 	"github.com/bizmetry/identity/service/serviceaccount"
@@ -92,7 +94,7 @@ type Service struct {
 	Accounts      *serviceaccount.Accounts
 	Sessions      *session.Sessions
 	Organizations *organization.Organizations
-	Events        *Events
+	Events        *event.Events
 
 	store     *store.Store
 	limits    *limit.Limits
@@ -151,7 +153,7 @@ func (s *Service) makeNouns(cfg Config, incarnation string) {
 	})
 	s.Accounts = serviceaccount.New(s.Kit, cfg.Store, cfg.Ring, s.Door, s.Authority, s.limits, changes, pages)
 	s.Organizations = organization.New(s.Kit, cfg.Store, s.Door, changes, letters, s.phones, s.Users)
-	s.Events = NewEvents(cfg.Store, pages)
+	s.Events = event.New(cfg.Store, pages)
 }
 
 func (c *Config) setDefaults() error {

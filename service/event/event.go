@@ -1,4 +1,4 @@
-package service
+package event
 
 import (
 	"context"
@@ -21,8 +21,8 @@ type Events struct {
 	pages *page.Pages
 }
 
-// NewEvents makes events.
-func NewEvents(st *store.Store, pages *page.Pages) *Events { return &Events{store: st, pages: pages} }
+// New makes events.
+func New(st *store.Store, pages *page.Pages) *Events { return &Events{store: st, pages: pages} }
 
 // ListEvents returns a page of the audit trail, newest first.
 func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsRequest) (*identityv1.ListEventsResponse, error) {
