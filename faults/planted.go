@@ -25,19 +25,19 @@ type bug struct {
 }
 
 var bugs = []bug{
-	{"memory does not follow the feed", "service/feed.go", []string{
+	{"memory does not follow the feed", "service/authority/feed.go", []string{
 		"	s.memory.apply(events)\n	return nil\n", "	f.mu.Lock()\n	f.seq = max(f.seq, to)\n	f.mu.Unlock()\n	return nil\n",
 	}, "revocation"},
-	{"done already is answered before memory knows", "service/feed.go", []string{
+	{"done already is answered before memory knows", "service/authority/feed.go", []string{
 		"	s.keepUp(ctx, org, seen)\n", "	_ = seen\n",
 	}, "revocation"},
-	{"memory is believed for ever", "service/feed.go", []string{
+	{"memory is believed for ever", "service/authority/feed.go", []string{
 		"	if age <= freshFor {\n", "	if age <= freshFor || f.failed.Load() != 0 {\n",
 	}, "away"},
-	{"nobody counts administrators", "service/administrator.go", []string{
+	{"nobody counts administrators", "service/change/administrator.go", []string{
 		"	if err == nil && !after {\n", "	if err == nil && !after && !before {\n",
 	}, "administrators"},
-	{"a request id is not looked up", "service/request.go", []string{
+	{"a request id is not looked up", "service/change/request.go", []string{
 		"	if req.GetRequestId() == \"\" {\n		return false, nil\n", "	if req.GetRequestId() != \"\" {\n		return false, nil\n",
 	}, "deliveries"},
 	{"a failed commit is success", "store/store.go", []string{

@@ -39,7 +39,7 @@ func (s *userService) GetMe(ctx context.Context, _ *identityv1.GetMeRequest) (*i
 		resp.Principal = &identityv1.GetMeResponse_ServiceAccount{ServiceAccount: a}
 		return resp, nil
 	}
-	u, err := s.Users.Read(ctx, me.Org, me.ID)
+	u, err := s.Read(ctx, me.Org, me.ID)
 	if err != nil {
 		return nil, err
 	}

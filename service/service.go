@@ -1,4 +1,3 @@
-// Package service joins the rooms below it into one service.
 package service
 
 import (

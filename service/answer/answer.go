@@ -1,3 +1,5 @@
+// Package answer has the sentinels that rules refuse calls with, and the one
+// table that says what a client sees of each. Nothing else makes a gRPC status.
 package answer
 
 import (

@@ -1,3 +1,8 @@
+// Package authority answers who may do what: it verifies tokens, finds
+// principals with their rights, and mints tokens. It answers out of memory, which
+// the feed of events keeps at most a second old, and out of rows inside a change.
+// Every commit of a change goes through it, so that memory knows of the change
+// before anybody is answered. It must not know what a change does.
 package authority
 
 import (

@@ -139,6 +139,7 @@ func (cat *Catalogue) HeldBy(ctx context.Context, q store.Reads, p store.Princip
 	return cat.HeldOf(grants, p.Platform, now), nil
 }
 
+// HeldOf adds up grants. See HeldBy.
 func (cat *Catalogue) HeldOf(grants []store.Grant, platform bool, now store.Micros) perm.Held {
 	counted := make([]perm.Grant, 0, len(grants))
 	for _, g := range grants {

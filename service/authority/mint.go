@@ -79,6 +79,7 @@ func (s *Authority) ClaimsFor(p store.Standing) token.Claims {
 	}
 }
 
+// Sign mints the token of claims.
 func (s *Authority) Sign(claims token.Claims) (Token, error) {
 	text, err := s.signing.Load().Sign(claims)
 	return Token{Text: text, Expires: time.Unix(claims.Expires, 0), Scope: claims.Scope}, err

@@ -26,6 +26,8 @@ func (tx *Tx) KeepAdministrator(ctx context.Context, fn func() error) error {
 	return err
 }
 
+// Administered tells whether the organization has an administrator, as the
+// change has left it so far.
 func (tx *Tx) Administered(ctx context.Context) (bool, error) {
 	return tx.HasAdministrator(ctx, tx.Org.ID, tx.Catalogue.RolesWith(Administers), Administers)
 }

@@ -69,6 +69,7 @@ func (tx *Tx) Grant(ctx context.Context, id string, a Assignment) error {
 	return tx.Assign(ctx, tx.Org.ID, id, a)
 }
 
+// Assign writes grants without asking whether they may be given.
 func (tx *Tx) Assign(ctx context.Context, org, id string, a Assignment) error {
 	grants := a.Grants()
 	for i := range grants {

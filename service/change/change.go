@@ -1,3 +1,7 @@
+// Package change runs one change of identity or authority: it takes the lock of
+// the organization, reads the caller again, and gives the rule a Tx with the
+// checks that every change shares: the hold rule, the last administrator,
+// versions, events, and request ids. It must not know what the change is about.
 package change
 
 import (
@@ -94,6 +98,7 @@ func (tx *Tx) Note(kind, target string, data store.Data) {
 	tx.NoteIn(tx.Org.ID, kind, target, data)
 }
 
+// NoteIn is Note for an event of another organization whose lock is held.
 func (tx *Tx) NoteIn(org, kind, target string, data store.Data) {
 	tx.Record(tx.Event(org, kind, target, data))
 }

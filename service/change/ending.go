@@ -11,6 +11,8 @@ import (
 // EndsTokens is the permission to end tokens and sessions of others.
 const EndsTokens = "platform.tokens.write"
 
+// MaySignOut refuses to end the session of somebody else without the permission
+// and control over them.
 func (tx *Tx) MaySignOut(ctx context.Context, session store.Session) error {
 	if session.User == tx.By.ID && session.Org == tx.By.Org {
 		return nil

@@ -79,6 +79,7 @@ func (s *Changes) Remember(ctx context.Context, t keeper, req Retryable, resp pr
 	}, store.At(now.Add(-replayTime)))
 }
 
+// Remember is that of Changes, in this transaction.
 func (tx *Tx) Remember(ctx context.Context, req Retryable, resp proto.Message) error {
 	return tx.s.Remember(ctx, tx, req, resp)
 }

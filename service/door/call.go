@@ -32,6 +32,7 @@ func (c *Call) Denied() error {
 
 type callKey struct{}
 
+// CallOf is the call that a context belongs to.
 func CallOf(ctx context.Context) *Call {
 	if c, ok := ctx.Value(callKey{}).(*Call); ok {
 		return c

@@ -1,3 +1,7 @@
+// Package door is what every call passes: it recovers from panics, gives the
+// call its id, writes log and metrics, caps the deadline, and authenticates,
+// authorizes and validates by the options of the contract. It asks an
+// Authenticator who calls and knows no rows and no rules.
 package door
 
 import (

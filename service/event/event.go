@@ -1,3 +1,5 @@
+// Package event implements EventService: it reads the audit trail. Events are
+// written by package change.
 package event
 
 import (

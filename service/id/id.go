@@ -1,3 +1,4 @@
+// Package id makes and recognizes ids: UUIDv7 in canonical text.
 package id
 
 import (

@@ -1,3 +1,5 @@
+// Package keys makes, rotates and revokes signing keys, under the lock of the
+// platform organization, and loads them into the authority of a replica.
 package keys
 
 import (

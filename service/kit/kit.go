@@ -1,3 +1,5 @@
+// Package kit holds what every room is handed: the clock, the randomness and
+// the log. It knows store only to tell an unavailable database from a fault.
 package kit
 
 import (

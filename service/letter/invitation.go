@@ -1,3 +1,5 @@
+// Package letter mails links and notices to users, in the transaction of what
+// they tell of, within the budgets of mail.
 package letter
 
 import (

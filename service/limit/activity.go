@@ -56,6 +56,7 @@ func (s *Limits) NoteRefused(c *door.Call) {
 	s.NoteActivity(c, c.Caller.Org, "call", "refused", c.Caller.ID, c.Method.Name)
 }
 
+// WriteActivity writes what was noted since it was called last.
 func (s *Limits) WriteActivity(ctx context.Context) error {
 	rows, dropped := s.activity.take()
 	if dropped > 0 {
@@ -101,6 +102,7 @@ func (s *Limits) NoteUsed(org, account, credential string) {
 	s.lastUsed.note(usedKey{org, account, credential}, store.At(s.Now()))
 }
 
+// WriteLastUsed writes when credentials were used since it was called last.
 func (s *Limits) WriteLastUsed(ctx context.Context) error {
 	s.lastUsed.mu.Lock()
 	used := s.lastUsed.at

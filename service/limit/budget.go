@@ -1,3 +1,7 @@
+// Package limit says what may be tried how often: budgets that are counted in
+// the database, failed sign-ins of an account, failures of a source. It also
+// writes activity and the last use of credentials, which no call waits for. It
+// knows neither authority nor change.
 package limit
 
 import (

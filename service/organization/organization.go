@@ -1,3 +1,5 @@
+// Package organization implements OrganizationService, and founds the platform
+// organization in an empty database.
 package organization
 
 import (

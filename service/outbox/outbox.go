@@ -1,3 +1,5 @@
+// Package outbox seals messages into rows, and carries them out of the database
+// to the senders, each at least once. It must not know why one is sent.
 package outbox
 
 import (

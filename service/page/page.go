@@ -1,3 +1,5 @@
+// Package page opens and makes page tokens, and has the limits of lists. It
+// must not know what is listed.
 package page
 
 import (

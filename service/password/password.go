@@ -1,3 +1,5 @@
+// Package password says what a user's password must be, checks one that is
+// being typed, and generates one. It keeps nothing.
 package password
 
 import (

@@ -118,6 +118,7 @@ func (s *Phones) takePhoneProof(ctx context.Context, d *change.Decision, take pr
 	return number, err
 }
 
+// Wanted says what a phone number must be.
 const Wanted = "must be a mobile number with its country code, such as +41 79 123 45 67"
 
 func invalidPhone(field string) error { return answer.Invalid(field, "phone", Wanted) }

@@ -1,3 +1,5 @@
+// Package phone verifies phone numbers by codes, and gives a user a number that
+// was proven. A proof is bound to its caller, organization and user.
 package phone
 
 import (

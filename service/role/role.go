@@ -1,3 +1,5 @@
+// Package role implements RoleService: the catalogue of roles and permissions,
+// grants to principals, and checks.
 package role
 
 import (

@@ -1,3 +1,6 @@
+// Package serviceaccount implements ServiceAccountService and the rules of the
+// OAuth 2.0 endpoints: service accounts, their credentials, and the tokens that
+// are issued for them, introspected and revoked.
 package serviceaccount
 
 import (

@@ -1,3 +1,5 @@
+// Package session implements SessionService: sign-in, refresh, sign-out, and
+// the change of an initial password. It must not know the rules of users.
 package session
 
 import (

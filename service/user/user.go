@@ -1,3 +1,6 @@
+// Package user implements UserService, but for what phone and password do: the
+// users of an organization, one by one, in bulk and in files, and how they
+// become active. Every change of a user is made here or handed to a Tx.
 package user
 
 import (

@@ -1,3 +1,5 @@
+// Package wire turns values of rows into those of answers: times, versions,
+// texts of bounded length. It knows store and no rule.
 package wire
 
 import (
