@@ -15,6 +15,7 @@ import (
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/rig"
+	"github.com/bizmetry/identity/store"
 )
 
 // load is workers that change things of one organization through both servers,
@@ -190,7 +191,7 @@ func (w *worker) next() change {
 
 func (w *worker) newUser(name string) change {
 	email, last := name+"@load.example", "Load"
-	return change{entry{Name: email, Table: "users", Event: "user.created"}, func(ctx context.Context, s *server) (string, error) {
+	return change{entry{Name: email, Table: "users", Event: store.EventUserCreated}, func(ctx context.Context, s *server) (string, error) {
 		u, err := s.users.CreateUser(ctx, &identityv1.CreateUserRequest{RequestId: name, User: &identityv1.User{
 			Email: &email, FirstName: &w.t.name, LastName: &last, RoleIds: []string{rig.Developer},
 		}})
@@ -199,7 +200,7 @@ func (w *worker) newUser(name string) change {
 }
 
 func (w *worker) newAccount(name string) change {
-	return change{entry{Name: name, Table: "service_accounts", Event: "service_account.created"}, func(ctx context.Context, s *server) (string, error) {
+	return change{entry{Name: name, Table: "service_accounts", Event: store.EventServiceAccountCreated}, func(ctx context.Context, s *server) (string, error) {
 		a, err := s.apps.CreateServiceAccount(ctx, &identityv1.CreateServiceAccountRequest{
 			RequestId: name, ServiceAccount: &identityv1.ServiceAccount{DisplayName: &name, RoleIds: []string{rig.Agent}},
 		})
@@ -210,7 +211,7 @@ func (w *worker) newAccount(name string) change {
 func (w *worker) newCredential(name string) change {
 	account := w.account
 	w.account = "" // an account has few; the next gets another
-	return change{entry{Name: name, Table: "credentials", Event: "credential.created"}, func(ctx context.Context, s *server) (string, error) {
+	return change{entry{Name: name, Table: "credentials", Event: store.EventCredentialCreated}, func(ctx context.Context, s *server) (string, error) {
 		c, err := s.apps.CreateCredential(ctx, &identityv1.CreateCredentialRequest{
 			RequestId: name, ServiceAccountId: account, Credential: &identityv1.Credential{DisplayName: &name},
 		})
@@ -221,7 +222,7 @@ func (w *worker) newCredential(name string) change {
 func (w *worker) rename() change {
 	w.names++
 	name := lastNames[w.names%len(lastNames)]
-	return change{entry{Target: w.person.id, Event: "user.updated"}, func(ctx context.Context, s *server) (string, error) {
+	return change{entry{Target: w.person.id, Event: store.EventUserUpdated}, func(ctx context.Context, s *server) (string, error) {
 		u, err := s.users.UpdateUser(ctx, &identityv1.UpdateUserRequest{
 			User:       &identityv1.User{Id: w.person.id, LastName: &name},
 			UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"last_name"}},
@@ -233,12 +234,12 @@ func (w *worker) rename() change {
 func (w *worker) grant() change {
 	w.more = !w.more
 	if !w.more {
-		return change{entry{Target: w.person.id, Event: "grant.removed"}, func(ctx context.Context, s *server) (string, error) {
+		return change{entry{Target: w.person.id, Event: store.EventGrantRemoved}, func(ctx context.Context, s *server) (string, error) {
 			g, err := s.roles.RevokeRoles(ctx, &identityv1.RevokeRolesRequest{Id: w.person.id, RoleIds: []string{rig.Agent}})
 			return g.GetPrincipalId(), err
 		}}
 	}
-	return change{entry{Target: w.person.id, Event: "grant.added"}, func(ctx context.Context, s *server) (string, error) {
+	return change{entry{Target: w.person.id, Event: store.EventGrantAdded}, func(ctx context.Context, s *server) (string, error) {
 		g, err := s.roles.GrantRoles(ctx, &identityv1.GrantRolesRequest{Id: w.person.id, RoleIds: []string{rig.Agent}})
 		return g.GetPrincipalId(), err
 	}}
@@ -247,12 +248,12 @@ func (w *worker) grant() change {
 func (w *worker) flip() change {
 	w.off = !w.off
 	if w.off {
-		return change{entry{Target: w.person.id, Event: "user.disabled"}, func(ctx context.Context, s *server) (string, error) {
+		return change{entry{Target: w.person.id, Event: store.EventUserDisabled}, func(ctx context.Context, s *server) (string, error) {
 			u, err := s.users.DisableUser(ctx, &identityv1.DisableUserRequest{Id: w.person.id})
 			return u.GetId(), err
 		}}
 	}
-	return change{entry{Target: w.person.id, Event: "user.enabled"}, func(ctx context.Context, s *server) (string, error) {
+	return change{entry{Target: w.person.id, Event: store.EventUserEnabled}, func(ctx context.Context, s *server) (string, error) {
 		u, err := s.users.EnableUser(ctx, &identityv1.EnableUserRequest{Id: w.person.id})
 		return u.GetId(), err
 	}}

@@ -34,7 +34,7 @@ func (l *lab) newOrganization(ctx context.Context) (string, error) {
 		if err := t.AddOrganization(ctx, o); err != nil {
 			return err
 		}
-		t.Record(store.Event{Org: o.ID, Time: now, Type: "organization.created", Target: o.ID})
+		t.Record(store.Event{Org: o.ID, Time: now, Type: store.EventOrganizationCreated, Target: o.ID})
 		return nil
 	})
 	return o.ID, err
@@ -104,7 +104,7 @@ func (p *person) write(ctx context.Context, t *store.Tx, org, role string, now s
 	if err := t.Enlist(ctx, store.Entry{Kind: store.ConfirmedEmail, Key: u.EmailKey, Org: org, ID: u.ID}); err != nil {
 		return err
 	}
-	t.Record(store.Event{Org: org, Time: now, Type: "user.created", Target: u.ID})
+	t.Record(store.Event{Org: org, Time: now, Type: store.EventUserCreated, Target: u.ID})
 	return t.PutGrants(ctx, store.Grant{Org: org, Principal: u.ID, Role: role, Created: now})
 }
 

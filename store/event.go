@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
-	"strings"
 )
 
 // Event is one change that happened.
@@ -79,11 +78,6 @@ func (t *Tx) wrote(e Event, n int64) {
 func (t *Tx) Seq(org string) int64 {
 	c := t.clocks[org]
 	return c.seq + c.recorded()
-}
-
-// changesRoles tells whether the event is about roles or the permissions in them.
-func (e Event) changesRoles() bool {
-	return strings.HasPrefix(e.Type, "role.") || strings.HasPrefix(e.Type, "permission.")
 }
 
 // eventsAtOnce keeps an INSERT below the parameter limits of both databases.

@@ -376,7 +376,7 @@ func (t *Tx) flush(ctx context.Context) error {
 		if err := t.addEvents(ctx, c.events); err != nil {
 			return err
 		}
-		roles := slices.ContainsFunc(c.events, Event.changesRoles)
+		roles := slices.ContainsFunc(c.events, Event.ChangesRoles)
 		now := slices.Concat(c.events, c.written)[0].Time
 		err := t.last(ctx, `
 			UPDATE organization_clock

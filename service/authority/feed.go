@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,7 +150,7 @@ func (s *Authority) advance(ctx context.Context, f *followed, from, to int64) er
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(events, keyChanged) || len(events) == eventsAtOnce {
+	if slices.ContainsFunc(events, store.Event.ChangesKeys) || len(events) == eventsAtOnce {
 		if err := s.onKeys(ctx); err != nil {
 			return err
 		}
@@ -166,8 +165,6 @@ func (s *Authority) advance(ctx context.Context, f *followed, from, to int64) er
 	s.memory.apply(events)
 	return nil
 }
-
-func keyChanged(e store.Event) bool { return strings.HasPrefix(e.Type, "signing_key.") }
 
 // Commit runs a change, and drops what it changed from memory before anybody
 // is answered.

@@ -3,7 +3,6 @@ package authority
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -391,9 +390,7 @@ func (m *memory) drop(f *followed, e store.Event) {
 	f.gen.Add(1)
 	m.principals.Invalidate(ref{f.id, e.Target})
 	m.proofs.Invalidate(ref{f.id, e.Target})
-	noun, _, _ := strings.Cut(e.Type, ".")
-	switch noun {
-	case "organization", "role", "token":
+	if e.ChangesOrganization() || e.ChangesRoles() || e.Type == store.EventTokenRevoked {
 		f.view.Store(nil)
 	}
 }

@@ -28,6 +28,6 @@ func (tx *Tx) SignOff(ctx context.Context, session store.Session, reason string)
 	if session.Ended != 0 {
 		return nil
 	}
-	tx.Note("session.ended", session.ID, store.Data{"user": session.User, "reason": reason})
+	tx.Note(store.EventSessionEnded, session.ID, store.Data{"user": session.User, "reason": reason})
 	return tx.EndSession(ctx, tx.Org.ID, session.ID, reason, tx.Now)
 }

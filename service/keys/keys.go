@@ -210,7 +210,7 @@ func (k Keys) Revoke(ctx context.Context, id string) error {
 		if err := t.RevokeSigningKey(ctx, id, now); err != nil {
 			return err
 		}
-		t.Record(store.Event{Org: org, Time: now, Type: "signing_key.revoked", Target: id})
+		t.Record(store.Event{Org: org, Time: now, Type: store.EventSigningKeyRevoked, Target: id})
 		rows, err := t.SigningKeys(ctx)
 		if err != nil {
 			return err
@@ -235,7 +235,7 @@ func (k Keys) add(ctx context.Context, t *store.Tx, org string, use time.Time) (
 	if err != nil {
 		return key, err
 	}
-	t.Record(store.Event{Org: org, Time: key.Created, Type: "signing_key.created", Target: key.ID})
+	t.Record(store.Event{Org: org, Time: key.Created, Type: store.EventSigningKeyCreated, Target: key.ID})
 	return key, t.AddSigningKey(ctx, key)
 }
 

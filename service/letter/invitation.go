@@ -61,7 +61,7 @@ func (s *Letters) Invite(ctx context.Context, tx *change.Tx, org store.Organizat
 	var messages []store.Message
 	for _, u := range users {
 		if withheld[u.ID] != 0 {
-			tx.NoteIn(org.ID, "user.activation_withheld", u.ID, nil)
+			tx.NoteIn(org.ID, store.EventUserActivationWithheld, u.ID, nil)
 			continue
 		}
 		l, m, err := s.invitation(org, u)

@@ -71,11 +71,11 @@ func Bootstrap(ctx context.Context, with Founding, f Founder) (password string, 
 		if err := t.AddOrganization(ctx, org); err != nil {
 			return err
 		}
-		t.Record(store.Event{Org: org.ID, Time: org.Created, Type: "organization.created", Target: org.ID})
+		t.Record(store.Event{Org: org.ID, Time: org.Created, Type: store.EventOrganizationCreated, Target: org.ID})
 		if err := t.AddSigningKey(ctx, key); err != nil {
 			return err
 		}
-		t.Record(store.Event{Org: org.ID, Time: org.Created, Type: "signing_key.created", Target: key.ID})
+		t.Record(store.Event{Org: org.ID, Time: org.Created, Type: store.EventSigningKeyCreated, Target: key.ID})
 		return addFounder(ctx, t, u)
 	})
 	if errors.Is(err, store.ErrExists) {
@@ -126,7 +126,7 @@ func addFounder(ctx context.Context, t *store.Tx, u store.User) error {
 		}
 	}
 	t.Record(store.Event{
-		Org: u.Org, Time: u.Created, Type: "user.created", Target: u.ID, Data: store.Data{"roles": superUser + "," + platformOperator},
+		Org: u.Org, Time: u.Created, Type: store.EventUserCreated, Target: u.ID, Data: store.Data{"roles": superUser + "," + platformOperator},
 	})
 	return nil
 }

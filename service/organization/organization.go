@@ -105,7 +105,7 @@ func (s *Organizations) found(ctx context.Context, tx *change.Tx, org store.Orga
 	if err := here.MustGrant(extra); err != nil {
 		return err
 	}
-	tx.NoteIn(org.ID, "organization.created", org.ID, nil)
+	tx.NoteIn(org.ID, store.EventOrganizationCreated, org.ID, nil)
 	extra.Roles = append(extra.Roles, superUser)
 	if err := s.users.Add(ctx, &here, u, extra); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (s *Organizations) UpdateOrganization(ctx context.Context, req *identityv1.
 			if err := tx.SaveOrganization(ctx, tx.Org); err != nil {
 				return err
 			}
-			tx.Note("organization.updated", tx.Org.ID, store.Data{"fields": strings.Join(changed, ",")})
+			tx.Note(store.EventOrganizationUpdated, tx.Org.ID, store.Data{"fields": strings.Join(changed, ",")})
 		}
 		resp = organizationProto(tx.Org)
 		return nil

@@ -4,8 +4,9 @@ import (
 	"math"
 	"testing"
 
-	"github.com/bizmetry/identity/service/perm"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bizmetry/identity/service/perm"
 )
 
 func TestHeld(t *testing.T) {

@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/perm"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bizmetry/identity/service/perm"
 )
 
 var (

@@ -7,9 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bizmetry/identity/service/perm"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/bizmetry/identity/service/perm"
 )
 
 // The oracle: walk from the role and collect what is met. Slow and plain.

@@ -36,7 +36,7 @@ func (s *Roles) GrantRoles(ctx context.Context, req *identityv1.GrantRolesReques
 		if err := tx.Assign(ctx, p.Org, p.ID, add); err != nil {
 			return err
 		}
-		tx.Note("grant.added", p.ID, add.Data())
+		tx.Note(store.EventGrantAdded, p.ID, add.Data())
 		return tx.Touch(ctx, p, tx.Now)
 	})
 }
@@ -59,7 +59,7 @@ func (s *Roles) RevokeRoles(ctx context.Context, req *identityv1.RevokeRolesRequ
 		if err := tx.Revoke(ctx, p, drop); err != nil {
 			return err
 		}
-		tx.Note("grant.removed", p.ID, drop.Data())
+		tx.Note(store.EventGrantRemoved, p.ID, drop.Data())
 		return tx.Touch(ctx, p, tx.Now)
 	})
 }

@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/secret"
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/crypto/scrypt"
+
+	"github.com/bizmetry/identity/service/secret"
 )
 
 var raw = base64.RawStdEncoding

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bizmetry/identity/service/secret"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/bizmetry/identity/service/secret"
 )
 
 // line is a key line of 32 equal bytes.

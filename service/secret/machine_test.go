@@ -10,10 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bizmetry/identity/service/secret"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
+
+	"github.com/bizmetry/identity/service/secret"
 )
 
 const id = "0198c5d6-7f00-7abc-8def-0123456789ab"

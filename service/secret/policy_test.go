@@ -7,9 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bizmetry/identity/service/secret"
 	"github.com/ccojocar/zxcvbn-go/frequency"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bizmetry/identity/service/secret"
 )
 
 func TestUnmetRules(t *testing.T) {

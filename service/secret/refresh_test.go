@@ -6,9 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bizmetry/identity/service/secret"
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
+
+	"github.com/bizmetry/identity/service/secret"
 )
 
 func TestRefreshToken(t *testing.T) {

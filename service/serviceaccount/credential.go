@@ -70,7 +70,7 @@ func (s *Accounts) addSecret(ctx context.Context, tx *change.Tx, c *store.Creden
 	}
 	c.Digest = digest[:]
 	data := store.Data{"service_account": c.Account, "kind": c.Kind}
-	tx.Note("credential.created", c.ID, data)
+	tx.Note(store.EventCredentialCreated, c.ID, data)
 	return text, tx.AddCredential(ctx, *c)
 }
 
@@ -108,7 +108,7 @@ func (s *Accounts) DeleteCredential(ctx context.Context, req *identityv1.DeleteC
 		if err := tx.DropCredential(ctx, c.Org, c.ID); err != nil {
 			return err
 		}
-		tx.Note("credential.deleted", c.ID, store.Data{"service_account": c.Account, "kind": c.Kind})
+		tx.Note(store.EventCredentialDeleted, c.ID, store.Data{"service_account": c.Account, "kind": c.Kind})
 		c.Enabled = false
 		resp = credentialProto(c)
 		return nil

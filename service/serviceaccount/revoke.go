@@ -43,7 +43,7 @@ func (s *Accounts) revokeToken(ctx context.Context, text string) error {
 		}
 		first, err := tx.RevokeToken(ctx, tx.Org.ID, claims.ID, store.At(time.Unix(claims.Expires, 0)), tx.Now)
 		if err == nil && first {
-			tx.Note("token.revoked", claims.ID, store.Data{"principal": claims.Subject})
+			tx.Note(store.EventTokenRevoked, claims.ID, store.Data{"principal": claims.Subject})
 		}
 		return err
 	}))
@@ -117,7 +117,7 @@ func (s *Accounts) endCredentialTokens(ctx context.Context, tx *change.Tx, accou
 	if err != nil {
 		return err
 	}
-	tx.Note("credential.tokens_revoked", c.ID, store.Data{"service_account": account})
+	tx.Note(store.EventCredentialTokensRevoked, c.ID, store.Data{"service_account": account})
 	return tx.EndTokens(ctx, tx.Org.ID, c.ID, tx.Now)
 }
 
@@ -127,6 +127,6 @@ func (s *Accounts) endAllTokens(ctx context.Context, tx *change.Tx, p store.Prin
 			return err
 		}
 	}
-	tx.Note("principal.tokens_revoked", p.ID, nil)
+	tx.Note(store.EventPrincipalTokensRevoked, p.ID, nil)
 	return tx.EndEpoch(ctx, p, tx.NextEpoch(p.Epoch), tx.Now)
 }

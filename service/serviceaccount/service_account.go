@@ -121,7 +121,7 @@ func (s *Accounts) addAccount(ctx context.Context, tx *change.Tx, a store.Servic
 	if a.ParentID != "" {
 		data["parent_type"], data["parent_id"] = a.ParentType, a.ParentID
 	}
-	tx.Note("service_account.created", a.ID, data)
+	tx.Note(store.EventServiceAccountCreated, a.ID, data)
 	return nil
 }
 
@@ -212,7 +212,7 @@ func (s *Accounts) ListServiceAccounts(ctx context.Context, req *identityv1.List
 
 // EnableServiceAccount lets a disabled machine in again.
 func (s *Accounts) EnableServiceAccount(ctx context.Context, req *identityv1.EnableServiceAccountRequest) (*identityv1.ServiceAccount, error) {
-	return s.switchAccount(ctx, req.GetId(), req.GetEtag(), "service_account.enabled", func(a *store.ServiceAccount) bool {
+	return s.switchAccount(ctx, req.GetId(), req.GetEtag(), store.EventServiceAccountEnabled, func(a *store.ServiceAccount) bool {
 		done := !a.Enabled
 		a.Enabled = true
 		return done
@@ -221,7 +221,7 @@ func (s *Accounts) EnableServiceAccount(ctx context.Context, req *identityv1.Ena
 
 // DisableServiceAccount shuts a machine out.
 func (s *Accounts) DisableServiceAccount(ctx context.Context, req *identityv1.DisableServiceAccountRequest) (*identityv1.ServiceAccount, error) {
-	return s.switchAccount(ctx, req.GetId(), req.GetEtag(), "service_account.disabled", func(a *store.ServiceAccount) bool {
+	return s.switchAccount(ctx, req.GetId(), req.GetEtag(), store.EventServiceAccountDisabled, func(a *store.ServiceAccount) bool {
 		done := a.Enabled
 		a.Enabled = false
 		return done
@@ -231,7 +231,7 @@ func (s *Accounts) DisableServiceAccount(ctx context.Context, req *identityv1.Di
 // DeleteServiceAccount removes a machine and its credentials.
 func (s *Accounts) DeleteServiceAccount(ctx context.Context, req *identityv1.DeleteServiceAccountRequest) (*identityv1.ServiceAccount, error) {
 	now := store.At(s.Now())
-	return s.switchAccount(ctx, req.GetId(), req.GetEtag(), "service_account.deleted", func(a *store.ServiceAccount) bool {
+	return s.switchAccount(ctx, req.GetId(), req.GetEtag(), store.EventServiceAccountDeleted, func(a *store.ServiceAccount) bool {
 		a.Deleted = now
 		return true
 	})

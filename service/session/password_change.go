@@ -177,7 +177,7 @@ func (s *Sessions) savePassword(ctx context.Context, t *store.Tx, org store.Orga
 		return session, err
 	}
 	t.Record(store.Event{
-		Org: u.Org, Time: now, Type: "user.password_changed", Target: u.ID, Actor: u.ID, Credential: session.ID,
+		Org: u.Org, Time: now, Type: store.EventUserPasswordChanged, Target: u.ID, Actor: u.ID, Credential: session.ID,
 		RequestID: c.RequestID, Source: c.Source,
 	})
 	return session, nil

@@ -291,7 +291,7 @@ func (s *Sessions) endFamily(ctx context.Context, session store.Session) error {
 			return err
 		}
 		t.Record(store.Event{
-			Org: session.Org, Time: now, Type: "session.ended", Target: session.ID, RequestID: c.RequestID, Source: c.Source,
+			Org: session.Org, Time: now, Type: store.EventSessionEnded, Target: session.ID, RequestID: c.RequestID, Source: c.Source,
 			Data: store.Data{"user": session.User, "reason": "reuse of a refresh token"},
 		})
 		return nil

@@ -50,7 +50,7 @@ func (s *Users) SendActivation(ctx context.Context, req *identityv1.SendActivati
 		if again := withheld[u.ID]; again != 0 { // here there is nothing else to do
 			return answer.RetryIn(answer.ErrRateLimited, again.Time().Sub(s.Now()))
 		}
-		tx.Note("user.activation_sent", u.ID, nil)
+		tx.Note(store.EventUserActivationSent, u.ID, nil)
 		if resp, err = s.Answer(ctx, tx, u); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (s *Users) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRe
 			return err
 		}
 		t.Record(store.Event{
-			Org: u.Org, Time: now, Type: "user.activated", Target: u.ID, Actor: u.ID, RequestID: c.RequestID, Source: c.Source,
+			Org: u.Org, Time: now, Type: store.EventUserActivated, Target: u.ID, Actor: u.ID, RequestID: c.RequestID, Source: c.Source,
 		})
 		return nil
 	})

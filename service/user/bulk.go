@@ -176,10 +176,10 @@ func (s *Users) changeAll(ctx context.Context, tx *change.Tx, b store.Bulk, resp
 	if resp.GetChanged() == 0 {
 		return nil
 	}
-	e := tx.Event(tx.Org.ID, "user.disabled", "", nil)
+	e := tx.Event(tx.Org.ID, store.EventUserDisabled, "", nil)
 	e.Operation = s.NewID()
 	if b.Enable {
-		e.Type = "user.enabled"
+		e.Type = store.EventUserEnabled
 	}
 	return tx.KeepAdministrator(ctx, func() error {
 		changed, err := tx.ChangeAll(ctx, b, e)

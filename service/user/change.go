@@ -158,7 +158,7 @@ func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User
 		return err
 	}
 	data["fields"] = strings.Join(changed, ",")
-	tx.Note("user.updated", u.ID, data)
+	tx.Note(store.EventUserUpdated, u.ID, data)
 	return nil
 }
 
@@ -302,7 +302,7 @@ func or(value *string, otherwise string) string {
 
 // EnableUser lets a disabled person in again.
 func (s *Users) EnableUser(ctx context.Context, req *identityv1.EnableUserRequest) (*identityv1.User, error) {
-	return s.switchUser(ctx, req.GetId(), req.GetEtag(), "user.enabled", func(u *store.User) bool {
+	return s.switchUser(ctx, req.GetId(), req.GetEtag(), store.EventUserEnabled, func(u *store.User) bool {
 		done := !u.Enabled
 		u.Enabled = true
 		return done
@@ -311,7 +311,7 @@ func (s *Users) EnableUser(ctx context.Context, req *identityv1.EnableUserReques
 
 // DisableUser shuts a person out.
 func (s *Users) DisableUser(ctx context.Context, req *identityv1.DisableUserRequest) (*identityv1.User, error) {
-	return s.switchUser(ctx, req.GetId(), req.GetEtag(), "user.disabled", func(u *store.User) bool {
+	return s.switchUser(ctx, req.GetId(), req.GetEtag(), store.EventUserDisabled, func(u *store.User) bool {
 		done := u.Enabled
 		u.Enabled = false
 		return done

@@ -20,7 +20,7 @@ const purgedAtOnce = 200
 // DeleteUser removes a person; the row stays for thirty days.
 func (s *Users) DeleteUser(ctx context.Context, req *identityv1.DeleteUserRequest) (*identityv1.User, error) {
 	now := store.At(s.Now())
-	return s.switchUser(ctx, req.GetId(), req.GetEtag(), "user.deleted", func(u *store.User) bool {
+	return s.switchUser(ctx, req.GetId(), req.GetEtag(), store.EventUserDeleted, func(u *store.User) bool {
 		u.Deleted = now
 		return true
 	})
@@ -56,7 +56,7 @@ func (s *Users) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUserRe
 			if err := s.saveSwitched(ctx, tx, former, &u); err != nil {
 				return err
 			}
-			tx.Note("user.undeleted", u.ID, nil)
+			tx.Note(store.EventUserUndeleted, u.ID, nil)
 		}
 		resp, err = s.Answer(ctx, tx, u)
 		return err
@@ -78,7 +78,7 @@ func (s *Users) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest)
 		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, u.ID)); err != nil {
 			return err
 		}
-		tx.Note("user.erased", u.ID, nil)
+		tx.Note(store.EventUserErased, u.ID, nil)
 		return tx.KeepAdministrator(ctx, func() error { return s.erase(ctx, tx.Tx, u) })
 	})
 	return &identityv1.EraseUserResponse{}, err
@@ -116,7 +116,7 @@ func (s *Users) purgeSome(ctx context.Context, org string) (more bool, err error
 			return err
 		}
 		for _, u := range users {
-			t.Record(store.Event{Org: org, Time: store.At(s.Now()), Type: "user.purged", Target: u.ID})
+			t.Record(store.Event{Org: org, Time: store.At(s.Now()), Type: store.EventUserPurged, Target: u.ID})
 		}
 		more = len(users) == purgedAtOnce
 		return s.erase(ctx, t, users...)

@@ -257,7 +257,7 @@ func (s *Users) addImported(ctx context.Context, tx *change.Tx, rows []*importRo
 		for _, g.Permit = range row.add.Keys {
 			grants = append(grants, g)
 		}
-		tx.Note("user.created", u.ID, row.add.Data())
+		tx.Note(store.EventUserCreated, u.ID, row.add.Data())
 		row.settled(identityv1.ImportUsersResponse_Row_CREATED, u.ID)
 	}
 	if err := tx.AddUsers(ctx, users); err != nil {

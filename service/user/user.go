@@ -168,7 +168,7 @@ func (s *Users) Add(ctx context.Context, tx *change.Tx, u store.User, add change
 	if err := tx.Assign(ctx, u.Org, u.ID, add); err != nil {
 		return err
 	}
-	tx.NoteIn(u.Org, "user.created", u.ID, add.Data())
+	tx.NoteIn(u.Org, store.EventUserCreated, u.ID, add.Data())
 	return nil
 }
 
