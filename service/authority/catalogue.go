@@ -13,9 +13,6 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// SystemPrefix begins the permissions that only the platform organization holds.
-const SystemPrefix = "system."
-
 // Catalogue is the roles and permissions of one or two organizations, with
 // what they amount to.
 type Catalogue struct {
@@ -143,7 +140,7 @@ func (cat *Catalogue) HeldBy(ctx context.Context, q store.Reads, p store.Princip
 func (cat *Catalogue) HeldOf(grants []store.Grant, platform bool, now store.Micros) perm.Held {
 	counted := make([]perm.Grant, 0, len(grants))
 	for _, g := range grants {
-		if !platform && (strings.HasPrefix(g.Permit, SystemPrefix) || cat.RoleByID[g.Role].PlatformOnly) {
+		if !platform && (strings.HasPrefix(g.Permit, perm.SystemPrefix) || cat.RoleByID[g.Role].PlatformOnly) {
 			continue
 		}
 		counted = append(counted, perm.Grant{Role: g.Role, Permission: g.Permit, Expires: int64(g.Expires)})

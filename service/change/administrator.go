@@ -4,10 +4,8 @@ import (
 	"context"
 
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/perm"
 )
-
-// Administers is the permission that makes an administrator.
-const Administers = "platform.administer"
 
 // KeepAdministrator makes a change after which the organization still has
 // an administrator, if it had one before; otherwise everything is rolled back.
@@ -29,9 +27,9 @@ func (tx *Tx) KeepAdministrator(ctx context.Context, fn func() error) error {
 // Administered tells whether the organization has an administrator, as the
 // change has left it so far.
 func (tx *Tx) Administered(ctx context.Context) (bool, error) {
-	return tx.HasAdministrator(ctx, tx.Org.ID, tx.Catalogue.RolesWith(Administers), Administers)
+	return tx.HasAdministrator(ctx, tx.Org.ID, tx.Catalogue.RolesWith(perm.Administer), perm.Administer)
 }
 
 // MayConfirm tells whether the caller may set confirmed: administrators of
 // the platform organization may, wherever they may act.
-func (d *Decision) MayConfirm() bool { return d.By.Platform && d.By.Has(Administers) }
+func (d *Decision) MayConfirm() bool { return d.By.Platform && d.By.Has(perm.Administer) }

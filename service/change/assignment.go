@@ -6,9 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bizmetry/identity/service/authority"
-
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/perm"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -50,7 +49,7 @@ func (d *Decision) MustGrant(a Assignment) error {
 		}
 	}
 	for _, key := range a.Keys {
-		system := strings.HasPrefix(key, authority.SystemPrefix)
+		system := strings.HasPrefix(key, perm.SystemPrefix)
 		if !d.Catalogue.Known(key) || (system && !d.By.Platform) {
 			return answer.Refuse(answer.ErrUnknownPermission, "permission", key)
 		}

@@ -4,12 +4,10 @@ import (
 	"context"
 
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/perm"
 
 	"github.com/bizmetry/identity/store"
 )
-
-// EndsTokens is the permission to end tokens and sessions of others.
-const EndsTokens = "platform.tokens.write"
 
 // MaySignOut refuses to end the session of somebody else without the permission
 // and control over them.
@@ -17,7 +15,7 @@ func (tx *Tx) MaySignOut(ctx context.Context, session store.Session) error {
 	if session.User == tx.By.ID && session.Org == tx.By.Org {
 		return nil
 	}
-	if !tx.By.Has(EndsTokens) {
+	if !tx.By.Has(perm.TokensWrite) {
 		return answer.ErrNotFound // who may not end it need not know that it is there
 	}
 	return tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, session.User))

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/perm"
 )
 
 // Method is what the proto options say about an RPC.
@@ -128,11 +129,8 @@ func (m *Method) Across(c *Caller) bool {
 // own, any that the method's system permission opens, and with the permission to
 // act in others any in which the method is allowed.
 func (m *Method) Opens(c *Caller, org string) bool {
-	return org == c.Org || m.Across(c) || (c.Has(ActInOrganizations) && m.Allows(c, false))
+	return org == c.Org || m.Across(c) || (c.Has(perm.SystemOrganizationsAct) && m.Allows(c, false))
 }
-
-// ActInOrganizations opens other organizations to the caller's own permissions.
-const ActInOrganizations = "system.organizations.act"
 
 // Needs names what the method takes, for the answer to who lacks it.
 func (m *Method) Needs() string {

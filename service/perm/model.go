@@ -6,10 +6,6 @@ import (
 	"strings"
 )
 
-// systemPrefix marks permissions of the platform itself, which no role holds
-// by holding everything.
-const systemPrefix = "system."
-
 // Role is a role as it is written down.
 type Role struct {
 	ID          string
@@ -35,7 +31,7 @@ func New(permissions []string, roles []Role) *Model {
 	ordinary := m.builder()
 	for i, key := range m.keys {
 		m.bit[key] = i
-		if !strings.HasPrefix(key, systemPrefix) {
+		if !strings.HasPrefix(key, SystemPrefix) {
 			ordinary.add(i)
 		}
 	}

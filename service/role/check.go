@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/perm"
 
 	"github.com/bizmetry/identity/service/answer"
 
@@ -44,7 +45,7 @@ func (s *Roles) Authorize(ctx context.Context, req *identityv1.AuthorizeRequest)
 		return denied, nil // whose token it is, is none of this caller's business
 	}
 	return &identityv1.AuthorizeResponse{
-		Allowed:     !org.Suspended && bearer.Has(req.GetPermission()) && (local || bearer.Has(door.ActInOrganizations)),
+		Allowed:     !org.Suspended && bearer.Has(req.GetPermission()) && (local || bearer.Has(perm.SystemOrganizationsAct)),
 		PrincipalId: bearer.ID, PrincipalType: bearer.Kind, PrincipalOrganizationId: bearer.Org,
 	}, nil
 }

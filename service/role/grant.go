@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/perm"
 
 	"github.com/bizmetry/identity/service/answer"
 
@@ -97,8 +98,8 @@ func (s *Roles) changeGrants(ctx context.Context, id, etag string, fn func(*chan
 
 // writes is the permission that a change of each kind of principal takes.
 var writes = map[string]string{
-	store.KindUser:           "platform.users.write",
-	store.KindServiceAccount: "platform.serviceaccounts.write",
+	store.KindUser:           perm.UsersWrite,
+	store.KindServiceAccount: perm.ServiceAccountsWrite,
 }
 
 func (s *Roles) grantsAnswer(ctx context.Context, tx *change.Tx, id string) (*identityv1.Grants, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bizmetry/identity/service/page"
+	"github.com/bizmetry/identity/service/perm"
 
 	"github.com/bizmetry/identity/service/change"
 
@@ -79,7 +80,7 @@ func (s *Roles) ListPermissions(ctx context.Context, req *identityv1.ListPermiss
 		return nil, err
 	}
 	permissions := slices.DeleteFunc(slices.Clone(cat.Permissions), func(p store.Permission) bool {
-		return !platform && strings.HasPrefix(p.Key, authority.SystemPrefix)
+		return !platform && strings.HasPrefix(p.Key, perm.SystemPrefix)
 	})
 	resp := &identityv1.ListPermissionsResponse{TotalSize: page.Clamp(int64(len(permissions)))}
 	span, err := s.pages.Open(ctx, req, "key", "key")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/perm"
 
 	"github.com/bizmetry/identity/service/door"
 
@@ -34,7 +35,7 @@ func (s *Accounts) revokeToken(ctx context.Context, text string) error {
 		return nil //nolint:nilerr // nothing to end
 	}
 	by := door.CallOf(ctx).Caller
-	if claims.Organization != by.Org || (claims.Subject != by.ID && !by.Has(change.EndsTokens)) {
+	if claims.Organization != by.Org || (claims.Subject != by.ID && !by.Has(perm.TokensWrite)) {
 		return nil
 	}
 	return s.passOver(s.changes.Run(ctx, func(tx *change.Tx) error {
@@ -76,8 +77,8 @@ func (s *Accounts) mayEnd(ctx context.Context, tx *change.Tx, id, kind string) e
 	if id == tx.By.ID {
 		return nil
 	}
-	if !tx.By.Has(change.EndsTokens) {
-		return answer.Refuse(answer.ErrDenied, "permission", change.EndsTokens, "principal", tx.By.ID, "organization", tx.Org.ID)
+	if !tx.By.Has(perm.TokensWrite) {
+		return answer.Refuse(answer.ErrDenied, "permission", perm.TokensWrite, "principal", tx.By.ID, "organization", tx.Org.ID)
 	}
 	return tx.MustControl(ctx, tx.PrincipalOf(kind, id))
 }

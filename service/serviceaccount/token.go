@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/perm"
 
 	"github.com/bizmetry/identity/service/door"
 
@@ -113,8 +114,8 @@ func (s *Accounts) introspect(ctx context.Context, by *door.Caller, text string)
 		return inactive, nil //nolint:nilerr // a token that is not valid is an answer here
 	}
 	own := claims.Subject == by.ID && claims.Organization == by.Org
-	local := claims.Organization == by.Org && by.Has("platform.tokens.introspect")
-	if !own && !local && !by.Has("system.tokens.introspect") {
+	local := claims.Organization == by.Org && by.Has(perm.TokensIntrospect)
+	if !own && !local && !by.Has(perm.SystemTokensIntrospect) {
 		return inactive, nil
 	}
 	switch err := s.authority.Live(ctx, claims); {

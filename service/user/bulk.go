@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/bizmetry/identity/service/page"
+	"github.com/bizmetry/identity/service/perm"
 
 	"github.com/bizmetry/identity/service/change"
 
@@ -164,7 +165,7 @@ func (s *Users) mustLeaveAdministrator(ctx context.Context, tx *change.Tx, b sto
 	if err != nil || !has {
 		return err
 	}
-	left, err := tx.HasAdministratorBeside(ctx, b, tx.Catalogue.RolesWith(change.Administers), change.Administers)
+	left, err := tx.HasAdministratorBeside(ctx, b, tx.Catalogue.RolesWith(perm.Administer), perm.Administer)
 	if err == nil && !left {
 		err = answer.ErrLastAdministrator
 	}
