@@ -86,7 +86,7 @@ const eventsAtOnce = 500
 func (t *Tx) addEvents(ctx context.Context, events []Event) error {
 	for len(events) > 0 {
 		n := min(len(events), eventsAtOnce)
-		err := later(ctx, t.writes, `
+		err := later(ctx, t.writes, "events", `
 			INSERT INTO events (`+eventColumns+`)
 			VALUES (:organization_id, :seq, :time, :type, :actor_id, :actor_organization_id, :credential_id,
 				:target_id, :data, :request_id, :source, :operation_id)`, events[:n])

@@ -46,7 +46,7 @@ func (t *Tx) PutGrants(ctx context.Context, grants ...Grant) error {
 	if len(grants) == 0 {
 		return nil
 	}
-	return later(ctx, t.writes, `
+	return later(ctx, t.writes, "grants", `
 		INSERT INTO grants (`+grantColumns+`)
 		VALUES (:organization_id, :principal_id, :role_id, :permission_key, :expire_time, :create_time, :created_by)
 		ON CONFLICT (organization_id, principal_id, role_id, permission_key)

@@ -24,7 +24,7 @@ const linksAtOnce = 500
 func (w writes) PutLinks(ctx context.Context, links ...Link) error {
 	for len(links) > 0 {
 		n := min(len(links), linksAtOnce)
-		err := later(ctx, w, `
+		err := later(ctx, w, "links", `
 			INSERT INTO links (`+linkColumns+`)
 			VALUES (:organization_id, :user_id, :digest, :email_key, :epoch, :create_time, :expire_time, :spend_time)
 			ON CONFLICT (organization_id, user_id) DO UPDATE SET digest = excluded.digest, email_key = excluded.email_key,

@@ -49,7 +49,7 @@ func (w writes) Enqueue(ctx context.Context, messages ...Message) error {
 	}
 	for len(messages) > 0 {
 		n := min(len(messages), messagesAtOnce)
-		err := later(ctx, w, `
+		err := later(ctx, w, "outbox", `
 			INSERT INTO outbox (`+messageColumns+`)
 			VALUES (:organization_id, :id, :kind, :channel, :recipient, :sealed, :create_time, :due_time, :expire_time, :leased_until,
 				:attempts, :sent_time, :dead_time, :last_error, :principal_id)`, messages[:n])

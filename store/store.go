@@ -85,18 +85,27 @@ func (r Reads) one(ctx context.Context, dest any, query string, args ...any) err
 	if err := r.begins(ctx); err != nil {
 		return err
 	}
+	return translate(r.read(ctx, query,
+		func(stmt *sqlx.Stmt) error { return stmt.GetContext(ctx, dest, args...) },
+		func() error { return r.h.GetContext(ctx, dest, r.h.Rebind(query), args...) }))
+}
+
+// read runs a query with its prepared statement where there is one, else with
+// plain; so it does once more where the statement was prepared for a
+// schema that has changed since.
+func (r Reads) read(ctx context.Context, query string, prepared func(*sqlx.Stmt) error, plain func() error) error {
 	stmt, err := r.stmt(ctx, query)
-	switch {
-	case err != nil:
-	case stmt != nil:
-		if err = stmt.GetContext(ctx, dest, args...); isStalePlan(err) && r.tx == nil {
-			r.prepared.forget(query)
-			err = r.h.GetContext(ctx, dest, r.h.Rebind(query), args...)
-		}
-	default:
-		err = r.h.GetContext(ctx, dest, r.h.Rebind(query), args...)
+	if err != nil {
+		return err
 	}
-	return translate(err)
+	if stmt != nil {
+		err := prepared(stmt)
+		if !isStalePlan(err) || r.tx != nil {
+			return err
+		}
+		r.prepared.forget(query)
+	}
+	return plain()
 }
 
 // stmt is the prepared statement of a text, on the transaction where there is
@@ -113,18 +122,9 @@ func (r Reads) all(ctx context.Context, dest any, query string, args ...any) err
 	if err := r.begins(ctx); err != nil {
 		return err
 	}
-	stmt, err := r.stmt(ctx, query)
-	switch {
-	case err != nil:
-	case stmt != nil:
-		if err = stmt.SelectContext(ctx, dest, args...); isStalePlan(err) && r.tx == nil {
-			r.prepared.forget(query)
-			err = r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...)
-		}
-	default:
-		err = r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...)
-	}
-	return translate(err)
+	return translate(r.read(ctx, query,
+		func(stmt *sqlx.Stmt) error { return stmt.SelectContext(ctx, dest, args...) },
+		func() error { return r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...) }))
 }
 
 // roomAtMost is for how many rows list makes room before there are so many.
@@ -157,19 +157,11 @@ func list[T any](ctx context.Context, r Reads, room int, fields func(*T) []any, 
 	return all, translate(rows.Err())
 }
 
-func (r Reads) query(ctx context.Context, query string, args ...any) (*sqlx.Rows, error) {
-	stmt, err := r.stmt(ctx, query)
-	if err == nil && stmt != nil {
-		rows, err := stmt.QueryxContext(ctx, args...)
-		if !isStalePlan(err) || r.tx != nil {
-			return rows, err
-		}
-		r.prepared.forget(query)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return r.h.QueryxContext(ctx, r.h.Rebind(query), args...)
+func (r Reads) query(ctx context.Context, query string, args ...any) (rows *sqlx.Rows, err error) {
+	err = r.read(ctx, query,
+		func(stmt *sqlx.Stmt) (err error) { rows, err = stmt.QueryxContext(ctx, args...); return err },
+		func() (err error) { rows, err = r.h.QueryxContext(ctx, r.h.Rebind(query), args...); return err })
+	return rows, err
 }
 
 // in is all for a query with one or more lists: "IN (?)". No list may be
@@ -378,7 +370,7 @@ func (t *Tx) flush(ctx context.Context) error {
 		}
 		roles := slices.ContainsFunc(c.events, Event.ChangesRoles)
 		now := slices.Concat(c.events, c.written)[0].Time
-		err := t.last(ctx, `
+		err := t.last(ctx, "organization_clock", `
 			UPDATE organization_clock
 			SET event_seq = event_seq + ?,
 			    roles_epoch = CASE WHEN NOT ? THEN roles_epoch WHEN roles_epoch < ? THEN ? ELSE roles_epoch + 1 END,

@@ -55,7 +55,7 @@ func (r Reads) Addresses(ctx context.Context, org string, ids ...string) (map[st
 // AddUser adds a person. An address that is taken in the organization is ErrExists.
 func (t *Tx) AddUser(ctx context.Context, u User) error {
 	t.countUser(u, 1)
-	return later(ctx, t.writes, insertUsers, []User{u})
+	return later(ctx, t.writes, "users", insertUsers, []User{u})
 }
 
 const insertUsers = `

@@ -115,8 +115,9 @@ type part struct {
 }
 
 // later is insertAll for rows that what follows need not find at once. That a
-// key is taken may be told by a later statement, or by the commit.
-func later[R any](ctx context.Context, w writes, query string, rows []R) error {
+// key is taken may be told by a later statement, or by the commit. table is the
+// one that the statement writes to.
+func later[R any](ctx context.Context, w writes, table, query string, rows []R) error {
 	if len(rows) > rowsPrepared || !w.late.together {
 		return insertAll(ctx, w, query, rows)
 	}
@@ -128,19 +129,18 @@ func later[R any](ctx context.Context, w writes, query string, rows []R) error {
 	if err != nil {
 		return err
 	}
-	return w.add(ctx, query, args)
+	return w.add(ctx, table, query, args)
 }
 
 // add has a statement sent later. The parts of one statement see the rows as
 // they were before it, so no two of them may be about the same table.
-func (w writes) add(ctx context.Context, query string, args []any) error {
-	p := part{tableOf(query), query, args}
-	if slices.ContainsFunc(w.late.parts, func(other part) bool { return other.table == p.table }) {
+func (w writes) add(ctx context.Context, table, query string, args []any) error {
+	if slices.ContainsFunc(w.late.parts, func(other part) bool { return other.table == table }) {
 		if err := w.send(ctx); err != nil {
 			return err
 		}
 	}
-	w.late.parts = append(w.late.parts, p)
+	w.late.parts = append(w.late.parts, part{table, query, args})
 	return nil
 }
 
@@ -152,15 +152,6 @@ func (w writes) ahead(statement func() error) error {
 	err := statement()
 	w.late.parts = append(parts, w.late.parts...)
 	return err
-}
-
-// tableOf is the table of an INSERT INTO or UPDATE.
-func tableOf(query string) string {
-	words := strings.Fields(query)
-	if words[0] == "INSERT" {
-		return words[2]
-	}
-	return words[1]
 }
 
 // send writes what is still to be written.
@@ -201,11 +192,11 @@ func (r Reads) sendWith(ctx context.Context) (rows int64, err error) {
 }
 
 // last is must, in one statement with what is still to be written.
-func (w writes) last(ctx context.Context, query string, args ...any) error {
+func (w writes) last(ctx context.Context, table, query string, args ...any) error {
 	if !w.late.together {
 		return w.must(ctx, query, args...)
 	}
-	if err := w.add(ctx, query, args); err != nil {
+	if err := w.add(ctx, table, query, args); err != nil {
 		return err
 	}
 	n, err := w.sendWith(ctx)
