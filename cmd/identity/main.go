@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 func runWith(ctx context.Context, args []string, o output) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			if r != errHelp { //nolint:errorlint // the very value that Exit below panics with
+			if err, ok := r.(error); !ok || !errors.Is(err, errHelp) {
 				panic(r)
 			}
 			err = nil

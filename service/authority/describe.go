@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -53,8 +54,23 @@ func (cat *Catalogue) describePermission(g store.Grant) *identityv1.GrantedPermi
 	return &identityv1.GrantedPermission{Key: g.Permit, Name: p.Name, Description: p.Description, ExpireTime: wire.Stamp(g.Expires)}
 }
 
-// ByPrincipal cuts grants, which come principal by principal, into those of each.
-func ByPrincipal(grants []store.Grant) map[string][]store.Grant {
+// DescribeEach reads what is granted to principals of one organization, with one
+// query, and describes it in the order of their ids.
+func (cat *Catalogue) DescribeEach(ctx context.Context, q store.Reads, org string, now store.Micros, ids ...string) ([]Granted, error) {
+	grants, err := q.Grants(ctx, org, ids...)
+	if err != nil {
+		return nil, err
+	}
+	of := byPrincipal(grants)
+	described := make([]Granted, len(ids))
+	for i, id := range ids {
+		described[i] = cat.Describe(of[id], now)
+	}
+	return described, nil
+}
+
+// byPrincipal cuts grants, which come principal by principal, into those of each.
+func byPrincipal(grants []store.Grant) map[string][]store.Grant {
 	of := make(map[string][]store.Grant, len(grants))
 	for from, i := 0, 1; i <= len(grants); i++ {
 		if i == len(grants) || grants[i].Principal != grants[from].Principal {

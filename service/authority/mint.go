@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +59,7 @@ func (s *Authority) Machine(ctx context.Context, clientID, text string) (m Machi
 	r, err := s.recall(ctx, proof{org: org, principal: clientID, kind: store.KindServiceAccount, credential: credential})
 	m = Machine{Standing: r.Standing, Credential: credential, recalled: r}
 	switch {
-	case err == answer.ErrToken: //nolint:errorlint // recall returns the sentinel itself
+	case errors.Is(err, answer.ErrToken):
 		return m, answer.ErrCredentials
 	case err != nil:
 		return m, err

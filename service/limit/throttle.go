@@ -101,36 +101,44 @@ func (s *Limits) whoIsBlocked(ctx context.Context) (*blocked, error) {
 // blockedTime bounds the reading of them.
 const blockedTime = 5 * time.Second
 
-// LockedUntil tells until when too many failed sign-ins block each of the
-// people (0: not blocked): from rows inside a change, else out of memory.
-func (s *Limits) LockedUntil(ctx context.Context, q store.Reads, users []store.User, inChange bool) ([]store.Micros, error) {
-	locked, b := make([]store.Micros, len(users)), &blocked{many: true}
-	if !inChange {
-		var err error
-		if b, err = s.whoIsBlocked(ctx); err != nil {
-			return nil, err
-		}
+// LockedUntil tells until when too many failed sign-ins block each of the users
+// (0: not blocked), out of what was read at most a second ago.
+func (s *Limits) LockedUntil(ctx context.Context, users []store.User) ([]store.Micros, error) {
+	b, err := s.whoIsBlocked(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case b.many:
+		return s.LockedInRows(ctx, s.store.Reads, users)
+	case len(b.until) == 0: // spares a digest a user
+		return make([]store.Micros, len(users)), nil
 	}
-	if !b.many && len(b.until) == 0 {
-		return locked, nil
-	}
-	keys, now := make([]string, len(users)), store.At(s.Now())
-	for i, u := range users {
-		keys[i] = s.ThrottleKey(u.EmailKey)
-	}
-	until := b.until
-	if b.many {
-		var err error
-		if until, err = q.Blocked(ctx, keys, now); err != nil {
-			return nil, err
-		}
-	}
+	return lockedIn(b.until, s.throttleKeys(users), store.At(s.Now())), nil
+}
+
+// LockedInRows is LockedUntil out of rows, for what a change leaves.
+func (s *Limits) LockedInRows(ctx context.Context, q store.Reads, users []store.User) ([]store.Micros, error) {
+	keys, now := s.throttleKeys(users), store.At(s.Now())
+	until, err := q.Blocked(ctx, keys, now)
+	return lockedIn(until, keys, now), err
+}
+
+func lockedIn(until map[string]store.Micros, keys []string, now store.Micros) []store.Micros {
+	locked := make([]store.Micros, len(keys))
 	for i, key := range keys {
 		if until[key] > now {
 			locked[i] = until[key]
 		}
 	}
-	return locked, nil
+	return locked
+}
+
+func (s *Limits) throttleKeys(users []store.User) []string {
+	keys := make([]string, len(users))
+	for i, u := range users {
+		keys[i] = s.ThrottleKey(u.EmailKey)
+	}
+	return keys
 }
 
 // ReturnAttempt takes back an attempt that was never made: nobody is slowed

@@ -84,7 +84,7 @@ func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.Cre
 		if err := s.addAccount(ctx, tx, a, add); err != nil {
 			return err
 		}
-		if resp, err = s.accountAnswer(ctx, tx, a); err != nil {
+		if resp, err = s.answer(ctx, tx, a); err != nil {
 			return err
 		}
 		return tx.Remember(ctx, req, resp)
@@ -136,43 +136,48 @@ func (s *Accounts) Read(ctx context.Context, org, id string) (*identityv1.Servic
 	if err != nil {
 		return nil, err
 	}
-	answers, err := s.accountAnswers(ctx, s.store.Reads, nil, org, a)
+	answers, err := s.answers(ctx, org, a)
 	if err != nil {
 		return nil, err
 	}
 	return answers[0], nil
 }
 
-// accountAnswers describes machines of one organization, with one query for all their grants.
-func (s *Accounts) accountAnswers(ctx context.Context, q store.Reads, cat *authority.Catalogue, org string, accounts ...store.ServiceAccount) ([]*identityv1.ServiceAccount, error) {
-	ids := make([]string, len(accounts))
-	for i, a := range accounts {
-		ids[i] = a.ID
-	}
-	var err error
-	if cat == nil {
-		if _, cat, err = s.authority.Organization(ctx, org); err != nil {
-			return nil, err
-		}
-	}
-	grants, err := q.Grants(ctx, org, ids...)
+// answers describes machines of one organization as they are remembered.
+func (s *Accounts) answers(ctx context.Context, org string, accounts ...store.ServiceAccount) ([]*identityv1.ServiceAccount, error) {
+	_, cat, err := s.authority.Organization(ctx, org)
 	if err != nil {
 		return nil, err
 	}
-	of, now := authority.ByPrincipal(grants), store.At(s.Now())
+	return s.describe(ctx, s.store.Reads, cat, org, accounts...)
+}
+
+// answer describes a machine as the change leaves it.
+func (s *Accounts) answer(ctx context.Context, tx *change.Tx, a store.ServiceAccount) (*identityv1.ServiceAccount, error) {
+	answers, err := s.describe(ctx, tx.Reads, tx.Catalogue, a.Org, a)
+	if err != nil {
+		return nil, err
+	}
+	return answers[0], nil
+}
+
+// describe describes machines of one organization, with one query for all their grants.
+func (s *Accounts) describe(
+	ctx context.Context, q store.Reads, cat *authority.Catalogue, org string, accounts ...store.ServiceAccount,
+) ([]*identityv1.ServiceAccount, error) {
+	ids := make([]string, len(accounts))
+	for i := range accounts {
+		ids[i] = accounts[i].ID
+	}
+	granted, err := cat.DescribeEach(ctx, q, org, store.At(s.Now()), ids...)
+	if err != nil {
+		return nil, err
+	}
 	answers := make([]*identityv1.ServiceAccount, len(accounts))
-	for i, a := range accounts {
-		answers[i] = accountProto(a, cat.Describe(of[a.ID], now))
+	for i := range accounts {
+		answers[i] = accountProto(accounts[i], granted[i])
 	}
 	return answers, nil
-}
-
-func (s *Accounts) accountAnswer(ctx context.Context, tx *change.Tx, a store.ServiceAccount) (*identityv1.ServiceAccount, error) {
-	answers, err := s.accountAnswers(ctx, tx.Reads, tx.Catalogue, a.Org, a)
-	if err != nil {
-		return nil, err
-	}
-	return answers[0], nil
 }
 
 // ListServiceAccounts returns a page of machines.
@@ -191,7 +196,7 @@ func (s *Accounts) ListServiceAccounts(ctx context.Context, req *identityv1.List
 	}
 	resp := &identityv1.ListServiceAccountsResponse{}
 	accounts, resp.NextPageToken = page.Next(ctx, s.pages, req, accounts, func(a store.ServiceAccount) store.Cursor { return a.Cursor(span.Order) })
-	if resp.ServiceAccounts, err = s.accountAnswers(ctx, s.store.Reads, nil, org, accounts...); err != nil {
+	if resp.ServiceAccounts, err = s.answers(ctx, org, accounts...); err != nil {
 		return nil, err
 	}
 	var b store.Badges
@@ -237,35 +242,19 @@ func (s *Accounts) DeleteServiceAccount(ctx context.Context, req *identityv1.Del
 	})
 }
 
-// switchAccount changes the state of a machine. The flip tells whether it
-// changed anything; if not, the answer is the machine as it is.
+// switchAccount changes the state of a machine.
 func (s *Accounts) switchAccount(ctx context.Context, id, etag, event string, flip func(*store.ServiceAccount) bool) (*identityv1.ServiceAccount, error) {
-	var resp *identityv1.ServiceAccount
-	err := s.changes.Run(ctx, func(tx *change.Tx) error {
-		former, err := tx.ServiceAccount(ctx, tx.Org.ID, id)
-		if err != nil {
-			return err
-		}
-		if err := change.CheckEtag(etag, former.Version); err != nil {
-			return err
-		}
-		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindServiceAccount, id)); err != nil {
-			return err
-		}
-		a := former
-		if flip(&a) {
-			if err := s.saveSwitchedAccount(ctx, tx, former, &a); err != nil {
-				return err
-			}
-			tx.Note(event, id, nil)
-		}
-		resp, err = s.accountAnswer(ctx, tx, a)
-		return err
+	return change.Switch(ctx, s.changes, change.Switched[store.ServiceAccount, identityv1.ServiceAccount]{
+		Kind: store.KindServiceAccount, ID: id, Etag: etag, Event: event, Flip: flip,
+		Read: func(ctx context.Context, tx *change.Tx) (store.ServiceAccount, error) {
+			return tx.ServiceAccount(ctx, tx.Org.ID, id)
+		},
+		Version: func(a store.ServiceAccount) int64 { return a.Version },
+		Save:    saveSwitched, Answer: s.answer,
 	})
-	return resp, err
 }
 
-func (s *Accounts) saveSwitchedAccount(ctx context.Context, tx *change.Tx, former store.ServiceAccount, a *store.ServiceAccount) error {
+func saveSwitched(ctx context.Context, tx *change.Tx, former store.ServiceAccount, a *store.ServiceAccount) error {
 	a.Version, a.Updated = a.Version+1, tx.Now
 	if !a.Enabled || a.Deleted != 0 {
 		a.Epoch = tx.NextEpoch(a.Epoch)

@@ -2,6 +2,7 @@ package serviceaccount
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -76,7 +77,7 @@ func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text strin
 		return m, err
 	}
 	m, err = s.authority.Machine(ctx, clientID, text)
-	if err == answer.ErrCredentials && text != "" { //nolint:errorlint // machine returns the sentinel itself
+	if errors.Is(err, answer.ErrCredentials) && text != "" {
 		s.limits.Sources.Failed(c.Source)
 		s.limits.NoteActivity(c, m.Org, "token", "refused", m.ID, "client_credentials")
 	}
@@ -119,7 +120,7 @@ func (s *Accounts) introspect(ctx context.Context, by *door.Caller, text string)
 		return inactive, nil
 	}
 	switch err := s.authority.Live(ctx, claims); {
-	case err == answer.ErrToken: //nolint:errorlint // live returns the sentinel itself
+	case errors.Is(err, answer.ErrToken):
 		return inactive, nil
 	case err != nil:
 		return nil, err

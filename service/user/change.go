@@ -318,37 +318,22 @@ func (s *Users) DisableUser(ctx context.Context, req *identityv1.DisableUserRequ
 	})
 }
 
-// switchUser changes the state of a person. The flip tells whether it changed
-// anything; if not, the answer is the person as they are.
+// switchUser changes the state of a person.
 func (s *Users) switchUser(ctx context.Context, id, etag, event string, flip func(*store.User) bool) (*identityv1.User, error) {
-	var resp *identityv1.User
-	err := s.changes.Run(ctx, func(tx *change.Tx) error {
-		former, err := tx.User(ctx, tx.Org.ID, id)
-		if err != nil {
-			return err
-		}
-		if err := change.CheckEtag(etag, former.Version); err != nil {
-			return err
-		}
-		if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, id)); err != nil {
-			return err
-		}
-		u := former
-		if flip(&u) {
-			if err := tx.KeepAdministrator(ctx, func() error { return s.saveSwitched(ctx, tx, former, &u) }); err != nil {
-				return err
-			}
-			tx.Note(event, id, nil)
-		}
-		resp, err = s.Answer(ctx, tx, u)
-		return err
+	return change.Switch(ctx, s.changes, change.Switched[store.User, identityv1.User]{
+		Kind: store.KindUser, ID: id, Etag: etag, Event: event, Flip: flip,
+		Read:    func(ctx context.Context, tx *change.Tx) (store.User, error) { return tx.User(ctx, tx.Org.ID, id) },
+		Version: func(u store.User) int64 { return u.Version },
+		Save: func(ctx context.Context, tx *change.Tx, former store.User, u *store.User) error {
+			return tx.KeepAdministrator(ctx, func() error { return saveSwitched(ctx, tx, former, u) })
+		},
+		Answer: s.Answer,
 	})
-	return resp, err
 }
 
 // saveSwitched writes a new state. It moves the epoch each way, so that a link
 // which was sent while somebody was disabled is void when they are enabled.
-func (s *Users) saveSwitched(ctx context.Context, tx *change.Tx, former store.User, u *store.User) error {
+func saveSwitched(ctx context.Context, tx *change.Tx, former store.User, u *store.User) error {
 	u.Version, u.Updated, u.Epoch = u.Version+1, tx.Now, tx.NextEpoch(u.Epoch)
 	if !u.Enabled || u.Deleted != 0 {
 		if err := tx.EndSessions(ctx, u.Org, u.ID, "disabled", tx.Now); err != nil {

@@ -53,7 +53,7 @@ func (s *Users) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUserRe
 			if err := s.claimEmail(ctx, tx, u); err != nil {
 				return err
 			}
-			if err := s.saveSwitched(ctx, tx, former, &u); err != nil {
+			if err := saveSwitched(ctx, tx, former, &u); err != nil {
 				return err
 			}
 			tx.Note(store.EventUserUndeleted, u.ID, nil)

@@ -55,7 +55,7 @@ func (s *Users) exportPage(ctx context.Context, w *table.Writer, filter store.Us
 	if err != nil {
 		return nil, err
 	}
-	answers, err := s.userAnswers(ctx, s.store.Reads, cat, org, users...)
+	answers, err := s.describe(ctx, s.store.Reads, cat, org, users, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -208,48 +208,61 @@ func (s *Users) Read(ctx context.Context, org, id string) (*identityv1.User, err
 	if err != nil {
 		return nil, err
 	}
-	answers, err := s.userAnswers(ctx, s.store.Reads, nil, org, u)
+	answers, err := s.answers(ctx, org, u)
 	if err != nil {
 		return nil, err
 	}
 	return answers[0], nil
 }
 
-// userAnswers describes people of one organization, with one query for all
-// their grants. A change hands in its own catalogue.
-func (s *Users) userAnswers(ctx context.Context, q store.Reads, cat *authority.Catalogue, org string, users ...store.User) ([]*identityv1.User, error) {
-	ids := make([]string, len(users))
-	for i := range users {
-		ids[i] = users[i].ID
-	}
-	locked, err := s.limits.LockedUntil(ctx, q, users, cat != nil)
+// answers describes people of one organization as they are remembered.
+func (s *Users) answers(ctx context.Context, org string, users ...store.User) ([]*identityv1.User, error) {
+	_, cat, err := s.authority.Organization(ctx, org)
 	if err != nil {
 		return nil, err
 	}
-	if cat == nil {
-		if _, cat, err = s.authority.Organization(ctx, org); err != nil {
-			return nil, err
-		}
-	}
-	grants, err := q.Grants(ctx, org, ids...)
+	locked, err := s.limits.LockedUntil(ctx, users)
 	if err != nil {
 		return nil, err
 	}
-	of, now := authority.ByPrincipal(grants), store.At(s.Now())
-	answers := make([]*identityv1.User, len(users))
-	for i := range users {
-		answers[i] = userProto(&users[i], cat.Describe(of[users[i].ID], now), locked[i])
-	}
-	return answers, nil
+	return s.describe(ctx, s.store.Reads, cat, org, users, locked)
 }
 
 // Answer describes a person as the change leaves them.
 func (s *Users) Answer(ctx context.Context, tx *change.Tx, u store.User) (*identityv1.User, error) {
-	answers, err := s.userAnswers(ctx, tx.Reads, tx.Catalogue, u.Org, u)
+	users := []store.User{u}
+	locked, err := s.limits.LockedInRows(ctx, tx.Reads, users)
+	if err != nil {
+		return nil, err
+	}
+	answers, err := s.describe(ctx, tx.Reads, tx.Catalogue, u.Org, users, locked)
 	if err != nil {
 		return nil, err
 	}
 	return answers[0], nil
+}
+
+// describe describes people of one organization, with one query for all their
+// grants. locked tells until when each is blocked; nil: that is not asked for.
+func (s *Users) describe(
+	ctx context.Context, q store.Reads, cat *authority.Catalogue, org string, users []store.User, locked []store.Micros,
+) ([]*identityv1.User, error) {
+	ids := make([]string, len(users))
+	for i := range users {
+		ids[i] = users[i].ID
+	}
+	granted, err := cat.DescribeEach(ctx, q, org, store.At(s.Now()), ids...)
+	if err != nil {
+		return nil, err
+	}
+	if locked == nil {
+		locked = make([]store.Micros, len(users))
+	}
+	answers := make([]*identityv1.User, len(users))
+	for i := range users {
+		answers[i] = userProto(&users[i], granted[i], locked[i])
+	}
+	return answers, nil
 }
 
 // newUserAnswer describes a person who was just added with what is assigned.
@@ -282,7 +295,7 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 	resp := &identityv1.ListUsersResponse{}
 	users, resp.NextPageToken = page.Next(ctx, s.pages, req, users, func(u store.User) store.Cursor { return u.Cursor(span.Order) })
 	countUsers(resp, badges, filter.Counted(), req.GetWithSummary())
-	resp.Users, err = s.userAnswers(ctx, s.store.Reads, nil, org, users...)
+	resp.Users, err = s.answers(ctx, org, users...)
 	return resp, err
 }
 

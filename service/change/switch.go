@@ -1,0 +1,46 @@
+package change
+
+import (
+	"context"
+)
+
+// Switched is a change of the state of one principal (enabled, disabled,
+// deleted): R is its row, A what answers show of it.
+type Switched[R, A any] struct {
+	Kind, ID, Etag string
+	// Event is the type of the event that the change leaves.
+	Event   string
+	Read    func(context.Context, *Tx) (R, error)
+	Version func(R) int64
+	// Flip changes the row, and tells whether it changed anything.
+	Flip   func(*R) bool
+	Save   func(ctx context.Context, tx *Tx, former R, row *R) error
+	Answer func(context.Context, *Tx, R) (*A, error)
+}
+
+// Switch changes the state of a principal whom the caller must control. Where it
+// is so already, nothing is changed and the answer is the principal as it is.
+func Switch[R, A any](ctx context.Context, s *Changes, sw Switched[R, A]) (resp *A, err error) {
+	err = s.Run(ctx, func(tx *Tx) error {
+		former, err := sw.Read(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := CheckEtag(sw.Etag, sw.Version(former)); err != nil {
+			return err
+		}
+		if err := tx.MustControl(ctx, tx.PrincipalOf(sw.Kind, sw.ID)); err != nil {
+			return err
+		}
+		row := former
+		if sw.Flip(&row) {
+			if err := sw.Save(ctx, tx, former, &row); err != nil {
+				return err
+			}
+			tx.Note(sw.Event, sw.ID, nil)
+		}
+		resp, err = sw.Answer(ctx, tx, row)
+		return err
+	})
+	return resp, err
+}
