@@ -1,8 +1,10 @@
 package change
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/bizmetry/identity/service/door"
@@ -75,7 +77,7 @@ func (s *Changes) Remember(ctx context.Context, t keeper, req Retryable, resp pr
 	mac := s.ring.MAC("request", contentOf(req))
 	return t.PutRequest(ctx, store.Request{
 		Org: c.Caller.Org, Principal: c.Caller.ID, ID: req.GetRequestId(), Method: c.Method.Name,
-		Content: mac[:], Response: response, Created: store.At(now), About: personIn(req, resp),
+		Content: mac[:], Response: response, Created: store.At(now), About: namedUser(req, resp),
 	}, store.At(now.Add(-replayTime)))
 }
 
@@ -84,20 +86,36 @@ func (tx *Tx) Remember(ctx context.Context, req Retryable, resp proto.Message) e
 	return tx.s.Remember(ctx, tx, req, resp)
 }
 
-// personIn is the id of the person whom an answer tells of, "" for none: it
-// must not outlive them.
-func personIn(req, resp proto.Message) string {
-	switch resp := resp.(type) {
-	case *identityv1.User:
-		return resp.GetId()
-	case *identityv1.CreateOrganizationResponse:
-		return resp.GetAdministrator().GetId()
-	case *identityv1.PhoneVerification:
-		if req, ok := req.(*identityv1.StartPhoneVerificationRequest); ok {
-			return req.GetUserId()
+// namedUser is the id of the user whom an outcome tells of, "" for none: it must
+// not outlive them. Fields that the contract marks with names_user hold it, in
+// the answer, in a resource of the answer, or in the request.
+func namedUser(req, resp proto.Message) string {
+	return cmp.Or(markedIn(resp.ProtoReflect()), markedIn(req.ProtoReflect()))
+}
+
+func markedIn(msg protoreflect.Message) (id string) {
+	msg.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.IsList() || f.IsMap():
+		case f.Kind() == protoreflect.MessageKind:
+			id = markedIn(v.Message())
+		case namesUser(f):
+			id = v.String()
 		}
+		return id == ""
+	})
+	return id
+}
+
+// marks keeps which fields are marked: looking an option up costs more than all else here.
+var marks sync.Map // protoreflect.FieldDescriptor: bool
+
+func namesUser(f protoreflect.FieldDescriptor) bool {
+	marked, known := marks.Load(f)
+	if !known {
+		marked, _ = marks.LoadOrStore(f, proto.GetExtension(f.Options(), identityv1.E_NamesUser))
 	}
-	return ""
+	return marked.(bool)
 }
 
 // contentOf is all of a request but its id.

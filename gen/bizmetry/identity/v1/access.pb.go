@@ -279,6 +279,14 @@ var file_bizmetry_identity_v1_access_proto_extTypes = []protoimpl.ExtensionInfo{
 		Tag:           "bytes,50101,opt,name=access",
 		Filename:      "bizmetry/identity/v1/access.proto",
 	},
+	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*bool)(nil),
+		Field:         50102,
+		Name:          "bizmetry.identity.v1.names_user",
+		Tag:           "varint,50102,opt,name=names_user",
+		Filename:      "bizmetry/identity/v1/access.proto",
+	},
 }
 
 // Extension fields to descriptorpb.MethodOptions.
@@ -287,6 +295,15 @@ var (
 	//
 	// optional bizmetry.identity.v1.Access access = 50101;
 	E_Access = &file_bizmetry_identity_v1_access_proto_extTypes[0]
+)
+
+// Extension fields to descriptorpb.FieldOptions.
+var (
+	// The field is the id of a user whom a kept outcome of the call tells of. The
+	// outcome is kept for request_id, and goes when that user is erased.
+	//
+	// optional bool names_user = 50102;
+	E_NamesUser = &file_bizmetry_identity_v1_access_proto_extTypes[1]
 )
 
 var File_bizmetry_identity_v1_access_proto protoreflect.FileDescriptor
@@ -311,7 +328,9 @@ const file_bizmetry_identity_v1_access_proto_rawDesc = "" +
 	"\x05AnyOf\x12 \n" +
 	"\vpermissions\x18\x01 \x03(\tR\vpermissionsB\x06\n" +
 	"\x04rule:V\n" +
-	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\v2\x1c.bizmetry.identity.v1.AccessR\x06accessB\x82\x01\x92A=\x12\x17\n" +
+	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\v2\x1c.bizmetry.identity.v1.AccessR\x06access:>\n" +
+	"\n" +
+	"names_user\x12\x1d.google.protobuf.FieldOptions\x18\xb6\x87\x03 \x01(\bR\tnamesUserB\x82\x01\x92A=\x12\x17\n" +
 	"\x11BizMetry Identity2\x02v12\x10application/json:\x10application/jsonZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
 
 var (
@@ -332,16 +351,18 @@ var file_bizmetry_identity_v1_access_proto_goTypes = []any{
 	(*Access_SelfOr)(nil),              // 1: bizmetry.identity.v1.Access.SelfOr
 	(*Access_AnyOf)(nil),               // 2: bizmetry.identity.v1.Access.AnyOf
 	(*descriptorpb.MethodOptions)(nil), // 3: google.protobuf.MethodOptions
+	(*descriptorpb.FieldOptions)(nil),  // 4: google.protobuf.FieldOptions
 }
 var file_bizmetry_identity_v1_access_proto_depIdxs = []int32{
 	1, // 0: bizmetry.identity.v1.Access.self_or:type_name -> bizmetry.identity.v1.Access.SelfOr
 	2, // 1: bizmetry.identity.v1.Access.any_of:type_name -> bizmetry.identity.v1.Access.AnyOf
 	3, // 2: bizmetry.identity.v1.access:extendee -> google.protobuf.MethodOptions
-	0, // 3: bizmetry.identity.v1.access:type_name -> bizmetry.identity.v1.Access
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	3, // [3:4] is the sub-list for extension type_name
-	2, // [2:3] is the sub-list for extension extendee
+	4, // 3: bizmetry.identity.v1.names_user:extendee -> google.protobuf.FieldOptions
+	0, // 4: bizmetry.identity.v1.access:type_name -> bizmetry.identity.v1.Access
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	4, // [4:5] is the sub-list for extension type_name
+	2, // [2:4] is the sub-list for extension extendee
 	0, // [0:2] is the sub-list for field type_name
 }
 
@@ -364,7 +385,7 @@ func file_bizmetry_identity_v1_access_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bizmetry_identity_v1_access_proto_rawDesc), len(file_bizmetry_identity_v1_access_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   3,
-			NumExtensions: 1,
+			NumExtensions: 2,
 			NumServices:   0,
 		},
 		GoTypes:           file_bizmetry_identity_v1_access_proto_goTypes,

@@ -3157,9 +3157,9 @@ var File_bizmetry_identity_v1_user_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\f\n" +
-	"\x04User\x12H\n" +
-	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12,\n" +
+	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\f\n" +
+	"\x04User\x12L\n" +
+	"\x02id\x18\x01 \x01(\tB<\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\xb0\xbb\x18\x01R\x02id\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12)\n" +
 	"\x05email\x18\x03 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06\x18\xfe\x01(\x80\x04H\x00R\x05email\x88\x01\x01\x12d\n" +
 	"\n" +
@@ -3368,11 +3368,11 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x17GeneratePasswordRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\"6\n" +
 	"\x18GeneratePasswordResponse\x12\x1a\n" +
-	"\bpassword\x18\x01 \x01(\tR\bpassword\"\x9c\x02\n" +
+	"\bpassword\x18\x01 \x01(\tR\bpassword\"\xa0\x02\n" +
 	"\x1dStartPhoneVerificationRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12\"\n" +
-	"\x05phone\x18\x02 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18(R\x05phone\x12N\n" +
-	"\auser_id\x18\x03 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x06userId\x12'\n" +
+	"\x05phone\x18\x02 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18(R\x05phone\x12R\n" +
+	"\auser_id\x18\x03 \x01(\tB9\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\xb0\xbb\x18\x01R\x06userId\x12'\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xb3\x01\n" +
 	"\x11PhoneVerification\x12\x0e\n" +
