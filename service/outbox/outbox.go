@@ -63,6 +63,8 @@ type Outbox struct {
 	own     *store.Carrier
 	done    chan outcome
 	over    []outcome // to be settled
+	// settling runs while there is something to settle.
+	settling <-chan time.Time
 }
 
 // lane is a channel with its sender.
@@ -111,49 +113,66 @@ func (c *Outbox) Run(ctx context.Context) {
 	defer count.Stop()
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var settle <-chan time.Time // runs while there is something to settle
-	for {
-		more := false // of what was found waiting before
-		select {
-		case <-ctx.Done():
-			defer time.AfterFunc(stopTime, stop).Stop()
-			c.finish(sending)
-			return
-		case m := <-c.own.Messages():
-			c.accept(m)
-			c.begin(sending)
-			continue
-		case o := <-c.done:
-			c.ended(o)
-			c.begin(sending)
-			if settle == nil {
-				settle = time.After(settleAfter)
-			}
-			if len(c.over) < settledAtOnce && (o.lane.busy > 0 || !o.lane.more) {
-				continue
-			}
-			more = true
-		case <-settle:
-			more = true
-		case <-count.C:
-			c.Tried(ctx, "count the outbox", c.count)
-			continue
-		case <-c.store.Enqueued():
-			time.Sleep(gather)
-		case <-look.C:
-		}
-		if more {
-			settle = nil
-			if c.settle(ctx); len(c.over) > 0 {
-				settle = time.After(lookEvery)
-			}
-		}
-		for _, l := range c.lanes {
-			if !more || l.more {
-				c.Tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, l) })
-			}
-		}
+	for c.step(ctx, sending, look.C, count.C) {
 		c.begin(sending)
+	}
+	defer time.AfterFunc(stopTime, stop).Stop()
+	c.finish(sending)
+}
+
+// step waits for one reason to wake, and does what it asks for. It tells whether
+// to go on.
+func (c *Outbox) step(ctx, sending context.Context, look, count <-chan time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case m := <-c.own.Messages():
+		c.accept(m)
+	case o := <-c.done:
+		c.sent(ctx, sending, o)
+	case <-c.settling:
+		c.settleAndClaim(ctx)
+	case <-c.store.Enqueued():
+		time.Sleep(gather)
+		c.claimAll(ctx)
+	case <-look:
+		c.claimAll(ctx)
+	case <-count:
+		c.Tried(ctx, "count the outbox", c.count)
+	}
+	return true
+}
+
+// sent notes how a send ended. It is settled with others of the moment, or at
+// once where there are many, or nothing else to do.
+func (c *Outbox) sent(ctx, sending context.Context, o outcome) {
+	c.note(o)
+	c.begin(sending) // the place is free
+	if c.settling == nil {
+		c.settling = time.After(settleAfter)
+	}
+	if len(c.over) >= settledAtOnce || (o.lane.busy == 0 && o.lane.more) {
+		c.settleAndClaim(ctx)
+	}
+}
+
+// settleAndClaim settles, and goes on with what the last claim left waiting.
+func (c *Outbox) settleAndClaim(ctx context.Context) {
+	c.settling = nil
+	if c.settle(ctx); len(c.over) > 0 {
+		c.settling = time.After(lookEvery)
+	}
+	for _, l := range c.lanes {
+		if l.more {
+			c.Tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, l) })
+		}
+	}
+}
+
+// claimAll looks for messages of every channel.
+func (c *Outbox) claimAll(ctx context.Context) {
+	for _, l := range c.lanes {
+		c.Tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, l) })
 	}
 }
 
@@ -169,7 +188,7 @@ func (c *Outbox) finish(ctx context.Context) {
 		}
 		l.waiting = nil
 		for l.busy > 0 {
-			c.ended(<-c.done)
+			c.note(<-c.done)
 		}
 	}
 	c.settle(ctx)
@@ -255,8 +274,8 @@ func (c *Outbox) send(ctx context.Context, sender notify.Sender, m store.Message
 	return sender.Send(ctx, out)
 }
 
-// ended notes how a send ended.
-func (c *Outbox) ended(o outcome) {
+// note notes how a send ended.
+func (c *Outbox) note(o outcome) {
 	o.lane.busy--
 	c.over = append(c.over, o)
 	c.metrics.messages.WithLabelValues(o.lane.channel, o.word()).Inc()
