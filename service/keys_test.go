@@ -110,6 +110,34 @@ func TestRevokeTokens(t *testing.T) {
 	})
 }
 
+// Who calls ends one's own tokens without the permission to end those of others,
+// and only one's own.
+func TestRevokeTokens_OfOneself(t *testing.T) {
+	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
+		org := w.NewOrg()
+		other := w.NewPerson(org.GetId(), servicetest.MonitoringUser)
+		person := w.NewPerson(org.GetId(), servicetest.MonitoringUser)
+		m := w.NewMachine(org.Admin.Token, "", servicetest.Agent)
+		machine := w.Token(m, "")
+		for _, row := range []struct{ rule, token, id, reason string }{
+			{"a user about another", person.Token, other.GetId(), "PERMISSION_DENIED"},
+			{"a machine about a user", machine, person.GetId(), "PERMISSION_DENIED"},
+			{"a user about oneself", person.Token, person.GetId(), ""},
+			{"again", person.Token, person.GetId(), "TOKEN_INVALID"},
+			{"a machine about itself", machine, m.GetId(), ""},
+			{"again", machine, m.GetId(), "TOKEN_INVALID"},
+		} {
+			_, err := w.Accounts.RevokeTokens(w.As(row.token), &identityv1.RevokeTokensRequest{Id: row.id})
+			if reason := servicetest.Reason(err); reason != row.reason {
+				t.Errorf("%s: %v, want %s", row.rule, err, row.reason)
+			}
+		}
+		if _, err := w.Users.GetMe(w.As(other.Token), &identityv1.GetMeRequest{}); err != nil {
+			t.Errorf("the other's token: %v", err)
+		}
+	})
+}
+
 func TestAuthorize(t *testing.T) {
 	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
 		org, other := w.NewOrg(), w.NewOrg()

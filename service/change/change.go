@@ -83,7 +83,7 @@ func (s *Changes) decide(ctx context.Context, q store.Reads) (d Decision, err er
 	if d.By, d.Catalogue, d.Org, err = s.authority.ReadCaller(ctx, q, d.Call.Caller.Claims, d.Call.Org); err != nil {
 		return d, err
 	}
-	if !d.Call.Method.Allows(d.By, false) {
+	if !d.Call.Method.Allows(d.By, d.Call.Self) {
 		return d, d.Call.Denied()
 	}
 	if !d.Call.Method.Opens(d.By, d.Call.Org) {

@@ -20,6 +20,7 @@ type Call struct {
 	UserAgent string
 	Caller    *Caller // nil on public methods
 	Org       string  // the organization that the request is about
+	Self      bool    // the request is about the caller
 	cause     error   // what really went wrong, for the log
 	// revisions collects what a stream has to announce at its end; nil: a call, which does at once.
 	Revisions metadata.MD

@@ -200,26 +200,25 @@ func (s *Door) authenticate(ctx context.Context, c *Call) error {
 // authorize holds the caller against the method's access option, and settles
 // which organization the call is about.
 func (s *Door) authorize(ctx context.Context, c *Call, msg protoreflect.Message) error {
-	self := false
 	if field := c.Method.self; field != nil {
 		id := msg.Get(field).String()
-		self = id == "" || id == c.Caller.ID
+		c.Self = id == "" || id == c.Caller.ID
 	}
 	c.Org = c.Caller.Org
-	if !c.Method.Allows(c.Caller, self) {
+	if !c.Method.Allows(c.Caller, c.Self) {
 		return c.Denied()
 	}
 	if field := c.Method.org; field != nil {
-		return s.enterOrganization(ctx, c, msg.Get(field).String(), self)
+		return s.enterOrganization(ctx, c, msg.Get(field).String())
 	}
 	return nil
 }
 
 // enterOrganization settles the organization. One that the caller may not act
 // in answers like one that is not there.
-func (s *Door) enterOrganization(ctx context.Context, c *Call, named string, self bool) error {
+func (s *Door) enterOrganization(ctx context.Context, c *Call, named string) error {
 	if named == "" {
-		if !self && c.Caller.Claims.Session == "" && c.Caller.holdsSystem() {
+		if !c.Self && c.Caller.Claims.Session == "" && c.Caller.holdsSystem() {
 			return answer.ErrOrganizationNeeded
 		}
 		return nil

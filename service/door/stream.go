@@ -188,7 +188,7 @@ func (g *guarded) rightsStill() error {
 	if err != nil {
 		return err
 	}
-	if !g.c.Method.Allows(now, false) {
+	if !g.c.Method.Allows(now, g.c.Self) {
 		return g.c.Denied()
 	}
 	if !g.c.Method.Opens(now, g.c.Org) {
