@@ -41,7 +41,7 @@ var allowedParts = map[string][]string{
 	"Revive":               {"revive"}, // a constant
 	"inTurn":               {"statement"},
 	// The helpers themselves.
-	"one": {"query", "args"}, "read": {"query"}, "all": {"query", "args"}, "in": {"query"}, "list": {"query", "args"}, "query": {"query", "args"},
+	"one": {"query", "args"}, "withPlan": {"query"}, "all": {"query", "args"}, "in": {"query"}, "list": {"query", "args"}, "query": {"query", "args"},
 	"exec": {"query", "args"}, "must": {"query"}, "each": {"query"}, "execIn": {"query"},
 	"insert": {"query", "row"}, "insertAll": {"query"}, "later": {"query"}, "add": {"query"}, "run": {"query", "args"}, "sendWith": {"parts[].query", "query.String()"}, "last": {"query"}, "and": {"condition"}, "newWhere": {"condition"},
 }
@@ -49,7 +49,7 @@ var allowedParts = map[string][]string{
 // queries are the functions that take a query, and which argument it is.
 var queries = map[string]int{
 	"one": 2, "all": 2, "in": 2, "list": 4, "inLists": 0, "query": 1, "each": 2, "exec": 1, "execIn": 1, "must": 1, "insert": 1,
-	"last": 2, "later": 3, "add": 2, "read": 1, "run": 1, "Named": 0, "In": 0, "newWhere": 0, "and": 1, "keyset": 1,
+	"last": 2, "later": 3, "add": 2, "withPlan": 1, "run": 1, "Named": 0, "In": 0, "newWhere": 0, "and": 1, "keyset": 1,
 	"GetContext": 2, "SelectContext": 2, "QueryxContext": 1, "ExecContext": 1, "NamedExecContext": 1,
 }
 

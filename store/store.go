@@ -85,15 +85,14 @@ func (r Reads) one(ctx context.Context, dest any, query string, args ...any) err
 	if err := r.begins(ctx); err != nil {
 		return err
 	}
-	return translate(r.read(ctx, query,
+	return translate(r.withPlan(ctx, query,
 		func(stmt *sqlx.Stmt) error { return stmt.GetContext(ctx, dest, args...) },
 		func() error { return r.h.GetContext(ctx, dest, r.h.Rebind(query), args...) }))
 }
 
-// read runs a query with its prepared statement where there is one, else with
-// plain; so it does once more where the statement was prepared for a
-// schema that has changed since.
-func (r Reads) read(ctx context.Context, query string, prepared func(*sqlx.Stmt) error, plain func() error) error {
+// withPlan runs a query with its prepared statement, and plain where there is
+// none or it was prepared for a schema that has changed since.
+func (r Reads) withPlan(ctx context.Context, query string, prepared func(*sqlx.Stmt) error, plain func() error) error {
 	stmt, err := r.stmt(ctx, query)
 	if err != nil {
 		return err
@@ -122,7 +121,7 @@ func (r Reads) all(ctx context.Context, dest any, query string, args ...any) err
 	if err := r.begins(ctx); err != nil {
 		return err
 	}
-	return translate(r.read(ctx, query,
+	return translate(r.withPlan(ctx, query,
 		func(stmt *sqlx.Stmt) error { return stmt.SelectContext(ctx, dest, args...) },
 		func() error { return r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...) }))
 }
@@ -158,7 +157,7 @@ func list[T any](ctx context.Context, r Reads, room int, fields func(*T) []any, 
 }
 
 func (r Reads) query(ctx context.Context, query string, args ...any) (rows *sqlx.Rows, err error) {
-	err = r.read(ctx, query,
+	err = r.withPlan(ctx, query,
 		func(stmt *sqlx.Stmt) (err error) { rows, err = stmt.QueryxContext(ctx, args...); return err },
 		func() (err error) { rows, err = r.h.QueryxContext(ctx, r.h.Rebind(query), args...); return err })
 	return rows, err

@@ -103,8 +103,8 @@ func (f *followed) applied() int64 {
 type orgView struct {
 	org store.Organization
 	cat *Catalogue
-	// ended are the tokens that were ended one by one; unlisted: too many to remember.
-	ended    map[string]bool
+	// revoked are the tokens that were ended one by one; unlisted: too many to remember.
+	revoked  map[string]bool
 	unlisted bool
 }
 
@@ -226,14 +226,14 @@ func (m *memory) organization(ctx context.Context, org string) (*orgView, error)
 		if err != nil {
 			return nil, err
 		}
-		v := &orgView{org: o, ended: map[string]bool{}}
+		v := &orgView{org: o, revoked: map[string]bool{}}
 		if v.cat, err = m.catalogues.of(ctx, m.store.Reads, org); err != nil {
 			return nil, err
 		}
 		ids, err := m.store.RevokedTokens(ctx, org, store.At(m.now()), endedAtMost)
 		v.unlisted = len(ids) == endedAtMost
 		for _, id := range ids {
-			v.ended[id] = true
+			v.revoked[id] = true
 		}
 		return v, err
 	}, f.view.Store)
@@ -247,8 +247,8 @@ func (s *Authority) Knows(ctx context.Context, org string) error {
 
 // revoked tells whether a token was ended one by one.
 func (m *memory) revoked(ctx context.Context, v *orgView, p proof) (bool, error) {
-	if v.ended[p.token] || !v.unlisted {
-		return v.ended[p.token], nil
+	if v.revoked[p.token] || !v.unlisted {
+		return v.revoked[p.token], nil
 	}
 	return m.store.TokenRevoked(ctx, p.org, p.token)
 }

@@ -204,13 +204,13 @@ func (im *importing) rehearse(rows []*importRow) {
 		if row.twin != nil {
 			continue
 		}
-		print := maphash.String(im.seed, row.user.EmailKey)
-		if _, before := im.rehearsed[print]; before {
+		digest := maphash.String(im.seed, row.user.EmailKey)
+		if _, before := im.rehearsed[digest]; before {
 			row.settled(identityv1.ImportUsersResponse_Row_EXISTS, "")
 			continue
 		}
 		if len(im.rehearsed) < rehearsedAtMost {
-			im.rehearsed[print] = struct{}{}
+			im.rehearsed[digest] = struct{}{}
 		}
 		row.settled(identityv1.ImportUsersResponse_Row_CREATED, "")
 	}
