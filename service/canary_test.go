@@ -245,25 +245,25 @@ func (a *aviary) passwords(org string) {
 // panics makes the service panic in the middle of calls that carry canaries.
 func (a *aviary) panics(random *tripwire, org string) {
 	root := a.As(a.Root)
-	for _, call := range []func() error{
-		func() error {
+	for within, call := range map[string]func() error{
+		"(*Sessions).newSession": func() error {
 			_, err := a.Sessions.SignIn(a.t.Context(), &identityv1.SignInRequest{Email: servicetest.RootEmail, Password: servicetest.RootPassword})
 			return err
 		},
-		func() error {
+		"(*Users).NewUser": func() error {
 			u := a.Draft()
 			u.Password = ptr(a.sing())
 			_, err := a.Users.CreateUser(root, &identityv1.CreateUserRequest{OrganizationId: org, User: u})
 			return err
 		},
-		func() error {
+		"(*Accounts).CreateServiceAccount": func() error {
 			_, err := a.Accounts.CreateServiceAccount(root, &identityv1.CreateServiceAccountRequest{
 				OrganizationId: org, ServiceAccount: &identityv1.ServiceAccount{DisplayName: ptr("Panic"), RoleIds: []string{servicetest.Agent}},
 			})
 			return err
 		},
 	} {
-		random.set(2, func() { panic("the dog ate it") })
+		random.set(within, func() { panic("the dog ate it") })
 		if err := a.hear(call()); servicetest.Reason(err) != "INTERNAL" || !random.done() {
 			a.t.Errorf("a panic answers %v", err)
 		}
@@ -284,9 +284,7 @@ func TestSecrets_LG02_Canaries(t *testing.T) {
 		a.phones(&world{World: w, url: url, db: secondConnection(t, url)}, org)
 		a.bodies()
 		a.panics(random, org)
-		stopped, stop := context.WithCancel(t.Context())
-		stop()
-		noError(t, w.Service.Run(stopped)) // writes what waits
+		w.Service.Flush(t.Context()) // writes what waits
 		outputs := map[string]string{
 			"log": book.String(), "answers": a.heard.String(), "metrics": gathered(t, registry),
 			"rows": dump(t, url, secondConnection(t, url)),

@@ -96,7 +96,7 @@ func TestStreams_RG58_Export(t *testing.T) {
 		t.Fatal(err)
 	}
 	must[*identityv1.User](t)(w.Users.DisableUser(w.As(a.Admin.Token), &identityv1.DisableUserRequest{Id: p.GetId()}))
-	time.Sleep(1100 * time.Millisecond) // flow control holds the rest back
+	w.Stopwatch.Add(1100 * time.Millisecond) // flow control holds the rest back
 	var err error
 	for err == nil {
 		_, err = stream.Recv()
@@ -139,13 +139,10 @@ func TestStreams_AtOnce(t *testing.T) {
 	refused(w.NewPerson(a.GetId(), servicetest.SuperUser).Token)
 	fill(w.NewOrg().Admin.Token) // another organization has its own
 	first[0]()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := exportFile(w.As(a.Admin.Token), w.World, &identityv1.ExportUsersRequest{}); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("the place is not given back: %v", err)
-		}
-	}
+	servicetest.Eventually(t, "the place is given back", func() bool {
+		_, err := exportFile(w.As(a.Admin.Token), w.World, &identityv1.ExportUsersRequest{})
+		return err == nil
+	})
 }
 
 // A stream of the contract ends with UNAVAILABLE when the server stops; the

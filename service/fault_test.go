@@ -63,7 +63,7 @@ func TestFaults_LG06_DatabaseAway(t *testing.T) {
 				requests[rpcName(d)] = func() error { _, err := call(as, w.Conn, d, req); return err }
 			}
 			row.away(w.World)
-			time.Sleep(1100 * time.Millisecond) // then memory is not believed without the database: the budget is none
+			w.Stopwatch.Add(1100 * time.Millisecond) // then memory is not believed without the database: the budget is none
 			for name, ask := range requests {
 				oneReason(t, name, ask(), codes.Unavailable, "UNAVAILABLE")
 			}
@@ -97,7 +97,7 @@ func TestFaults_LG06_Panic(t *testing.T) {
 		}
 		before := stateOf(t, w, org.GetId())
 		for range 10 { // more often than there are places in the queue
-			random.set(2, func() { panic("in the middle of a change") })
+			random.set("(*Accounts).CreateServiceAccount", func() { panic("in the middle of a change") })
 			_, err := account()
 			oneReason(t, "panic", err, codes.Internal, "INTERNAL")
 			if strings.Contains(err.Error(), "middle") || strings.Contains(err.Error(), ".go:") {
@@ -119,7 +119,6 @@ func TestFaults_LG06_Panic(t *testing.T) {
 
 		a, err := account()
 		noError(t, err)
-		random.size.Store(32)
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
@@ -131,7 +130,7 @@ func TestFaults_LG06_Panic(t *testing.T) {
 			})
 		}
 		for range 10 {
-			random.set(1, func() { panic("in the middle of a change") })
+			random.set("(*Accounts).CreateCredential", func() { panic("in the middle of a change") })
 			_, err := w.Accounts.CreateCredential(admin, &identityv1.CreateCredentialRequest{ServiceAccountId: a.GetId()})
 			oneReason(t, "panic", err, codes.Internal, "INTERNAL")
 		}
@@ -155,7 +154,7 @@ func TestFaults_LG06_PanicAtTheDoor(t *testing.T) {
 	}
 	random := &tripwire{from: randomRead}
 	w := servicetest.New(t, storetest.SQLite(t), func(c *service.Config) { c.Rand = random })
-	random.set(1, func() { panic("at the door") })
+	random.set("(*Door).enter", func() { panic("at the door") })
 	_, err := w.Users.GetMe(w.As(w.Root), &identityv1.GetMeRequest{})
 	oneReason(t, "panic", err, codes.Internal, "INTERNAL")
 	if _, err := w.Users.GetMe(w.As(w.Root), &identityv1.GetMeRequest{}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,28 +98,43 @@ func (b *logBook) logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// tripwire is randomness that does something in the middle of a call: every
-// call draws a request id first, so the second draw lies within its rule.
+// tripwire is randomness that does something in the middle of a call: at the
+// first draw that a named function of the service makes.
 type tripwire struct {
-	left atomic.Int64
-	size atomic.Int64 // shorter draws do not count: ids take 10 bytes, secrets 32
-	trip func()
-	from func([]byte) (int, error)
+	armed atomic.Pointer[string] // name of the function
+	trip  func()
+	from  func([]byte) (int, error)
 }
 
-func (r *tripwire) set(draws int64, trip func()) {
+// set has the next draw within a function, such as "(*Users).NewUser", trip.
+func (r *tripwire) set(within string, trip func()) {
 	r.trip = trip
-	r.left.Store(draws)
+	r.armed.Store(&within)
 }
 
 // done tells whether it went off.
-func (r *tripwire) done() bool { return r.left.Load() <= 0 }
+func (r *tripwire) done() bool { return r.armed.Load() == nil }
 
 func (r *tripwire) Read(p []byte) (int, error) {
-	if int64(len(p)) >= r.size.Load() && r.left.Add(-1) == 0 {
+	if within := r.armed.Load(); within != nil && calledBy(*within) && r.armed.CompareAndSwap(within, nil) {
 		r.trip()
 	}
 	return r.from(p)
+}
+
+// calledBy tells whether a function is being run by this goroutine.
+func calledBy(function string) bool {
+	var callers [64]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
+	for {
+		frame, more := frames.Next()
+		if strings.Contains(frame.Function, function) {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // randomRead is the system's randomness.

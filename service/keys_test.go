@@ -26,7 +26,7 @@ func TestKeys_Rotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the new key is published before it signs", func() bool { return len(w.Service.Authority.JWKS().Keys) == 2 })
+		servicetest.Eventually(t, "the new key is published before it signs", func() bool { return len(w.Service.Authority.JWKS().Keys) == 2 })
 		if key.Use.Time().Sub(w.Clock.Now()) != 2*keys.KeySetLife {
 			t.Errorf("it signs from %v", key.Use.Time())
 		}
@@ -49,7 +49,7 @@ func TestKeys_RevokedKeyEndsItsTokens(t *testing.T) {
 		if err := keysOf(w).Revoke(t.Context(), keys[0].ID); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "tokens of the revoked key are refused", func() bool {
+		servicetest.Eventually(t, "tokens of the revoked key are refused", func() bool {
 			_, err := w.Users.GetMe(w.As(w.Root), &identityv1.GetMeRequest{})
 			return servicetest.Reason(err) == identityv1.Error_TOKEN_INVALID.String()
 		})
@@ -166,18 +166,6 @@ func TestAuthorize(t *testing.T) {
 			}
 		}
 	})
-}
-
-// eventually waits for what the feed brings; the bound is not what is tested.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for range 500 {
-		if done() {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Errorf("never: %s", what)
 }
 
 func TestBatchCheck(t *testing.T) {

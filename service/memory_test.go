@@ -97,7 +97,7 @@ func TestMemory_BelievedForTheBudgetOnly(t *testing.T) {
 	}
 	_, err = w.Users.ListUsers(w.As(org.Admin.Token), &identityv1.ListUsersRequest{})
 	servicetest.Refused(t, err, codes.Unavailable, identityv1.Error_UNAVAILABLE)
-	time.Sleep(budget + 500*time.Millisecond)
+	w.Stopwatch.Add(budget + time.Millisecond)
 	for name, call := range calls {
 		if err := call(); servicetest.Reason(err) != identityv1.Error_UNAVAILABLE.String() {
 			t.Errorf("%s after the budget: %v", name, err)
@@ -107,7 +107,7 @@ func TestMemory_BelievedForTheBudgetOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, call := range calls {
-		eventually(t, name+" works again", func() bool { return call() == nil })
+		servicetest.Eventually(t, name+" works again", func() bool { return call() == nil })
 	}
 }
 

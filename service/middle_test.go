@@ -53,7 +53,7 @@ func TestEndings_RG04_BeforeTheLock(t *testing.T) {
 			t.Run(row.rule, func(t *testing.T) {
 				s := newSubject(t, w, org)
 				var between state
-				random.set(2, func() { noError(t, row.door(s)); between = stateOf(t, w, s.org) })
+				random.set("(*Users).NewUser", func() { noError(t, row.door(s)); between = stateOf(t, w, s.org) })
 				_, err := w.Users.CreateUser(w.As(s.person.Token), &identityv1.CreateUserRequest{User: &identityv1.User{
 					Email: ptr("late-" + s.person.GetEmail()), FirstName: ptr("A"), LastName: ptr("B"), RoleIds: []string{servicetest.MonitoringUser},
 				}})
@@ -83,7 +83,7 @@ func TestEndings_RG17_InTheMiddle(t *testing.T) {
 		for rule, door := range doors {
 			t.Run(rule+" while signing in", func(t *testing.T) {
 				s := newSubject(t, w, org)
-				random.set(2, func() { noError(t, door(s)) })
+				random.set("(*Sessions).newSession", func() { noError(t, door(s)) })
 				resp, err := w.Sessions.SignIn(t.Context(), &identityv1.SignInRequest{Email: s.person.GetEmail(), Password: s.person.Password})
 				if !random.done() {
 					t.Fatal("nothing happened in the middle")
@@ -98,7 +98,7 @@ func TestEndings_RG17_InTheMiddle(t *testing.T) {
 			})
 			t.Run(rule+" while refreshing", func(t *testing.T) {
 				s := newSubject(t, w, org)
-				random.set(2, func() { noError(t, door(s)) })
+				random.set("(*Authority).ClaimsFor", func() { noError(t, door(s)) })
 				s.refresh()
 				if !random.done() {
 					t.Fatal("nothing happened in the middle")

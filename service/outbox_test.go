@@ -66,16 +66,6 @@ func (m *mailSite) undelivered() []store.Message {
 	return list
 }
 
-// until waits for something that other goroutines bring about.
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
-
 var tokenIn = regexp.MustCompile(`token=3D([A-Za-z0-9_=\r\n-]{43,60})`) // quoted-printable
 
 // link is the token in a mail.
@@ -105,8 +95,8 @@ func TestOutbox_F13_TarpitHoldsNobodyUp(t *testing.T) {
 		}
 		m.smtp.Fail(nil, nil, nil)
 		close(held)
-		until(t, "all are mailed", func() bool { return len(m.smtp.Mails()) == people })
-		until(t, "and noted", func() bool { return len(m.undelivered()) == 0 })
+		servicetest.Eventually(t, "all are mailed", func() bool { return len(m.smtp.Mails()) == people })
+		servicetest.Eventually(t, "and noted", func() bool { return len(m.undelivered()) == 0 })
 	})
 }
 
@@ -126,13 +116,13 @@ func TestOutbox_F13_LaterAndNever(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		until(t, "one is dead and one waits", func() bool {
+		servicetest.Eventually(t, "one is dead and one waits", func() bool {
 			l := m.undelivered()
 			return len(l) == 2 && l[0].Dead != 0 && l[1].Attempts == 1 && l[1].Leased == 0
 		})
 		for attempts := int64(2); attempts <= 4; attempts++ {
 			m.Clock.Add(m.undelivered()[1].Due.Time().Sub(m.Clock.Now()))
-			until(t, "it is tried again", func() bool {
+			servicetest.Eventually(t, "it is tried again", func() bool {
 				l := m.undelivered()[1]
 				return l.Attempts == attempts && l.Leased == 0
 			})
@@ -144,14 +134,14 @@ func TestOutbox_F13_LaterAndNever(t *testing.T) {
 		}
 		m.smtp.Fail(nil, nil, nil)
 		m.Clock.Add(m.undelivered()[1].Due.Time().Sub(m.Clock.Now()))
-		until(t, "it is sent", func() bool { l := m.undelivered(); return len(l) == 1 && l[0].Dead != 0 })
+		servicetest.Eventually(t, "it is sent", func() bool { l := m.undelivered(); return len(l) == 1 && l[0].Dead != 0 })
 		if err := m.Store.Short(t.Context(), func(tx *store.ShortTx) error {
 			_, err := tx.Revive(t.Context(), "", store.At(m.Clock.Now()))
 			return err
 		}); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "the other one too", func() bool { return len(m.undelivered()) == 0 })
+		servicetest.Eventually(t, "the other one too", func() bool { return len(m.undelivered()) == 0 })
 		if n := len(m.smtp.Mails()); n != 2 {
 			t.Errorf("%d mails", n)
 		}
@@ -165,10 +155,10 @@ func TestOutbox_ExpiredIsNotSent(t *testing.T) {
 		if err := m.pending(t.Context(), "late@people.test"); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "the first try", func() bool { l := m.undelivered(); return l[0].Attempts == 1 && l[0].Leased == 0 })
+		servicetest.Eventually(t, "the first try", func() bool { l := m.undelivered(); return l[0].Attempts == 1 && l[0].Leased == 0 })
 		m.smtp.Fail(nil, nil, nil)
 		m.Clock.Add(72 * time.Hour)
-		until(t, "it is given up", func() bool { return m.undelivered()[0].Dead != 0 })
+		servicetest.Eventually(t, "it is given up", func() bool { return m.undelivered()[0].Dead != 0 })
 		if l := m.undelivered()[0]; l.LastError != "expired" || l.Sealed != nil || len(m.smtp.Mails()) != 0 {
 			t.Errorf("%+v, %d mails", l, len(m.smtp.Mails()))
 		}
@@ -228,9 +218,9 @@ func TestOutbox_TenWorkers(t *testing.T) {
 			})
 		}
 		wait.Wait()
-		until(t, "all that nobody holds are sent", func() bool { return len(m.undelivered()) <= crashed })
+		servicetest.Eventually(t, "all that nobody holds are sent", func() bool { return len(m.undelivered()) <= crashed })
 		m.Clock.Add(2 * time.Minute)
-		until(t, "the others after the lease", func() bool { return len(m.undelivered()) == 0 })
+		servicetest.Eventually(t, "the others after the lease", func() bool { return len(m.undelivered()) == 0 })
 		to := map[string]int{}
 		for _, mail := range m.smtp.Mails() {
 			to[mail.To]++
@@ -346,15 +336,15 @@ func TestOutbox_F13_DuplicatesAreTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 		for try := range 2 {
-			until(t, "a try", func() bool { return len(m.smtp.Mails()) == try+1 })
-			until(t, "it is noted", func() bool { l := m.undelivered(); return len(l) == 0 || l[0].Leased == 0 })
+			servicetest.Eventually(t, "a try", func() bool { return len(m.smtp.Mails()) == try+1 })
+			servicetest.Eventually(t, "it is noted", func() bool { l := m.undelivered(); return len(l) == 0 || l[0].Leased == 0 })
 			m.Clock.Add(time.Minute)
 		}
 		mails := m.smtp.Mails()
 		if len(mails) != 2 || link(t, mails[0]) != link(t, mails[1]) || mails[0].Message(t).Header.Get("Message-Id") != mails[1].Message(t).Header.Get("Message-Id") {
 			t.Errorf("%d mails: %s", len(mails), mails[len(mails)-1].Raw)
 		}
-		until(t, "all is sent", func() bool { return len(m.undelivered()) == 0 })
+		servicetest.Eventually(t, "all is sent", func() bool { return len(m.undelivered()) == 0 })
 	}, func(s notify.Sender) notify.Sender {
 		var once atomic.Bool
 		return gate{s, func() bool { return !once.Swap(true) }}
@@ -368,7 +358,7 @@ func TestOutbox_Stop(t *testing.T) {
 		if err := m.pending(t.Context(), "stop@people.test"); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "the first try", func() bool { l := m.undelivered(); return l[0].Attempts == 1 && l[0].Leased == 0 })
+		servicetest.Eventually(t, "the first try", func() bool { l := m.undelivered(); return l[0].Attempts == 1 && l[0].Leased == 0 })
 		begun := make(chan struct{})
 		slow := senderFunc(func(context.Context, notify.Message) error {
 			close(begun)

@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -45,26 +46,23 @@ func (c *phoneCompany) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 // waitFor waits until the phone company was asked so often.
 func (c *phoneCompany) waitFor(t *testing.T, n int64) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); c.asked.Load() < n; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("asked %d times, want %d", c.asked.Load(), n)
-		}
-	}
+	servicetest.Eventually(t, fmt.Sprintf("asked %d times", n), func() bool { return c.asked.Load() >= n })
 }
 
 // text waits for the n-th message to a number and returns the code in it.
 func (c *phoneCompany) text(t *testing.T, number string, n int) string {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	var text string
+	servicetest.Eventually(t, fmt.Sprintf("message %d to %s", n, number), func() bool {
 		c.mu.Lock()
-		texts := c.texts[number]
-		c.mu.Unlock()
-		if len(texts) >= n {
-			return smsText.FindStringSubmatch(texts[n-1])[1]
+		defer c.mu.Unlock()
+		if len(c.texts[number]) < n {
+			return false
 		}
-	}
-	t.Fatalf("%s got fewer than %d messages", number, n)
-	return ""
+		text = c.texts[number][n-1]
+		return true
+	})
+	return smsText.FindStringSubmatch(text)[1]
 }
 
 // F-14: SMS that is slow or fails holds up nothing but itself; a code that

@@ -71,7 +71,7 @@ func TestOutbox_CR04_FlippedBit(t *testing.T) {
 		servicetest.New(t, url, func(c *service.Config) {
 			c.Ring, c.Now, c.Passwords, c.Mail = w.Ring, w.Clock.Now, w.Passwords, sender
 		})
-		until(t, "one is sent, and the other was tried", func() bool {
+		servicetest.Eventually(t, "one is sent, and the other was tried", func() bool {
 			l := must[[]store.Message](t)(w.Store.Undelivered(t.Context(), 10))
 			return len(l) == 1 && l[0].Attempts == 1 && l[0].Leased == 0
 		})

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bizmetry/identity/service/event"
@@ -101,6 +102,7 @@ type Service struct {
 	outbox    *outbox.Outbox
 	phones    *phone.Phones
 	passwords *password.Passwords
+	running   atomic.Bool
 }
 
 // New makes the service. The database must be migrated and bootstrapped.
@@ -196,8 +198,12 @@ func (s *Service) Register(r grpc.ServiceRegistrar) {
 }
 
 // Run does the work in the background until the context ends: it writes
-// activity and last use, sends messages, follows the signing keys and sweeps.
+// activity and last use, sends messages, follows the signing keys and sweeps. It is
+// called once: a second call is refused.
 func (s *Service) Run(ctx context.Context) error {
+	if !s.running.CompareAndSwap(false, true) {
+		return errors.New("the service was run before")
+	}
 	flush := time.NewTicker(time.Second)
 	defer flush.Stop()
 	sweep := time.NewTicker(10 * time.Minute)

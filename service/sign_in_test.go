@@ -258,7 +258,7 @@ func TestSignIn_PF01_Gate(t *testing.T) {
 			}
 		})
 	}
-	until(t, "slot and queue are full", func() bool { return probe(t.Context(), gate) != nil })
+	servicetest.Eventually(t, "slot and queue are full", func() bool { return probe(t.Context(), gate) != nil })
 	// refused tries until a call did not slip in between two of the crowd.
 	refused := func(call func() error) {
 		t.Helper()

@@ -348,14 +348,15 @@ func (o outcome) write(ctx context.Context, t *store.ShortTx, now time.Time) err
 	case errors.Is(o.err, context.Canceled): // the service stopped: this was no try
 		return t.Postpone(ctx, m, store.At(now), m.Attempts-1, "")
 	}
-	return t.Postpone(ctx, m, store.At(now.Add(retryWait(m.Attempts))), m.Attempts, wire.Cut(o.err.Error(), 300))
+	return t.Postpone(ctx, m, store.At(now.Add(retryWait(m.Attempts, rand.Float64()))), m.Attempts, wire.Cut(o.err.Error(), 300)) //nolint:gosec // spreads load, hides nothing
 }
 
 // retryWait doubles with every attempt up to an hour, and varies by a quarter
-// each way, so that what failed together does not come back together.
-func retryWait(attempts int64) time.Duration {
+// each way, so that what failed together does not come back together. by is from
+// 0 to 1.
+func retryWait(attempts int64, by float64) time.Duration {
 	wait := min(firstRetry<<min(max(attempts-1, 0), 20), lastRetry*4/5)
-	return time.Duration(float64(wait) * (0.75 + rand.Float64()/2)) //nolint:gosec // spreads load, hides nothing
+	return time.Duration(float64(wait) * (0.75 + by/2))
 }
 
 // count takes the metrics.

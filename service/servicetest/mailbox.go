@@ -1,6 +1,7 @@
 package servicetest
 
 import (
+	"fmt"
 	"io"
 	"net/mail"
 	"os"
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/bizmetry/identity/service"
 	"github.com/bizmetry/identity/service/notify"
@@ -61,15 +61,17 @@ func (w *World) Letters(to string) (found []Letter) {
 // that was not returned before.
 func (w *World) Letter(to, text string) Letter {
 	w.T.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	var found Letter
+	Eventually(w.T, fmt.Sprintf("a message with %q to %s", text, to), func() bool {
 		for _, l := range w.Letters(to) {
 			if strings.Contains(l.Subject+"\n"+l.Text, text) && w.mailbox.first(l.ID) {
-				return l
+				found = l
+				return true
 			}
 		}
-	}
-	w.T.Fatalf("no message with %q went to %s", text, to)
-	return Letter{}
+		return false
+	})
+	return found
 }
 
 func (m *mailbox) first(id string) bool {

@@ -60,6 +60,7 @@ type World struct {
 	Passwords *secret.Passwords
 	Ring      *secret.KeyRing
 	Clock     *Clock
+	Stopwatch *Stopwatch
 	Conn      *grpc.ClientConn
 	Users     identityv1.UserServiceClient
 	Roles     identityv1.RoleServiceClient
@@ -107,7 +108,7 @@ func New(t testing.TB, url string, options ...func(*service.Config)) *World {
 // On makes a world on an open store.
 func On(t testing.TB, st *store.Store, options ...func(*service.Config)) *World {
 	t.Helper()
-	w := &World{T: t, Store: st, Clock: &Clock{}}
+	w := &World{T: t, Store: st, Clock: &Clock{}, Stopwatch: NewStopwatch()}
 	w.Clock.micros.Store(time.Now().UnixMicro())
 	var err error
 	w.Passwords, err = secret.NewPasswords(secret.PasswordsConfig{
@@ -118,7 +119,9 @@ func On(t testing.TB, st *store.Store, options ...func(*service.Config)) *World 
 	check(t, err)
 	w.Ring, err = secret.ParseKeyRing([]byte(line))
 	check(t, err)
-	cfg := service.Config{Store: w.Store, Ring: w.Ring, Issuer: Issuer, Passwords: w.Passwords, Now: w.Clock.Now, Log: faults(t)}
+	cfg := service.Config{
+		Store: w.Store, Ring: w.Ring, Issuer: Issuer, Passwords: w.Passwords, Now: w.Clock.Now, Elapsed: w.Stopwatch.Elapsed, Log: faults(t),
+	}
 	w.mailbox = newMailbox(t, &cfg)
 	for _, option := range options {
 		option(&cfg)
