@@ -87,22 +87,26 @@ type Config struct {
 type Service struct {
 	kit.Kit
 
-	Door          *door.Door
-	Authority     *authority.Authority
-	Users         *user.Users
-	Roles         *role.Roles
-	Accounts      *serviceaccount.Accounts
-	Sessions      *session.Sessions
-	Organizations *organization.Organizations
-	Events        *event.Events
+	Door      *door.Door
+	Authority *authority.Authority
+	Users     *user.Users
+	Accounts  *serviceaccount.Accounts
 
-	store     *store.Store
-	limits    *limit.Limits
-	keeper    *keys.Keeper
-	outbox    *outbox.Outbox
-	phones    *phone.Phones
-	passwords *password.Passwords
-	running   atomic.Bool
+	store   *store.Store
+	limits  *limit.Limits
+	keeper  *keys.Keeper
+	outbox  *outbox.Outbox
+	nouns   nouns
+	running atomic.Bool
+}
+
+// nouns implement the services of the contract.
+type nouns struct {
+	users         *userService
+	roles         *role.Roles
+	sessions      *session.Sessions
+	organizations *organization.Organizations
+	events        *event.Events
 }
 
 // New makes the service. The database must be migrated and bootstrapped.
@@ -141,20 +145,21 @@ func (s *Service) makeNouns(cfg Config, incarnation string) {
 	changes := change.New(s.Kit, cfg.Store, cfg.Ring, s.Authority, availability.TellTaken)
 	pages := page.New(cfg.Ring, incarnation)
 	letters := letter.New(s.Kit, cfg.Issuer, s.limits, s.outbox)
-	s.passwords = password.New(s.Kit, cfg.Passwords, s.Authority, s.limits)
-	s.phones = phone.New(s.Kit, cfg.Store, cfg.Ring, s.limits, changes, s.outbox)
-	s.Roles = role.New(s.Kit, cfg.Store, s.Authority, changes, pages)
+	passwords := password.New(s.Kit, cfg.Passwords, s.Authority, s.limits)
+	phones := phone.New(s.Kit, cfg.Store, cfg.Ring, s.limits, changes, s.outbox)
+	s.nouns.roles = role.New(s.Kit, cfg.Store, s.Authority, changes, pages)
 	s.Users = user.New(user.Config{
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Hasher: cfg.Passwords, Door: s.Door, Authority: s.Authority, Limits: s.limits,
-		Changes: changes, Pages: pages, Letters: letters, Passwords: s.passwords, Phones: s.phones, Availability: availability,
+		Changes: changes, Pages: pages, Letters: letters, Passwords: passwords, Phones: phones, Availability: availability,
 	})
-	s.Sessions = session.New(session.Config{
+	s.nouns.sessions = session.New(session.Config{
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Hasher: cfg.Passwords, Incarnation: incarnation,
 		Authority: s.Authority, Limits: s.limits, Changes: changes, Letters: letters,
 	})
 	s.Accounts = serviceaccount.New(s.Kit, cfg.Store, cfg.Ring, s.Door, s.Authority, s.limits, changes, pages)
-	s.Organizations = organization.New(s.Kit, cfg.Store, s.Door, changes, letters, s.phones, s.Users)
-	s.Events = event.New(cfg.Store, pages)
+	s.nouns.users = &userService{Users: s.Users, Phones: phones, Passwords: passwords, accounts: s.Accounts}
+	s.nouns.organizations = organization.New(s.Kit, cfg.Store, s.Door, changes, letters, phones, s.Users)
+	s.nouns.events = event.New(cfg.Store, pages)
 }
 
 func (c *Config) setDefaults() error {
@@ -189,12 +194,12 @@ func (s *Service) Register(r grpc.ServiceRegistrar) {
 	if _, ok := r.(*grpc.Server); ok {
 		r = door.Readable(r)
 	}
-	identityv1.RegisterUserServiceServer(r, &userService{Users: s.Users, Phones: s.phones, Passwords: s.passwords, accounts: s.Accounts})
-	identityv1.RegisterRoleServiceServer(r, s.Roles)
+	identityv1.RegisterUserServiceServer(r, s.nouns.users)
+	identityv1.RegisterRoleServiceServer(r, s.nouns.roles)
 	identityv1.RegisterServiceAccountServiceServer(r, s.Accounts)
-	identityv1.RegisterSessionServiceServer(r, s.Sessions)
-	identityv1.RegisterOrganizationServiceServer(r, s.Organizations)
-	identityv1.RegisterEventServiceServer(r, s.Events)
+	identityv1.RegisterSessionServiceServer(r, s.nouns.sessions)
+	identityv1.RegisterOrganizationServiceServer(r, s.nouns.organizations)
+	identityv1.RegisterEventServiceServer(r, s.nouns.events)
 }
 
 // Run does the work in the background until the context ends: it writes

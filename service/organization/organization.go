@@ -107,7 +107,7 @@ func (s *Organizations) found(ctx context.Context, tx *change.Tx, org store.Orga
 	}
 	tx.NoteIn(org.ID, store.EventOrganizationCreated, org.ID, nil)
 	extra.Roles = append(extra.Roles, superUser)
-	if err := s.users.Add(ctx, &here, u, extra); err != nil {
+	if err := user.Add(ctx, &here, u, extra); err != nil {
 		return err
 	}
 	return s.letters.InviteUnlessConfirmed(ctx, &here, org, u)

@@ -90,7 +90,7 @@ func (s *Roles) changeGrants(ctx context.Context, id, etag string, fn func(*chan
 		if err := tx.KeepAdministrator(ctx, func() error { return fn(tx, p, present) }); err != nil {
 			return err
 		}
-		resp, err = s.grantsAnswer(ctx, tx, id)
+		resp, err = grantsAnswer(ctx, tx, id)
 		return err
 	})
 	return resp, err
@@ -102,7 +102,7 @@ var writes = map[string]string{
 	store.KindServiceAccount: perm.ServiceAccountsWrite,
 }
 
-func (s *Roles) grantsAnswer(ctx context.Context, tx *change.Tx, id string) (*identityv1.Grants, error) {
+func grantsAnswer(ctx context.Context, tx *change.Tx, id string) (*identityv1.Grants, error) {
 	p, err := tx.Principal(ctx, tx.Org.ID, id)
 	if err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ func (s *Accounts) RevokeToken(ctx context.Context, req *identityv1.RevokeTokenR
 // organization: the answer must not tell what there is.
 func (s *Accounts) revokeToken(ctx context.Context, text string) error {
 	if id, _, ok := secret.ParseRefreshToken(s.ring, text); ok {
-		return s.passOver(s.revokeSession(ctx, id))
+		return passOver(s.revokeSession(ctx, id))
 	}
 	claims, err := s.authority.Verify(text, token.Want{Issuer: s.authority.Issuer(), AnyAudience: true, Now: s.Now()})
 	if err != nil {
@@ -38,8 +38,8 @@ func (s *Accounts) revokeToken(ctx context.Context, text string) error {
 	if claims.Organization != by.Org || (claims.Subject != by.ID && !by.Has(perm.TokensWrite)) {
 		return nil
 	}
-	return s.passOver(s.changes.Run(ctx, func(tx *change.Tx) error {
-		if err := s.mayEnd(ctx, tx, claims.Subject, claims.PrincipalType); err != nil {
+	return passOver(s.changes.Run(ctx, func(tx *change.Tx) error {
+		if err := mayEnd(ctx, tx, claims.Subject, claims.PrincipalType); err != nil {
 			return err
 		}
 		first, err := tx.RevokeToken(ctx, tx.Org.ID, claims.ID, store.At(time.Unix(claims.Expires, 0)), tx.Now)
@@ -50,7 +50,7 @@ func (s *Accounts) revokeToken(ctx context.Context, text string) error {
 	}))
 }
 
-func (s *Accounts) passOver(err error) error {
+func passOver(err error) error {
 	if wire.IsNotFound(err) {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (s *Accounts) revokeSession(ctx context.Context, id string) error {
 
 // mayEnd checks that the caller may end tokens of a principal: its own, or
 // with the permission those of whom it controls.
-func (s *Accounts) mayEnd(ctx context.Context, tx *change.Tx, id, kind string) error {
+func mayEnd(ctx context.Context, tx *change.Tx, id, kind string) error {
 	if id == tx.By.ID {
 		return nil
 	}
@@ -93,12 +93,12 @@ func (s *Accounts) RevokeTokens(ctx context.Context, req *identityv1.RevokeToken
 		if err != nil {
 			return err
 		}
-		if err := s.mayEnd(ctx, tx, p.ID, p.Kind); err != nil {
+		if err := mayEnd(ctx, tx, p.ID, p.Kind); err != nil {
 			return err
 		}
 		switch only := req.GetOnly().(type) {
 		case *identityv1.RevokeTokensRequest_CredentialId:
-			return s.endCredentialTokens(ctx, tx, p.ID, only.CredentialId)
+			return endCredentialTokens(ctx, tx, p.ID, only.CredentialId)
 		case *identityv1.RevokeTokensRequest_SessionId:
 			session, err := tx.Session(ctx, tx.Org.ID, only.SessionId)
 			if err == nil && session.User != p.ID {
@@ -109,11 +109,11 @@ func (s *Accounts) RevokeTokens(ctx context.Context, req *identityv1.RevokeToken
 			}
 			return tx.SignOff(ctx, session, "revoked")
 		}
-		return s.endAllTokens(ctx, tx, p)
+		return endAllTokens(ctx, tx, p)
 	})
 }
 
-func (s *Accounts) endCredentialTokens(ctx context.Context, tx *change.Tx, account, id string) error {
+func endCredentialTokens(ctx context.Context, tx *change.Tx, account, id string) error {
 	c, err := tx.Credential(ctx, tx.Org.ID, account, id)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (s *Accounts) endCredentialTokens(ctx context.Context, tx *change.Tx, accou
 	return tx.EndTokens(ctx, tx.Org.ID, c.ID, tx.Now)
 }
 
-func (s *Accounts) endAllTokens(ctx context.Context, tx *change.Tx, p store.Principal) error {
+func endAllTokens(ctx context.Context, tx *change.Tx, p store.Principal) error {
 	if p.Kind == store.KindUser {
 		if err := tx.EndSessions(ctx, p.Org, p.ID, "revoked", tx.Now); err != nil {
 			return err

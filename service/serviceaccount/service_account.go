@@ -81,7 +81,7 @@ func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.Cre
 			TokenLifetime: store.Micros(in.GetTokenLifetime().AsDuration().Microseconds()),
 			Epoch:         tx.Now, Version: 1, Created: tx.Now, Updated: tx.Now, CreatedBy: tx.By.ID,
 		}
-		if err := s.addAccount(ctx, tx, a, add); err != nil {
+		if err := addAccount(ctx, tx, a, add); err != nil {
 			return err
 		}
 		if resp, err = s.answer(ctx, tx, a); err != nil {
@@ -104,7 +104,7 @@ func readNetworks(texts []string) (networks []string, err error) {
 	return networks, nil
 }
 
-func (s *Accounts) addAccount(ctx context.Context, tx *change.Tx, a store.ServiceAccount, add change.Assignment) error {
+func addAccount(ctx context.Context, tx *change.Tx, a store.ServiceAccount, add change.Assignment) error {
 	if err := tx.AddServiceAccount(ctx, a); err != nil {
 		if store.Taken(err) != "" {
 			return answer.ErrParentTaken

@@ -40,7 +40,7 @@ func (s *Users) SendActivation(ctx context.Context, req *identityv1.SendActivati
 		if err := tx.MustOutlive(ctx, tx.PrincipalOf(store.KindUser, u.ID), 0); err != nil {
 			return err
 		}
-		if err := s.claimEmail(ctx, tx, u); err != nil { // confirmed elsewhere: the link would be good for nothing
+		if err := claimEmail(ctx, tx, u); err != nil { // confirmed elsewhere: the link would be good for nothing
 			return err
 		}
 		withheld, err := s.letters.Invite(ctx, tx, tx.Org, u)

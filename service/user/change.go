@@ -139,7 +139,7 @@ func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User
 	changed = append(changed, login...)
 	data := store.Data{}
 	if e.roles != nil || e.keys != nil {
-		granted, err := s.replaceGrants(ctx, tx, u.ID, e.roles, e.keys)
+		granted, err := replaceGrants(ctx, tx, u.ID, e.roles, e.keys)
 		if err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ func (s *Users) editLogin(ctx context.Context, tx *change.Tx, former store.User,
 			return nil, err
 		}
 	}
-	return changed, s.applyLogin(ctx, tx, former, u, e.hash != "")
+	return changed, applyLogin(ctx, tx, former, u, e.hash != "")
 }
 
 // editAddress changes address and confirmation in the row.
@@ -215,14 +215,14 @@ func editAddress(d *change.Decision, former store.User, u *store.User, e edit) (
 // applyLogin moves the address in the directory, and ends what was issued
 // before a new password, the loss of confirmation or an address that is not
 // proven: links to the former one are void, also if it comes back.
-func (s *Users) applyLogin(ctx context.Context, tx *change.Tx, former store.User, u *store.User, newPassword bool) error {
+func applyLogin(ctx context.Context, tx *change.Tx, former store.User, u *store.User, newPassword bool) error {
 	if former.EmailKey != u.EmailKey || former.Confirmed != u.Confirmed {
 		if former.Confirmed {
 			if err := tx.Delist(ctx, store.ConfirmedEmail, former.EmailKey, former.ID); err != nil {
 				return err
 			}
 		}
-		if err := s.claimEmail(ctx, tx, *u); err != nil {
+		if err := claimEmail(ctx, tx, *u); err != nil {
 			return err
 		}
 	}
@@ -235,7 +235,7 @@ func (s *Users) applyLogin(ctx context.Context, tx *change.Tx, former store.User
 
 // replaceGrants makes roles and permissions those that are wanted (nil: as
 // they are). What stays keeps its expiry; what comes never expires.
-func (s *Users) replaceGrants(ctx context.Context, tx *change.Tx, id string, roles, keys *[]string) (store.Data, error) {
+func replaceGrants(ctx context.Context, tx *change.Tx, id string, roles, keys *[]string) (store.Data, error) {
 	present, err := tx.Grants(ctx, tx.Org.ID, id)
 	if err != nil {
 		return nil, err

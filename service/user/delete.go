@@ -50,7 +50,7 @@ func (s *Users) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUserRe
 		u := former
 		if u.Deleted != 0 {
 			u.Deleted, u.Enabled = 0, false
-			if err := s.claimEmail(ctx, tx, u); err != nil {
+			if err := claimEmail(ctx, tx, u); err != nil {
 				return err
 			}
 			if err := saveSwitched(ctx, tx, former, &u); err != nil {

@@ -120,7 +120,7 @@ func (im *importing) read(file *table.Reader) (rows []*importRow, err error) {
 		row := newImportRow(file.Row(), cells)
 		if bad != nil {
 			row.refuse(identityv1.Error_INVALID_FIELDS.String(), bad.Violations...)
-		} else if err := im.s.readImportRow(row, cells); err != nil {
+		} else if err := im.readRow(row, cells); err != nil {
 			row.refuseFor(err)
 		}
 		rows = append(rows, row)
@@ -177,19 +177,19 @@ const batchTime = door.MaxDeadline
 
 func (im *importing) change(ctx context.Context, tx *change.Tx, rows []*importRow) error {
 	tx.Operation = im.operation
-	taken, err := im.s.findHolders(ctx, tx, rows)
+	taken, err := findHolders(ctx, tx, rows)
 	if err != nil {
 		return err
 	}
-	if im.refused, err = im.s.tellHolders(ctx, tx, rows, taken); err != nil {
+	if im.refused, err = im.tellHolders(ctx, tx, rows, taken); err != nil {
 		return err
 	}
-	im.s.judge(tx, open(rows))
+	judge(tx, open(rows))
 	rows = open(rows)
 	pairTwins(rows)
 	if im.validateOnly {
 		im.rehearse(rows) // no event is recorded, so nothing is kept
-	} else if err := im.s.addImported(ctx, tx, rows, im.sendActivation); err != nil {
+	} else if err := im.addImported(ctx, tx, rows, im.sendActivation); err != nil {
 		return err
 	}
 	for _, row := range rows {

@@ -88,9 +88,9 @@ func (row *importRow) followTwin() {
 	}
 }
 
-// readImportRow reads a row by the rules of CreateUser. Of the columns of an
+// readRow reads a row by the rules of CreateUser. Of the columns of an
 // export, those that the server sets are passed over.
-func (s *Users) readImportRow(row *importRow, cells []table.Cell) error {
+func (im *importing) readRow(row *importRow, cells []table.Cell) error {
 	in := &identityv1.User{PermissionKeys: cells[columnPermissions]}
 	for column, field := range map[int]**string{columnEmail: &in.Email, columnFirstName: &in.FirstName, columnLastName: &in.LastName} {
 		if cell := cells[column]; len(cell) > 0 {
@@ -99,7 +99,7 @@ func (s *Users) readImportRow(row *importRow, cells []table.Cell) error {
 	}
 	confirmed := cells[columnConfirmed].Text() == "true"
 	in.Confirmed = &confirmed
-	found, err := s.door.CheckAs(identityv1.UserService_CreateUser_FullMethodName, &identityv1.CreateUserRequest{User: in})
+	found, err := im.s.door.CheckAs(identityv1.UserService_CreateUser_FullMethodName, &identityv1.CreateUserRequest{User: in})
 	if err != nil {
 		return err
 	}
@@ -109,17 +109,17 @@ func (s *Users) readImportRow(row *importRow, cells []table.Cell) error {
 	}
 	checkAssigned(found, "roles", len(cells[columnRoles])+len(cells[columnPermissions]))
 	hash := cells[columnPasswordHash].Text()
-	if hash != "" && s.hasher.CheckHash(hash) != nil {
+	if hash != "" && im.s.hasher.CheckHash(hash) != nil {
 		found.Add("password_hash", "hash", "must be of a known format, of bounded cost")
 	}
 	if err := found.OrNil(); err != nil {
 		return err
 	}
 	address, _ := contact.ParseEmail(in.GetEmail())
-	now := store.At(s.Now())
+	now := store.At(im.s.Now())
 	row.roles, row.add.Keys = cells[columnRoles], cells[columnPermissions]
 	row.user = store.User{
-		ID: s.NewID(), Email: address.Text, EmailKey: address.Key, PasswordHash: hash,
+		ID: im.s.NewID(), Email: address.Text, EmailKey: address.Key, PasswordHash: hash,
 		Confirmed: confirmed, Enabled: cells[columnEnabled].Text() != "false",
 		Epoch: now, Version: 1, Created: now, Updated: now,
 	}
@@ -132,7 +132,7 @@ const maxRolesOfUser = 100
 
 // judge refuses the rows that ask for what the caller may not give (RG-02):
 // each is held against the caller's rights like a CreateUser.
-func (s *Users) judge(tx *change.Tx, rows []*importRow) {
+func judge(tx *change.Tx, rows []*importRow) {
 	names := namesOfRoles(tx.Catalogue, tx.Org.ID, tx.By.Platform)
 	verdicts := map[string]error{} // many rows ask for the same
 	for _, row := range rows {
@@ -156,7 +156,7 @@ func (s *Users) judge(tx *change.Tx, rows []*importRow) {
 
 // findHolders settles the rows whose addresses somebody of the organization
 // has, deleted or not, and returns which of the others are confirmed elsewhere.
-func (s *Users) findHolders(ctx context.Context, tx *change.Tx, rows []*importRow) (taken map[string]bool, err error) {
+func findHolders(ctx context.Context, tx *change.Tx, rows []*importRow) (taken map[string]bool, err error) {
 	keys := make([]string, len(rows))
 	for i, row := range rows {
 		keys[i] = row.user.EmailKey
@@ -192,7 +192,7 @@ func (s *Users) findHolders(ctx context.Context, tx *change.Tx, rows []*importRo
 // tellHolders refuses the rows whose addresses are confirmed elsewhere, as many
 // as may be told. From the first that may not, every row is refused alike, so
 // that it tells nothing; the error says so, and when to go on.
-func (s *Users) tellHolders(ctx context.Context, tx *change.Tx, rows []*importRow, taken map[string]bool) (refused, err error) {
+func (im *importing) tellHolders(ctx context.Context, tx *change.Tx, rows []*importRow, taken map[string]bool) (refused, err error) {
 	var elsewhere []int
 	for i, row := range rows {
 		if taken[row.user.EmailKey] && row.status.GetOutcome() == identityv1.ImportUsersResponse_Row_OUTCOME_UNSPECIFIED {
@@ -203,7 +203,7 @@ func (s *Users) tellHolders(ctx context.Context, tx *change.Tx, rows []*importRo
 		return nil, nil
 	}
 	tx.Keep() // what was learned from a dry run counts too
-	told, refused, err := s.availability.learn(ctx, tx, len(elsewhere))
+	told, refused, err := im.s.availability.learn(ctx, tx, len(elsewhere))
 	if err != nil {
 		return nil, err
 	}
@@ -230,8 +230,8 @@ func pairTwins(rows []*importRow) {
 
 // addImported writes the rows that are left, with a statement for many, and an
 // event for each, and a mail where that is wanted.
-func (s *Users) addImported(ctx context.Context, tx *change.Tx, rows []*importRow, invite bool) error {
-	if err := s.claimEmails(ctx, tx, rows); err != nil {
+func (im *importing) addImported(ctx context.Context, tx *change.Tx, rows []*importRow, invite bool) error {
+	if err := claimEmails(ctx, tx, rows); err != nil {
 		return err
 	}
 	var users, invited []store.User
@@ -266,7 +266,7 @@ func (s *Users) addImported(ctx context.Context, tx *change.Tx, rows []*importRo
 	if err := tx.AddGrants(ctx, grants); err != nil {
 		return err
 	}
-	withheld, err := s.letters.Invite(ctx, tx, tx.Org, invited...)
+	withheld, err := im.s.letters.Invite(ctx, tx, tx.Org, invited...)
 	for _, row := range rows {
 		if withheld[row.user.ID] != 0 { // created, without a mail
 			row.status.Reason = identityv1.Error_RATE_LIMITED.String()
@@ -277,7 +277,7 @@ func (s *Users) addImported(ctx context.Context, tx *change.Tx, rows []*importRo
 
 // claimEmails takes the addresses of confirmed rows in the whole service. One
 // that another organization took this very moment is refused.
-func (s *Users) claimEmails(ctx context.Context, tx *change.Tx, rows []*importRow) error {
+func claimEmails(ctx context.Context, tx *change.Tx, rows []*importRow) error {
 	var entries []store.Entry
 	var keys []string
 	for _, row := range rows {

@@ -119,7 +119,7 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 		if err != nil {
 			return err
 		}
-		if err := s.Add(ctx, tx, u, add); err != nil {
+		if err := Add(ctx, tx, u, add); err != nil {
 			return err
 		}
 		if given {
@@ -130,7 +130,7 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 		if err := s.letters.InviteUnlessConfirmed(ctx, tx, tx.Org, u); err != nil {
 			return err
 		}
-		resp = s.newUserAnswer(tx, u, add)
+		resp = newUserAnswer(tx, u, add)
 		return tx.Remember(ctx, req, resp)
 	})
 	return resp, err
@@ -158,8 +158,8 @@ func SetName(u *store.User, first, last string) {
 }
 
 // Add writes a new person with what is assigned, in the organization u.Org.
-func (s *Users) Add(ctx context.Context, tx *change.Tx, u store.User, add change.Assignment) error {
-	if err := s.claimEmail(ctx, tx, u); err != nil {
+func Add(ctx context.Context, tx *change.Tx, u store.User, add change.Assignment) error {
+	if err := claimEmail(ctx, tx, u); err != nil {
 		return err
 	}
 	if err := tx.AddUser(ctx, u); err != nil {
@@ -174,7 +174,7 @@ func (s *Users) Add(ctx context.Context, tx *change.Tx, u store.User, add change
 
 // claimEmail takes a confirmed address in the whole service; a pending one
 // only must not be confirmed elsewhere.
-func (s *Users) claimEmail(ctx context.Context, tx *change.Tx, u store.User) error {
+func claimEmail(ctx context.Context, tx *change.Tx, u store.User) error {
 	if u.Confirmed {
 		return emailTaken(tx.Enlist(ctx, store.Entry{Kind: store.ConfirmedEmail, Key: u.EmailKey, Org: u.Org, ID: u.ID}))
 	}
@@ -266,7 +266,7 @@ func (s *Users) describe(
 }
 
 // newUserAnswer describes a person who was just added with what is assigned.
-func (s *Users) newUserAnswer(tx *change.Tx, u store.User, add change.Assignment) *identityv1.User {
+func newUserAnswer(tx *change.Tx, u store.User, add change.Assignment) *identityv1.User {
 	return userProto(&u, tx.Catalogue.Describe(add.Grants(), tx.Now), 0)
 }
 
