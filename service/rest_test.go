@@ -35,7 +35,7 @@ func (w *world) mirror(t testing.TB) string {
 	return server.URL
 }
 
-// answer is what a client of the mirror sees.
+// restReply is what a client of the mirror sees.
 type restReply struct {
 	status int
 	body   string

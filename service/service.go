@@ -213,8 +213,8 @@ func (s *Service) Run(ctx context.Context) error {
 	defer flush.Stop()
 	sweep := time.NewTicker(10 * time.Minute)
 	defer sweep.Stop()
-	keys := time.NewTicker(keys.LookEvery)
-	defer keys.Stop()
+	look := time.NewTicker(keys.LookEvery)
+	defer look.Stop()
 	var others sync.WaitGroup
 	others.Go(func() { s.Authority.Follow(ctx) })
 	others.Go(func() { s.outbox.Run(ctx) })
@@ -230,7 +230,7 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-flush.C:
 			s.flush(ctx)
-		case <-keys.C:
+		case <-look.C:
 			s.Tried(ctx, "tend signing keys", s.keeper.Tend)
 		case <-sweep.C:
 			s.Tried(ctx, "sweep", func(ctx context.Context) error {

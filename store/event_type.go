@@ -22,9 +22,9 @@ const (
 	EventServiceAccountEnabled   = "service_account.enabled"
 	EventServiceAccountDisabled  = "service_account.disabled"
 	EventServiceAccountDeleted   = "service_account.deleted"
-	EventCredentialCreated       = "credential.created"
-	EventCredentialDeleted       = "credential.deleted"
-	EventCredentialTokensRevoked = "credential.tokens_revoked"
+	EventCredentialCreated       = "credential.created"        //nolint:gosec // the name of an event, no credential
+	EventCredentialDeleted       = "credential.deleted"        //nolint:gosec // the name of an event, no credential
+	EventCredentialTokensRevoked = "credential.tokens_revoked" //nolint:gosec // the name of an event, no credential
 	EventPrincipalTokensRevoked  = "principal.tokens_revoked"
 	EventTokenRevoked            = "token.revoked"
 	EventSessionEnded            = "session.ended"

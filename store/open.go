@@ -44,7 +44,7 @@ const (
 )
 
 // Embedded tells whether the URL names the embedded database.
-func Embedded(url string) bool { return strings.HasPrefix(url, "sqlite:") }
+func Embedded(address string) bool { return strings.HasPrefix(address, "sqlite:") }
 
 // Open connects to the database; it neither makes nor changes a schema.
 func Open(ctx context.Context, cfg Config) (*Store, error) {

@@ -158,8 +158,8 @@ func list[T any](ctx context.Context, r Reads, room int, fields func(*T) []any, 
 
 func (r Reads) query(ctx context.Context, query string, args ...any) (rows *sqlx.Rows, err error) {
 	err = r.withPlan(ctx, query,
-		func(stmt *sqlx.Stmt) (err error) { rows, err = stmt.QueryxContext(ctx, args...); return err },
-		func() (err error) { rows, err = r.h.QueryxContext(ctx, r.h.Rebind(query), args...); return err })
+		func(stmt *sqlx.Stmt) (err error) { rows, err = stmt.QueryxContext(ctx, args...); return err },    //nolint:rowserrcheck // the caller does
+		func() (err error) { rows, err = r.h.QueryxContext(ctx, r.h.Rebind(query), args...); return err }) //nolint:rowserrcheck // the caller does
 	return rows, err
 }
 

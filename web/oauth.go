@@ -91,13 +91,13 @@ func writeOAuthError(w http.ResponseWriter, e *oauthError) {
 }
 
 // writeOAuth writes an answer that must not be kept (RFC 6749 section 5.1).
-func writeOAuth(w http.ResponseWriter, code int, answer any) {
+func writeOAuth(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Pragma", "no-cache")
-	body, err := json.Marshal(answer)
+	text, err := json.Marshal(body)
 	if err != nil {
-		code, body = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
+		code, text = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
 	}
-	write(w, code, typeJSON, body)
+	write(w, code, typeJSON, text)
 }
 
 // served runs a rule as the door would, and answers where it refuses.

@@ -90,7 +90,7 @@ func trusting(cidr string) func(*service.Config) {
 	return func(c *service.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(cidr)} }
 }
 
-// answer is a response that was read.
+// reply is a response that was read.
 type reply struct {
 	*http.Response
 	text string

@@ -49,8 +49,8 @@ func (databaseSettings) Help() string {
 }
 
 func databaseURL() string {
-	if url := os.Getenv(databaseURLEnv); url != "" {
-		return url
+	if address := os.Getenv(databaseURLEnv); address != "" {
+		return address
 	}
 	return defaultDatabaseURL
 }

@@ -26,13 +26,13 @@ func (c *keysListCmd) Run(ctx context.Context, o output) error {
 		return err
 	}
 	defer st.Close()
-	keys, err := st.AllSigningKeys(ctx)
+	all, err := st.AllSigningKeys(ctx)
 	if err != nil {
 		return err
 	}
 	table := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "KEY\tALGORITHM\tMADE\tUSED FROM\tKEPT UNTIL\tREVOKED")
-	for _, k := range keys {
+	for _, k := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Algorithm, when(k.Created), when(k.Use), when(k.Expires), when(k.Revoked))
 	}
 	return table.Flush()

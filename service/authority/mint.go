@@ -43,7 +43,7 @@ type Machine struct {
 
 // Machine finds the account of a client id and compares the secret. The secret
 // names its credential, so nothing is tried out. What is wrong is
-// errCredentials, with the account as far as it is known.
+// ErrCredentials, with the account as far as it is known.
 func (s *Authority) Machine(ctx context.Context, clientID, text string) (m Machine, err error) {
 	credential, digest, ok := secret.ParseMachineSecret(text)
 	if !ok || !id.Valid(clientID) {

@@ -48,8 +48,8 @@ func (p proof) usable(standing store.Standing, now store.Micros) bool {
 
 // issued is when a token was made, which its id tells (UUIDv7): to the
 // millisecond, so tokens of the very moment of a revocation are over too.
-func issued(id string) store.Micros {
-	parsed, err := uuid.Parse(id)
+func issued(tokenID string) store.Micros {
+	parsed, err := uuid.Parse(tokenID)
 	if err != nil {
 		return 0
 	}
@@ -64,7 +64,7 @@ func (p proof) wellFormed() bool {
 }
 
 // standingInRows reads a principal from rows with the proof that a token is to
-// be minted for. One that is not there or not usable is errToken.
+// be minted for. One that is not there or not usable is ErrToken.
 func (s *Authority) standingInRows(ctx context.Context, q store.Reads, p proof) (standing store.Standing, err error) {
 	if !p.wellFormed() {
 		return standing, answer.ErrToken
@@ -114,14 +114,14 @@ func (s *Authority) recall(ctx context.Context, p proof) (r recalled, err error)
 }
 
 // Live refuses a verified token that does not stand for a usable principal now:
-// errToken.
+// ErrToken.
 func (s *Authority) Live(ctx context.Context, claims token.Claims) error {
 	_, err := s.recall(ctx, proofOf(claims))
 	return err
 }
 
 // SessionStanding is the standing of a user with a session that a token is to be
-// minted for, out of rows; errToken where it is not usable.
+// minted for, out of rows; ErrToken where it is not usable.
 func (s *Authority) SessionStanding(ctx context.Context, session store.Session) (store.Standing, error) {
 	return s.standingInRows(ctx, s.store.Reads, proof{org: session.Org, principal: session.User, kind: store.KindUser, session: session.ID})
 }
@@ -183,7 +183,7 @@ func (s *Authority) ReadCaller(ctx context.Context, q store.Reads, claims token.
 }
 
 // actingInRows reads a principal with its proof and token, and the organization
-// that it changes. One that is not there or not usable is errToken.
+// that it changes. One that is not there or not usable is ErrToken.
 func (s *Authority) actingInRows(ctx context.Context, q store.Reads, p proof, org string) (a store.Acting, err error) {
 	if !p.wellFormed() || p.token == "" {
 		return a, answer.ErrToken
@@ -227,12 +227,12 @@ func (s *Authority) Verify(text string, want token.Want) (token.Claims, error) {
 }
 
 // Allowed tells whether a principal is live and holds a permission now.
-func (s *Authority) Allowed(ctx context.Context, org, id, key string) (bool, error) {
+func (s *Authority) Allowed(ctx context.Context, org, principal, key string) (bool, error) {
 	here, err := s.memory.organization(ctx, org)
 	if err != nil {
 		return false, err
 	}
-	v, err := s.memory.principal(ctx, org, id)
+	v, err := s.memory.principal(ctx, org, principal)
 	if err == nil && v.principal.Deleted != 0 {
 		err = answer.ErrNotFound
 	}

@@ -35,8 +35,8 @@ type Changes struct {
 
 // New makes changes. onTaken is asked what to answer where a change was
 // refused for an address that is taken.
-func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *authority.Authority, onTaken func(context.Context, error) error) *Changes {
-	return &Changes{Kit: k, store: st, ring: ring, authority: authority, onTaken: onTaken}
+func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, a *authority.Authority, onTaken func(context.Context, error) error) *Changes {
+	return &Changes{Kit: k, store: st, ring: ring, authority: a, onTaken: onTaken}
 }
 
 // Decision is what a change, or a look ahead of one, is decided by: the call,

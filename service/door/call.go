@@ -43,13 +43,13 @@ func CallOf(ctx context.Context) *Call {
 
 // Authenticator knows principals and organizations. The door asks it who calls.
 type Authenticator interface {
-	// verifyCaller makes of a bearer token the caller with its present rights.
+	// VerifyCaller makes of a bearer token the caller with its present rights.
 	VerifyCaller(ctx context.Context, bearer string) (*Caller, error)
-	// recallCaller makes of verified claims the caller, with the rights it has now.
+	// RecallCaller makes of verified claims the caller, with the rights it has now.
 	RecallCaller(ctx context.Context, claims token.Claims) (*Caller, error)
-	// knows refuses an organization that is not there.
+	// Knows refuses an organization that is not there.
 	Knows(ctx context.Context, org string) error
-	// reached waits until what is remembered has seen the moment that a
+	// Reached waits until what is remembered has seen the moment that a
 	// consistency token names.
 	Reached(ctx context.Context, revision string) error
 }

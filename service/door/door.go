@@ -201,8 +201,8 @@ func (s *Door) authenticate(ctx context.Context, c *Call) error {
 // which organization the call is about.
 func (s *Door) authorize(ctx context.Context, c *Call, msg protoreflect.Message) error {
 	if field := c.Method.self; field != nil {
-		id := msg.Get(field).String()
-		c.Self = id == "" || id == c.Caller.ID
+		about := msg.Get(field).String()
+		c.Self = about == "" || about == c.Caller.ID
 	}
 	c.Org = c.Caller.Org
 	if !c.Method.Allows(c.Caller, c.Self) {

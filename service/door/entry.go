@@ -30,8 +30,8 @@ func (s *Door) enter(ctx context.Context, c *Call, fullMethod string) {
 
 // Source is the address of the client: the peer's, or where the peer is a
 // trusted proxy, the last address of the forwarding header that is none.
-func (s *Door) Source(peer string, forwarded []string) string {
-	addr := hostOf(peer)
+func (s *Door) Source(addr string, forwarded []string) string {
+	addr = hostOf(addr)
 	if len(forwarded) == 0 || len(s.proxies) == 0 {
 		return addr
 	}
@@ -62,10 +62,10 @@ func (s *Door) trusted(addr string) bool {
 	return false
 }
 
-func hostOf(peer string) string {
-	host, _, err := net.SplitHostPort(peer)
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return peer
+		return address
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Unmap().WithZone("").String()

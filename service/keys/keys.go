@@ -54,8 +54,8 @@ type Keeper struct {
 }
 
 // NewKeeper makes a keeper; the ring opens the keys.
-func NewKeeper(k kit.Kit, st *store.Store, ring *secret.KeyRing, authority *authority.Authority) *Keeper {
-	return &Keeper{Kit: k, store: st, ring: ring, authority: authority}
+func NewKeeper(k kit.Kit, st *store.Store, ring *secret.KeyRing, a *authority.Authority) *Keeper {
+	return &Keeper{Kit: k, store: st, ring: ring, authority: a}
 }
 
 // NewSigningKey makes a key and seals it for its row.

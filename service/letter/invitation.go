@@ -29,8 +29,8 @@ type Letters struct {
 }
 
 // New makes letters whose links lead to the issuer.
-func New(k kit.Kit, issuer string, limits *limit.Limits, outbox *outbox.Outbox) *Letters {
-	return &Letters{Kit: k, issuer: issuer, limits: limits, outbox: outbox}
+func New(k kit.Kit, issuer string, limits *limit.Limits, o *outbox.Outbox) *Letters {
+	return &Letters{Kit: k, issuer: issuer, limits: limits, outbox: o}
 }
 
 // linkLife is how long an activation link is good.
@@ -104,7 +104,7 @@ func (s *Letters) spendOnLinks(ctx context.Context, tx *change.Tx, org store.Org
 	return withheld, nil
 }
 
-// InviteUnlessConfirmed is invite for a person whose address may be proven already.
+// InviteUnlessConfirmed is Invite for a person whose address may be proven already.
 func (s *Letters) InviteUnlessConfirmed(ctx context.Context, tx *change.Tx, org store.Organization, u store.User) error {
 	if u.Confirmed {
 		return nil

@@ -95,8 +95,8 @@ func (s *Limits) Spend(ctx context.Context, charges ...Charge) error {
 	return s.store.Short(ctx, func(t *store.ShortTx) error { return s.SpendIn(ctx, t, charges...) })
 }
 
-// SpendIn is spend in the transaction of what it is spent on, counted only
-// together with that. errRateLimited says when to come back.
+// SpendIn is Spend in the transaction of what it is spent on, counted only
+// together with that. ErrRateLimited says when to come back.
 func (s *Limits) SpendIn(ctx context.Context, t Spender, charges ...Charge) error {
 	all, err := s.Take(ctx, t, charges...)
 	if err != nil {

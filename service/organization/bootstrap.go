@@ -55,11 +55,11 @@ func Empty(ctx context.Context, st *store.Store) (bool, error) {
 // Bootstrap makes the platform organization, its first Super User and
 // Platform Operator, and the first signing key, in an empty database. Of
 // several at once one wins; done is false where it was done already.
-func Bootstrap(ctx context.Context, with Founding, f Founder) (password string, done bool, err error) {
+func Bootstrap(ctx context.Context, with Founding, f Founder) (chosen string, done bool, err error) {
 	if empty, err := Empty(ctx, with.Store); err != nil || !empty {
 		return "", false, err
 	}
-	org, u, password, err := with.founded(ctx, f)
+	org, u, chosen, err := with.founded(ctx, f)
 	if err != nil {
 		return "", false, err
 	}
@@ -81,7 +81,7 @@ func Bootstrap(ctx context.Context, with Founding, f Founder) (password string, 
 	if errors.Is(err, store.ErrExists) {
 		return "", false, nil // another replica was first
 	}
-	return password, err == nil, err
+	return chosen, err == nil, err
 }
 
 // founded makes the rows of the platform organization and its first person.

@@ -138,7 +138,7 @@ func Capped(n int64) (int32, bool) {
 	if n > MaxCount {
 		return MaxCount, true
 	}
-	return int32(n), false //nolint:gosec // at most maxCount
+	return int32(n), false //nolint:gosec // at most MaxCount
 }
 
 // Clamp fits an exact count into the type that the contract gives it.

@@ -32,8 +32,8 @@ type Passwords struct {
 }
 
 // New makes passwords.
-func New(k kit.Kit, hasher *secret.Passwords, authority *authority.Authority, limits *limit.Limits) *Passwords {
-	return &Passwords{Kit: k, hasher: hasher, authority: authority, limits: limits}
+func New(k kit.Kit, hasher *secret.Passwords, a *authority.Authority, limits *limit.Limits) *Passwords {
+	return &Passwords{Kit: k, hasher: hasher, authority: a, limits: limits}
 }
 
 // product is a word that no password may be made of.
@@ -41,7 +41,7 @@ const product = "BizMetry"
 
 // Hash holds a new password of a person against the policy of their
 // organization, and hashes it. It is slow: call it before the lock is taken.
-// errWeakPassword lists the unmet rules.
+// ErrWeakPassword lists the unmet rules.
 func (s *Passwords) Hash(ctx context.Context, org store.Organization, u store.User, password string) (string, error) {
 	if err := Accept(org, u, password); err != nil {
 		return "", err
@@ -49,7 +49,7 @@ func (s *Passwords) Hash(ctx context.Context, org store.Organization, u store.Us
 	return s.hasher.Hash(ctx, password)
 }
 
-// Accept is the part of hashPassword before the hash.
+// Accept is the part of Hash before the hash.
 func Accept(org store.Organization, u store.User, password string) error {
 	return Weak(secret.UnmetRules(org.PasswordPolicy, password, Avoided(org, u)...))
 }

@@ -84,11 +84,11 @@ func (s *Phones) phoneProof(v store.PhoneVerification) string {
 
 // proofTaker returns the confirmed verification of a proof that is not older
 // than after. A change uses the proof up; one that fails leaves it as it was.
-type proofTaker func(ctx context.Context, org, id string, after, now store.Micros) (store.PhoneVerification, error)
+type proofTaker func(ctx context.Context, org, verification string, after, now store.Micros) (store.PhoneVerification, error)
 
 // PeekProof is the proofTaker of what only looks.
-func (s *Phones) PeekProof(ctx context.Context, org, id string, after, _ store.Micros) (store.PhoneVerification, error) {
-	v, err := s.store.PhoneVerification(ctx, org, id)
+func (s *Phones) PeekProof(ctx context.Context, org, verification string, after, _ store.Micros) (store.PhoneVerification, error) {
+	v, err := s.store.PhoneVerification(ctx, org, verification)
 	if err == nil && (v.Taken != 0 || v.Confirmed <= after) {
 		err = answer.ErrNotFound
 	}

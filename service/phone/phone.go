@@ -43,8 +43,8 @@ type Phones struct {
 }
 
 // New makes phones.
-func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *limit.Limits, changes *change.Changes, outbox *outbox.Outbox) *Phones {
-	return &Phones{Kit: k, store: st, ring: ring, limits: limits, changes: changes, outbox: outbox}
+func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *limit.Limits, changes *change.Changes, o *outbox.Outbox) *Phones {
+	return &Phones{Kit: k, store: st, ring: ring, limits: limits, changes: changes, outbox: o}
 }
 
 // The life of a verification: a code is good for two minutes and five tries

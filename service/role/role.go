@@ -36,8 +36,8 @@ type Roles struct {
 }
 
 // New makes roles.
-func New(k kit.Kit, st *store.Store, authority *authority.Authority, changes *change.Changes, pages *page.Pages) *Roles {
-	return &Roles{Kit: k, store: st, authority: authority, changes: changes, pages: pages}
+func New(k kit.Kit, st *store.Store, a *authority.Authority, changes *change.Changes, pages *page.Pages) *Roles {
+	return &Roles{Kit: k, store: st, authority: a, changes: changes, pages: pages}
 }
 
 // ListRoles returns the roles of the organization, by name.

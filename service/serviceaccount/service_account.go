@@ -50,8 +50,8 @@ type Accounts struct {
 }
 
 // New makes accounts.
-func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, authority *authority.Authority, limits *limit.Limits, changes *change.Changes, pages *page.Pages) *Accounts {
-	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: authority, limits: limits, changes: changes, pages: pages}
+func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, a *authority.Authority, limits *limit.Limits, changes *change.Changes, pages *page.Pages) *Accounts {
+	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: a, limits: limits, changes: changes, pages: pages}
 }
 
 // CreateServiceAccount adds a machine.

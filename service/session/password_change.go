@@ -69,7 +69,7 @@ func (s *Sessions) askForChange(org store.Organization, u store.User) *identityv
 	}
 }
 
-// readPasswordDue opens a password_change token; errToken for what is none.
+// readPasswordDue opens a password_change token; ErrToken for what is none.
 func (s *Sessions) readPasswordDue(token string) (due passwordDue, err error) {
 	text, ok := strings.CutPrefix(token, passwordDuePrefix)
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
@@ -83,7 +83,7 @@ func (s *Sessions) readPasswordDue(token string) (due passwordDue, err error) {
 }
 
 // personDue reads who has to change their password, with their organization.
-// Once anything has changed that the token is bound to, it is errToken.
+// Once anything has changed that the token is bound to, it is ErrToken.
 func (s *Sessions) personDue(ctx context.Context, q store.Reads, due passwordDue) (u store.User, org store.Organization, err error) {
 	if u, err = q.User(ctx, due.Org, due.User); err == nil {
 		org, err = q.Organization(ctx, due.Org)

@@ -78,18 +78,18 @@ func (s *Availability) mayLearn(ctx context.Context) error {
 
 // TellTaken counts an address that a change was refused for.
 func (s *Availability) TellTaken(ctx context.Context, taken error) error {
-	answer := taken
+	told := taken
 	err := s.store.Short(ctx, func(t *store.ShortTx) error {
 		_, refused, err := s.learn(ctx, t, 1)
 		if refused != nil {
-			answer = refused
+			told = refused
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return answer
+	return told
 }
 
 // learnersAtMost bounds how many callers and organizations are remembered.

@@ -172,11 +172,11 @@ func (s *Users) editLogin(ctx context.Context, tx *change.Tx, former store.User,
 		u.PasswordHash, u.PasswordInitial = e.hash, true
 		changed = append(changed, "password")
 	}
-	number, phone, err := s.phones.Edit(ctx, &tx.Decision, tx.TakePhoneProof, u.ID, *u, e.phone)
+	number, given, err := s.phones.Edit(ctx, &tx.Decision, tx.TakePhoneProof, u.ID, *u, e.phone)
 	if err != nil {
 		return nil, err
 	}
-	if phone {
+	if given {
 		changed = append(changed, "phone")
 	}
 	if len(changed) == 0 {
@@ -185,7 +185,7 @@ func (s *Users) editLogin(ctx context.Context, tx *change.Tx, former store.User,
 	if err := tx.MustOutlive(ctx, tx.PrincipalOf(store.KindUser, u.ID), 0); err != nil {
 		return nil, err
 	}
-	if phone {
+	if given {
 		if err := s.phones.Write(ctx, tx, u, number); err != nil {
 			return nil, err
 		}

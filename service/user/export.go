@@ -33,9 +33,9 @@ func (s *Users) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.Serv
 	if err != nil {
 		return err
 	}
-	page := &store.Page{Order: "create_time", Limit: page.MaxPage}
-	for !none && page != nil {
-		if page, err = s.exportPage(ctx, w, filter, *page); err != nil {
+	span := &store.Page{Order: "create_time", Limit: page.MaxPage}
+	for !none && span != nil {
+		if span, err = s.exportPage(ctx, w, filter, *span); err != nil {
 			return err
 		}
 	}
@@ -43,11 +43,11 @@ func (s *Users) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.Serv
 }
 
 // exportPage writes a page and returns the next one; nil: it was the last.
-func (s *Users) exportPage(ctx context.Context, w *table.Writer, filter store.UserFilter, page store.Page) (next *store.Page, err error) {
+func (s *Users) exportPage(ctx context.Context, w *table.Writer, filter store.UserFilter, span store.Page) (next *store.Page, err error) {
 	ctx, cancel := context.WithTimeout(ctx, door.MaxDeadline)
 	defer cancel()
 	org := door.CallOf(ctx).Org
-	users, err := s.store.Users(ctx, org, filter, page)
+	users, err := s.store.Users(ctx, org, filter, span)
 	if err != nil || len(users) == 0 {
 		return nil, err
 	}
@@ -65,12 +65,12 @@ func (s *Users) exportPage(ctx context.Context, w *table.Writer, filter store.Us
 			return nil, err
 		}
 	}
-	if len(users) < page.Limit {
+	if len(users) < span.Limit {
 		return nil, nil
 	}
-	last := users[len(users)-1].Cursor(page.Order)
-	page.After = &last
-	return &page, nil
+	last := users[len(users)-1].Cursor(span.Order)
+	span.After = &last
+	return &span, nil
 }
 
 // pieces sends what is written in messages of bounded size.

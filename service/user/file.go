@@ -154,8 +154,8 @@ func (names roleNames) read(text string) string {
 // readAll reads a list of roles, each once.
 func (names roleNames) readAll(texts []string) (ids []string) {
 	for _, text := range texts {
-		if id := names.read(text); !slices.Contains(ids, id) {
-			ids = append(ids, id)
+		if role := names.read(text); !slices.Contains(ids, role) {
+			ids = append(ids, role)
 		}
 	}
 	return ids

@@ -28,36 +28,36 @@ var (
 // setPassword gives a person the password that an administrator chose. It
 // hashes, so it is called before the lock is taken, when everything that is
 // cheap to refuse has been.
-func (s *Users) setPassword(ctx context.Context, l *change.Look, u *store.User, password string) error {
+func (s *Users) setPassword(ctx context.Context, l *change.Look, u *store.User, chosen string) error {
 	err := s.limits.Spend(ctx, passwordsByCaller.One(l.By.ID), passwordsOfOrganization.One(l.By.Org))
 	if err != nil {
 		return err
 	}
-	u.PasswordHash, err = s.hasher.Hash(ctx, password)
+	u.PasswordHash, err = s.hasher.Hash(ctx, chosen)
 	u.PasswordInitial = true
 	return err
 }
 
 // GivePassword is the password of a new person of the organization looked at.
-func (s *Users) GivePassword(ctx context.Context, l *change.Look, u *store.User, add change.Assignment, phone phone.Edit, chosen string) error {
+func (s *Users) GivePassword(ctx context.Context, l *change.Look, u *store.User, add change.Assignment, number phone.Edit, chosen string) error {
 	if err := password.Accept(l.Org, *u, chosen); err != nil {
 		return err
 	}
-	if err := s.mayAdd(ctx, l, *u, add, phone); err != nil {
+	if err := s.mayAdd(ctx, l, *u, add, number); err != nil {
 		return err
 	}
 	return s.setPassword(ctx, l, u, chosen)
 }
 
 // mayAdd refuses what is known to be wrong with a new person of the organization looked at.
-func (s *Users) mayAdd(ctx context.Context, l *change.Look, u store.User, add change.Assignment, phone phone.Edit) error {
+func (s *Users) mayAdd(ctx context.Context, l *change.Look, u store.User, add change.Assignment, number phone.Edit) error {
 	if u.Confirmed && !l.MayConfirm() {
 		return answer.ErrConfirmNotAllowed
 	}
 	if err := l.MustGrant(add); err != nil {
 		return err
 	}
-	if _, _, err := s.phones.Edit(ctx, &l.Decision, s.phones.PeekProof, "", u, phone); err != nil {
+	if _, _, err := s.phones.Edit(ctx, &l.Decision, s.phones.PeekProof, "", u, number); err != nil {
 		return err
 	}
 	return s.free(ctx, u)
@@ -85,7 +85,7 @@ func (s *Users) mayEdit(ctx context.Context, l *change.Look, u *store.User, e ed
 		if err != nil {
 			return err
 		}
-		if err := l.MustGrant(add); err != nil { // control over what goes follows from mustOutlive
+		if err := l.MustGrant(add); err != nil { // control over what goes follows from MustOutlive
 			return err
 		}
 	}

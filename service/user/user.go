@@ -94,13 +94,13 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 	}
 	u := s.NewUser(door.CallOf(ctx).Org, req.GetUser())
 	add := change.Assignment{Roles: req.GetUser().GetRoleIds(), Keys: req.GetUser().GetPermissionKeys()}
-	phone := phone.NewEdit(req.GetUser(), "user.phone")
-	if password := req.GetUser().GetPassword(); password != "" {
+	asked := phone.NewEdit(req.GetUser(), "user.phone")
+	if chosen := req.GetUser().GetPassword(); chosen != "" {
 		look, err := s.changes.Look(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.GivePassword(ctx, look, &u, add, phone, password); err != nil {
+		if err := s.GivePassword(ctx, look, &u, add, asked, chosen); err != nil {
 			return resp, s.changes.OrReplayed(ctx, req, resp, err)
 		}
 	}
@@ -115,7 +115,7 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 			return err
 		}
 		u.Org, u.CreatedBy = tx.Org.ID, tx.By.ID
-		number, given, err := s.phones.Edit(ctx, &tx.Decision, tx.TakePhoneProof, "", u, phone)
+		number, given, err := s.phones.Edit(ctx, &tx.Decision, tx.TakePhoneProof, "", u, asked)
 		if err != nil {
 			return err
 		}
@@ -352,14 +352,14 @@ func stateOf(u *store.User) identityv1.User_State {
 }
 
 func userProto(u *store.User, g authority.Granted, lockedUntil store.Micros) *identityv1.User {
-	var phone *string
+	var masked *string
 	if u.PhoneMasked != "" {
-		phone = &u.PhoneMasked
+		masked = &u.PhoneMasked
 	}
 	return &identityv1.User{
 		Id: u.ID, OrganizationId: u.Org, Email: &u.Email, FirstName: &u.FirstName, LastName: &u.LastName,
 		DisplayName: u.DisplayName, Confirmed: &u.Confirmed, Enabled: u.Enabled, State: stateOf(u),
-		Phone: phone, PhoneVerified: u.PhoneVerified,
+		Phone: masked, PhoneVerified: u.PhoneVerified,
 		Roles: g.Roles, Permissions: g.Permissions, RoleIds: g.RoleIDs, PermissionKeys: g.Keys,
 		LockedUntil: wire.Stamp(lockedUntil), CreateTime: wire.Stamp(u.Created), UpdateTime: wire.Stamp(u.Updated), CreatedBy: u.CreatedBy,
 		LastSignInTime: wire.Stamp(u.LastSignIn), DeleteTime: wire.Stamp(u.Deleted), Etag: wire.Etag(u.Version),
