@@ -12,7 +12,7 @@ VERSION  = $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 
 PKG      ?= ./...
 RUN      ?=
-RACE     ?= ./service/perm ./service/secret ./service/token
+RACE     ?= ./...
 FUZZTIME ?= 20s
 BASE     ?= main
 
@@ -38,7 +38,7 @@ test-clients: ## run unmodified OAuth clients of Go and npm against the binary (
 session: $(BUF) ## play both sessions of README, curl and gRPC, against a server
 	go test -tags buf -run TestReadme ./cmd/identity
 
-race: ## run quick tests under the race detector (RACE=packages, RUN=Name; needs a C compiler)
+race: ## run the tests under the race detector, with fewer rounds (RACE=packages, RUN=Name; needs a C compiler)
 	CGO_ENABLED=1 go test -timeout 25m -race $(if $(RUN),-run '$(RUN)') $(RACE)
 
 fuzz: ## fuzz every Fuzz function in turn, FUZZTIME=20s each

@@ -16,8 +16,9 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// The size of the race, on each database, beside the number of rounds.
+// The size of the race, on each database.
 const (
+	raceRounds  = 1000 / slowdown // of all tracks
 	raceCallers = 16
 	raceTracks  = 4 // organizations raced at the same time
 )

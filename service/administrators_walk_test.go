@@ -3,6 +3,7 @@ package service_test
 import (
 	"flag"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -309,7 +310,7 @@ func (k *walk) holds(rt *rapid.T, t *testing.T) {
 // recount, and the events have no gap.
 func TestAdministrators_AC08_Walk(t *testing.T) {
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue { // a walk costs half a second
-		noError(t, checks.Value.Set("20"))
+		noError(t, checks.Value.Set(strconv.Itoa(max(20/slowdown, 3))))
 		t.Cleanup(func() { _ = checks.Value.Set(checks.DefValue) })
 	}
 	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {

@@ -2,5 +2,5 @@
 
 package service_test
 
-// raceRounds is how often the administrators of an organization are raced.
-const raceRounds = 1000
+// slowdown is what rounds and sizes that only make a finding more likely are divided by.
+const slowdown = 1

@@ -2,6 +2,6 @@
 
 package service_test
 
-// raceRounds is smaller under the race detector, which makes every round ten
-// times as long.
-const raceRounds = 100
+// slowdown is what rounds and sizes that only make a finding more likely are
+// divided by. The race detector makes each ten times as long, and looks at more.
+const slowdown = 10

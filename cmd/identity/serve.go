@@ -10,7 +10,7 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"os"
-	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/bizmetry/identity/service/organization"
@@ -61,7 +61,7 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	defer runtime.KeepAlive(ballast())
+	collectLess()
 	out, err := c.senders()
 	if err != nil {
 		return err
@@ -97,17 +97,20 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	return c.listen(ctx, o, svc, rpc, stop, web.Server(handler), adminServer(metrics))
 }
 
-// ballast is counted as live by the garbage collector and never touched, so it
-// takes no memory but lets some more garbage gather between two collections:
-// of a small heap they are so frequent that they were a sixth of what calls
-// cost. A higher GOGC would do that too, and let the heap of a replica that
-// remembers much grow to several times its size. Whoever set the collector up
-// knows better.
-func ballast() []byte {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
-		return nil
+// How the garbage collector is set up. Of a small heap its default runs so often
+// that it is a good part of what calls cost; the limit keeps the heap of a replica that
+// remembers much from growing to several times its size.
+const (
+	gcPercent   = 250
+	memoryLimit = 1 << 30
+)
+
+// collectLess sets up the garbage collector, unless the environment does.
+func collectLess() {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(gcPercent)
+		debug.SetMemoryLimit(memoryLimit)
 	}
-	return make([]byte, 16<<20)
 }
 
 func (c *serveCmd) check() error {
