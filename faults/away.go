@@ -5,13 +5,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bizmetry/identity/service/authority"
-
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/rig"
+	"github.com/bizmetry/identity/service/authority"
 )
 
 // sure is how long verifying must go on at least: the budget, counted from a

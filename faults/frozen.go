@@ -6,13 +6,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/bizmetry/identity/service/authority"
-
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/rig"
+	"github.com/bizmetry/identity/service/authority"
 )
 
 // victimsFrozen are revoked while a server stands still, in each round.

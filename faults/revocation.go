@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bizmetry/identity/service/keys"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -18,6 +16,7 @@ import (
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/rig"
+	"github.com/bizmetry/identity/service/keys"
 )
 
 // victim is somebody whose rights are about to end.

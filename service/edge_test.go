@@ -10,10 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,6 +18,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/servicetest"
 )
 

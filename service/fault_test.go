@@ -9,15 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
-
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store/storetest"
 )

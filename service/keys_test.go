@@ -6,11 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/keys"
-
 	"google.golang.org/grpc/codes"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/keys"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store"
 )

@@ -3,22 +3,17 @@ package service
 import (
 	"context"
 
-	"github.com/bizmetry/identity/service/serviceaccount"
-
-	"github.com/bizmetry/identity/service/user"
-
-	"github.com/bizmetry/identity/service/phone"
-
-	"github.com/bizmetry/identity/service/password"
-
-	"github.com/bizmetry/identity/service/door"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/password"
+	"github.com/bizmetry/identity/service/phone"
+	"github.com/bizmetry/identity/service/serviceaccount"
+	"github.com/bizmetry/identity/service/user"
 	"github.com/bizmetry/identity/store"
 )
 
-// userService implements UserService. It has GetMe, the one RPC that is about
-// users and service accounts.
+// userService implements UserService. Its own RPC is GetMe, the only one that
+// answers with either a user or a service account.
 type userService struct {
 	identityv1.UnsafeUserServiceServer
 	*user.Users

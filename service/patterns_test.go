@@ -5,9 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bizmetry/identity/service/door"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/servicetest"
 )
 

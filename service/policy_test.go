@@ -7,14 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/organization"
-
-	"github.com/bizmetry/identity/service/password"
-
 	"google.golang.org/grpc/codes"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/organization"
+	"github.com/bizmetry/identity/service/password"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store/storetest"
 )

@@ -12,46 +12,29 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bizmetry/identity/service/event"
-
-	"github.com/bizmetry/identity/service/organization"
-
-	"github.com/bizmetry/identity/service/serviceaccount"
-
-	"github.com/bizmetry/identity/service/session"
-
-	"github.com/bizmetry/identity/service/user"
-
-	"github.com/bizmetry/identity/service/role"
-
-	"github.com/bizmetry/identity/service/phone"
-
-	"github.com/bizmetry/identity/service/password"
-
-	"github.com/bizmetry/identity/service/letter"
-
-	"github.com/bizmetry/identity/service/outbox"
-
-	"github.com/bizmetry/identity/service/keys"
-
-	"github.com/bizmetry/identity/service/page"
-
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/authority"
-
-	"github.com/bizmetry/identity/service/limit"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/kit"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/event"
+	"github.com/bizmetry/identity/service/keys"
+	"github.com/bizmetry/identity/service/kit"
+	"github.com/bizmetry/identity/service/letter"
+	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/notify"
+	"github.com/bizmetry/identity/service/organization"
+	"github.com/bizmetry/identity/service/outbox"
+	"github.com/bizmetry/identity/service/page"
+	"github.com/bizmetry/identity/service/password"
+	"github.com/bizmetry/identity/service/phone"
+	"github.com/bizmetry/identity/service/role"
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/serviceaccount"
+	"github.com/bizmetry/identity/service/session"
+	"github.com/bizmetry/identity/service/user"
 	"github.com/bizmetry/identity/store"
 )
 

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/door"
-
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,6 +20,7 @@ import (
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store/storetest"
 )

@@ -8,11 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bizmetry/identity/service/door"
-
 	"google.golang.org/grpc/codes"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/servicetest"
 )

@@ -11,11 +11,10 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
 )
 
 //go:embed activate.html

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/bizmetry/identity/service/door"
-
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/bizmetry/identity/service/door"
 )
 
 // channel is a gRPC connection inside the process: services register with it

@@ -6,15 +6,12 @@ import (
 	"math"
 	"net/http"
 
-	"github.com/bizmetry/identity/service/serviceaccount"
-
-	"github.com/bizmetry/identity/service/authority"
-
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/grpc/status"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/serviceaccount"
 )
 
 // oauthError is a refusal of RFC 6749 section 5.2.

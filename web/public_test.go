@@ -15,11 +15,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bizmetry/identity/service/door"
-
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/web"
 )

@@ -15,14 +15,13 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/bizmetry/identity/service/door"
-
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/door"
 )
 
 // headersIn are all headers that reach the door.

@@ -13,9 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bizmetry/identity/service/door"
-
 	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/door"
 )
 
 // Config is what the port is made of. Service is required.

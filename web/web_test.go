@@ -13,10 +13,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/bizmetry/identity/service/answer"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store/storetest"
 	"github.com/bizmetry/identity/web"

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/bizmetry/identity/service/organization"
-
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/bizmetry/identity/service/organization"
-
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/bizmetry/identity/service/keys"
-
 	"github.com/bizmetry/identity/store"
 )
 

@@ -13,8 +13,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/bizmetry/identity/service/organization"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -25,6 +23,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/organization"
 	"github.com/bizmetry/identity/store"
 	"github.com/bizmetry/identity/web"
 )

@@ -1,5 +1,7 @@
 // Package answer has the sentinels that rules refuse calls with, and the one
-// table that says what a client sees of each. Nothing else makes a gRPC status.
+// table that says what a client sees of each. No other room makes a gRPC status;
+// web makes those of requests that do not reach the door. It must not know why a
+// rule refused.
 package answer
 
 import (

@@ -1,8 +1,9 @@
 // Package authority answers who may do what: it verifies tokens, finds
-// principals with their rights, and mints tokens. It answers out of memory, which
-// the feed of events keeps at most a second old, and out of rows inside a change.
-// Every commit of a change goes through it, so that memory knows of the change
-// before anybody is answered. It must not know what a change does.
+// principals with their rights, and mints tokens. It answers from memory, which
+// the feed of events keeps at most a second old, and from rows inside a change.
+// Changes made by calls, and purges, commit through it, so that memory knows of
+// them before anybody is answered. Signing keys and the founding of an empty
+// database do not. It must not know what a change does.
 package authority
 
 import (
@@ -12,10 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bizmetry/identity/service/kit"
-
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bizmetry/identity/service/kit"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/bizmetry/identity/service/answer"
-
 	"github.com/bizmetry/identity/store"
 )
 

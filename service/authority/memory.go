@@ -7,14 +7,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bizmetry/identity/service/wire"
-
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -46,7 +45,7 @@ type memory struct {
 	feed       feed
 }
 
-// Measure registers the metrics of what is remembered.
+// measure registers the metrics of what is remembered.
 func (s *Authority) measure(r prometheus.Registerer) {
 	if r == nil {
 		return

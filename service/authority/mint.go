@@ -7,16 +7,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/wire"
-
-	"github.com/bizmetry/identity/service/id"
-
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/id"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 

@@ -6,13 +6,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/store"
 )
 

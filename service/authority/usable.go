@@ -5,18 +5,14 @@ import (
 	"crypto/sha256"
 	"time"
 
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/wire"
-
-	"github.com/bizmetry/identity/service/id"
-
 	"github.com/google/uuid"
 
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/id"
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -142,7 +138,7 @@ func (r *recalled) prove(ctx context.Context, m *memory, p proof) error {
 	return nil
 }
 
-// VerifyCaller makes of a bearer token the caller with its present rights.
+// VerifyCaller verifies a bearer token and returns its caller with current rights.
 func (s *Authority) VerifyCaller(ctx context.Context, text string) (*door.Caller, error) {
 	claims, err := s.Verify(text, token.Want{Issuer: s.issuer, Audience: s.issuer, Now: s.Now()})
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/bizmetry/identity/service/perm"
 )
 
-// KeepAdministrator makes a change after which the organization still has
-// an administrator, if it had one before; otherwise everything is rolled back.
+// KeepAdministrator runs fn. It returns ErrLastAdministrator, which rolls the
+// change back, if the organization had an administrator before and has none after.
 func (tx *Tx) KeepAdministrator(ctx context.Context, fn func() error) error {
 	before, err := tx.Administered(ctx)
 	if err != nil {

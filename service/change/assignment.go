@@ -6,12 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
-	"github.com/bizmetry/identity/service/perm"
-
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/store"
 )
 

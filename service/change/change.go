@@ -1,25 +1,21 @@
 // Package change runs one change of identity or authority: it takes the lock of
 // the organization, reads the caller again, and gives the rule a Tx with the
-// checks that every change shares: the hold rule, the last administrator,
-// versions, events, and request ids. It must not know what the change is about.
+// rules that several nouns share: nobody grants what they do not hold, an
+// administrator stays, grants, the end of sessions, versions, events and request
+// ids. It must not know the rules of one noun alone.
 package change
 
 import (
 	"context"
 	"errors"
 
-	"github.com/bizmetry/identity/service/authority"
-
-	"github.com/bizmetry/identity/service/door"
-
 	"github.com/bizmetry/identity/service/answer"
-
+	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/kit"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -33,7 +29,7 @@ type Changes struct {
 	onTaken   func(context.Context, error) error
 }
 
-// New makes changes. onTaken is asked what to answer where a change was
+// New returns the runner of changes. onTaken decides the answer when a change was
 // refused for an address that is taken.
 func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, a *authority.Authority, onTaken func(context.Context, error) error) *Changes {
 	return &Changes{Kit: k, store: st, ring: ring, authority: a, onTaken: onTaken}
@@ -47,7 +43,7 @@ type Decision struct {
 	Org       store.Organization
 	Catalogue *authority.Catalogue
 	Now       store.Micros
-	// operation is the id that all events of a change of many have.
+	// Operation is the id shared by all events of a bulk change or import.
 	Operation string
 }
 
@@ -115,8 +111,8 @@ func (d *Decision) Event(org, kind, target string, data store.Data) store.Event 
 	return e
 }
 
-// MustHold refuses to grant what the caller does not hold, at least until the
-// given time (0: for ever).
+// MustHold returns ErrGrantExceedsOwn unless the caller holds all of set, at least
+// until the given time (0: for ever).
 func (d *Decision) MustHold(set perm.Set, until store.Micros) error {
 	missing := d.By.Held.Missing(set, int64(until))
 	if !missing.Empty() || !d.By.Set.Contains(set) {
@@ -125,8 +121,8 @@ func (d *Decision) MustHold(set perm.Set, until store.Micros) error {
 	return nil
 }
 
-// MustControl refuses to silence or let in again a principal that holds what
-// the caller does not hold now.
+// MustControl returns ErrGrantExceedsOwn unless the caller now holds all that p
+// holds. It guards enabling, disabling, deleting and taking grants away.
 func (tx *Tx) MustControl(ctx context.Context, p store.Principal) error {
 	held, err := tx.Catalogue.HeldBy(ctx, tx.Reads, p, tx.Now)
 	if err != nil {
@@ -135,8 +131,9 @@ func (tx *Tx) MustControl(ctx context.Context, p store.Principal) error {
 	return tx.MustHold(held.Set(), tx.Now)
 }
 
-// MustOutlive refuses to become a principal, by a password or credential good
-// until the given time, that then holds what the caller no longer does.
+// MustOutlive returns ErrGrantExceedsOwn unless the caller holds all that p holds,
+// for as long as p does, up to until (0: for ever). It guards setting a password
+// or credential of p, because whoever sets it could act as p.
 func (tx *Tx) MustOutlive(ctx context.Context, p store.Principal, until store.Micros) error {
 	return tx.outlives(ctx, tx.Reads, p, until)
 }
@@ -157,7 +154,7 @@ func (d *Decision) PrincipalOf(kind, id string) store.Principal {
 	return store.Principal{Org: d.Org.ID, ID: id, Kind: kind, Platform: d.Org.Platform}
 }
 
-// NextEpoch ends everything that was issued in an epoch.
+// NextEpoch returns an epoch after the given one; what was issued before is void.
 func (d *Decision) NextEpoch(epoch store.Micros) store.Micros { return max(d.Now, epoch+1) }
 
 // CheckEtag compares the version that a caller saw, where it names one.

@@ -5,12 +5,11 @@ import (
 
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/perm"
-
 	"github.com/bizmetry/identity/store"
 )
 
-// MaySignOut refuses to end the session of somebody else without the permission
-// and control over them.
+// MaySignOut returns an error unless the session is the caller's own, or the caller
+// holds platform.tokens.write and controls the user.
 func (tx *Tx) MaySignOut(ctx context.Context, session store.Session) error {
 	if session.User == tx.By.ID && session.Org == tx.By.Org {
 		return nil

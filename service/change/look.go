@@ -20,7 +20,7 @@ func (s *Changes) Look(ctx context.Context) (*Look, error) {
 	return &Look{d, s.store.Reads}, err
 }
 
-// MustOutlive is that of a change.
+// MustOutlive is Tx.MustOutlive on plain reads.
 func (l *Look) MustOutlive(ctx context.Context, p store.Principal, until store.Micros) error {
 	return l.outlives(ctx, l.Reads, p, until)
 }

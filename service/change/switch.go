@@ -18,8 +18,8 @@ type Switched[R, A any] struct {
 	Answer func(context.Context, *Tx, R) (*A, error)
 }
 
-// Switch changes the state of a principal whom the caller must control. Where it
-// is so already, nothing is changed and the answer is the principal as it is.
+// Switch changes the state of a principal whom the caller must control. If it has
+// that state already, nothing changes and the answer shows it as it is.
 func Switch[R, A any](ctx context.Context, s *Changes, sw Switched[R, A]) (resp *A, err error) {
 	err = s.Run(ctx, func(tx *Tx) error {
 		former, err := sw.Read(ctx, tx)

@@ -6,9 +6,9 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/grpc"
+
+	"github.com/bizmetry/identity/service/answer"
 )
 
 // lastWord is how long health streams have to tell that the server stops.

@@ -3,10 +3,9 @@ package door
 import (
 	"context"
 
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/grpc/metadata"
 
+	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
@@ -22,7 +21,8 @@ type Call struct {
 	Org       string  // the organization that the request is about
 	Self      bool    // the request is about the caller
 	cause     error   // what really went wrong, for the log
-	// revisions collects what a stream has to announce at its end; nil: a call, which does at once.
+	// Revisions collects the revision headers that a stream sends at its end; nil for
+	// a unary call, which sends them at once.
 	Revisions metadata.MD
 }
 
@@ -43,7 +43,7 @@ func CallOf(ctx context.Context) *Call {
 
 // Authenticator knows principals and organizations. The door asks it who calls.
 type Authenticator interface {
-	// VerifyCaller makes of a bearer token the caller with its present rights.
+	// VerifyCaller verifies a bearer token and returns its caller with current rights.
 	VerifyCaller(ctx context.Context, bearer string) (*Caller, error)
 	// RecallCaller makes of verified claims the caller, with the rights it has now.
 	RecallCaller(ctx context.Context, claims token.Claims) (*Caller, error)

@@ -8,16 +8,15 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	"buf.build/go/protovalidate"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/wire"
 )
 
 // check holds a request against its rules, and tells of all that it breaks.
@@ -32,12 +31,12 @@ func (s *Door) check(m *Method, msg proto.Message) error {
 	return found.OrNil()
 }
 
-// Meaning adds to a refusal what the field rules of the contract cannot say of a request.
+// Meaning is a check of a request beyond its field rules. It adds what it finds to
+// the refusal.
 type Meaning func(found *answer.Refusal, msg proto.Message)
 
-// CheckFurther has requests of the message's type held against another check
-// besides their field rules. It stands in the door, so that a caller hears of
-// everything at once.
+// CheckFurther registers a check for requests of this message type, beyond their
+// field rules. The door runs both, so a caller learns of all mistakes at once.
 func (s *Door) CheckFurther(of proto.Message, further Meaning) {
 	s.meanings[of.ProtoReflect().Descriptor().FullName()] = further
 }

@@ -3,11 +3,11 @@ package door
 import (
 	"context"
 
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
+
+	"github.com/bizmetry/identity/service/answer"
 )
 
 // Readable registers services with a server, so that unreadable messages get a proper

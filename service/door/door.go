@@ -1,7 +1,7 @@
 // Package door is what every call passes: it recovers from panics, gives the
 // call its id, writes log and metrics, caps the deadline, and authenticates,
 // authorizes and validates by the options of the contract. It asks an
-// Authenticator who calls and knows no rows and no rules.
+// Authenticator who calls. It reads no rows and knows no rules of any noun.
 package door
 
 import (
@@ -13,12 +13,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/kit"
-
-	"github.com/bizmetry/identity/service/id"
-
 	"buf.build/go/protovalidate"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -28,6 +22,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/id"
+	"github.com/bizmetry/identity/service/kit"
 )
 
 // Limits of the door.
@@ -239,8 +237,8 @@ func (s *Door) enterOrganization(ctx context.Context, c *Call, named string) err
 	return nil
 }
 
-// EnterNamed has a call be about an organization that it names by id. Like
-// those that are not there it refuses those that the caller may not act in.
+// EnterNamed makes the call be about the organization with this id. It returns
+// ErrNotFound if there is none, or if the caller may not act in it.
 func (s *Door) EnterNamed(ctx context.Context, org string) error {
 	c := CallOf(ctx)
 	if !c.Method.Opens(c.Caller, org) {

@@ -6,12 +6,11 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/wire"
 )
 
 // enter notes what the transport knows about a call.

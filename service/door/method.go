@@ -125,9 +125,9 @@ func (m *Method) Across(c *Caller) bool {
 	return m.access.GetAcross() != "" && c.Has(m.access.GetAcross())
 }
 
-// Opens tells whether a caller of the method may act in an organization: its
-// own, any that the method's system permission opens, and with the permission to
-// act in others any in which the method is allowed.
+// Opens tells whether a caller of the method may act in org: their own, any if
+// they hold the method's system permission, or any if they hold
+// system.organizations.act and the method's own permission.
 func (m *Method) Opens(c *Caller, org string) bool {
 	return org == c.Org || m.Across(c) || (c.Has(perm.SystemOrganizationsAct) && m.Allows(c, false))
 }

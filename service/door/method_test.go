@@ -6,10 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/kit"
-
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -18,6 +14,8 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/kit"
 	"github.com/bizmetry/identity/service/perm"
 )
 

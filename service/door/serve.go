@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/bizmetry/identity/service/answer"
-
 	"github.com/bizmetry/identity/service/wire"
 )
 
@@ -21,8 +20,8 @@ type Origin struct {
 
 // Serve runs one request of an endpoint that is not in the contract (OAuth)
 // with the same request id, deadline, log and metrics as the door. The name
-// is a constant, such as "/oauth2/token". It returns the request id, and fn's
-// error as it is; Answer says what the client may see of it.
+// is a constant, such as "/oauth2/token". It returns the request id
+// and fn's error unchanged; answer.Of says what the client may see of it.
 func (s *Door) Serve(ctx context.Context, name string, from Origin, fn func(context.Context) error) (requestID string, err error) {
 	start := time.Now()
 	c := &Call{

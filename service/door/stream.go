@@ -9,13 +9,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/bizmetry/identity/service/answer"
 )
 
 // Limits of streams. They may go on for long, but never in silence.
@@ -33,7 +33,7 @@ const (
 	streamsOfOrganization = 16
 )
 
-// Stream is Door for the streams of the contract: the same steps, the
+// Stream is Unary for the streams of the contract: the same steps, the
 // first message in place of the request. Instead of a deadline a stream has
 // bounds on every silence, and its caller's rights are looked at again as it
 // goes. When the server stops, it ends at the next message.

@@ -6,13 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/kit"
-
 	"google.golang.org/grpc"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/kit"
 )
 
 // quiet is the stream of a client that neither sends nor reads.

@@ -1,17 +1,15 @@
-// Package event implements EventService: it reads the audit trail. Events are
-// written by package change.
+// Package event implements EventService: it reads the audit trail. Whatever
+// makes a change records its event in the same transaction, mostly through
+// package change. It must not know what events mean.
 package event
 
 import (
 	"context"
 
-	"github.com/bizmetry/identity/service/page"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/page"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -23,7 +21,7 @@ type Events struct {
 	pages *page.Pages
 }
 
-// New makes events.
+// New returns the implementation of EventService.
 func New(st *store.Store, pages *page.Pages) *Events { return &Events{store: st, pages: pages} }
 
 // ListEvents returns a page of the audit trail, newest first.

@@ -1,4 +1,5 @@
 // Package id makes and recognizes ids: UUIDv7 in canonical text.
+// It knows nothing of what an id names.
 package id
 
 import (

@@ -1,5 +1,6 @@
 // Package keys makes, rotates and revokes signing keys, under the lock of the
 // platform organization, and loads them into the authority of a replica.
+// It must not know what tokens are issued, or for whom.
 package keys
 
 import (
@@ -15,13 +16,10 @@ import (
 	"time"
 
 	"github.com/bizmetry/identity/service/authority"
-
 	"github.com/bizmetry/identity/service/kit"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 

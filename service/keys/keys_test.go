@@ -6,9 +6,7 @@ import (
 	"time"
 
 	"github.com/bizmetry/identity/service/authority"
-
 	"github.com/bizmetry/identity/service/kit"
-
 	"github.com/bizmetry/identity/service/token"
 )
 

@@ -10,14 +10,13 @@ import (
 	"time"
 
 	"github.com/bizmetry/identity/service/id"
-
 	"github.com/bizmetry/identity/store"
 )
 
 // Kit is what every room is handed: the clock, the randomness and the log.
 type Kit struct {
 	Now func() time.Time
-	// elapsed is the monotonic clock: how long ago the process began to measure.
+	// Elapsed is the monotonic clock: the time since the process began to measure.
 	Elapsed func() time.Duration
 	Rand    io.Reader
 	Log     *slog.Logger

@@ -1,5 +1,6 @@
-// Package letter mails links and notices to users, in the transaction of what
-// they tell of, within the budgets of mail.
+// Package letter writes activation links and notices for users into the outbox,
+// in the same transaction as the change they are about, within mail budgets. It
+// must not know the rules by which users change.
 package letter
 
 import (
@@ -7,14 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bizmetry/identity/service/outbox"
-
 	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/limit"
-
 	"github.com/bizmetry/identity/service/kit"
-
+	"github.com/bizmetry/identity/service/limit"
+	"github.com/bizmetry/identity/service/outbox"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )

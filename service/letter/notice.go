@@ -5,12 +5,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bizmetry/identity/service/outbox"
-
 	"github.com/bizmetry/identity/service/change"
-
 	"github.com/bizmetry/identity/service/limit"
-
+	"github.com/bizmetry/identity/service/outbox"
 	"github.com/bizmetry/identity/store"
 )
 

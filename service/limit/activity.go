@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/bizmetry/identity/service/door"
-
 	"github.com/bizmetry/identity/store"
 )
 

@@ -1,7 +1,7 @@
-// Package limit says what may be tried how often: budgets that are counted in
-// the database, failed sign-ins of an account, failures of a source. It also
-// writes activity and the last use of credentials, which no call waits for. It
-// knows neither authority nor change.
+// Package limit bounds how often something may be tried: budgets counted in the
+// database, failed sign-ins per account, failures per source. It also writes
+// activity and the last use of credentials in the background. It must not know
+// authority or change.
 package limit
 
 import (
@@ -10,18 +10,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/kit"
-
 	"golang.org/x/sync/singleflight"
 
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/kit"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
-// Limits are what may be tried how often. They also keep what is written
-// later of calls that were no change.
+// Limits bounds how often something may be tried, and collects activity that is
+// written in the background.
 type Limits struct {
 	kit.Kit
 
@@ -34,7 +32,7 @@ type Limits struct {
 	asking     singleflight.Group
 }
 
-// New makes limits; the ring keeps the names of what is counted from being read.
+// New returns the limits. The ring turns the names of what is counted into MACs.
 func New(k kit.Kit, st *store.Store, ring *secret.KeyRing) *Limits {
 	return &Limits{Kit: k, Sources: newSources(k.Now), store: st, ring: ring, activity: newActivity(), lastUsed: newLastUsed()}
 }
@@ -47,8 +45,8 @@ type Budget struct {
 	Window time.Duration
 }
 
-// Charge takes n of somebody's budget: a caller's, a number's, an
-// organization's. Nothing of the name is kept.
+// Charge takes N from the budget of Whose (a caller, a number, an organization),
+// of whom only a MAC is stored.
 type Charge struct {
 	Of    Budget
 	Whose string
@@ -67,9 +65,8 @@ type Spender interface {
 	Spend(ctx context.Context, now store.Micros, charges ...store.Charge) (map[string]store.Spent, error)
 }
 
-// Take makes several charges with one statement. They count together with the
-// transaction, whatever they come to; two that are of the same budget are not
-// allowed.
+// Take makes several charges in one statement. They are committed with t even if
+// they exceed their budgets. No two may be of the same budget and owner.
 func (s *Limits) Take(ctx context.Context, t Spender, charges ...Charge) ([]taken, error) {
 	now := s.Now()
 	rows := make([]store.Charge, len(charges))

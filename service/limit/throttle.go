@@ -7,11 +7,10 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
-
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/time/rate"
 
+	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/store"
 )
 

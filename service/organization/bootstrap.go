@@ -7,19 +7,13 @@ import (
 	"io"
 	"time"
 
-	"github.com/bizmetry/identity/service/user"
-
-	"github.com/bizmetry/identity/service/password"
-
-	"github.com/bizmetry/identity/service/keys"
-
 	"github.com/bizmetry/identity/service/contact"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	"github.com/bizmetry/identity/service/id"
-
+	"github.com/bizmetry/identity/service/keys"
+	"github.com/bizmetry/identity/service/password"
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/user"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 

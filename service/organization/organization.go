@@ -1,5 +1,6 @@
 // Package organization implements OrganizationService, and founds the platform
 // organization in an empty database.
+// It must not know sessions or service accounts.
 package organization
 
 import (
@@ -7,24 +8,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bizmetry/identity/service/user"
-
-	"github.com/bizmetry/identity/service/phone"
-
-	"github.com/bizmetry/identity/service/letter"
-
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/kit"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/kit"
+	"github.com/bizmetry/identity/service/letter"
+	"github.com/bizmetry/identity/service/phone"
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/user"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -41,7 +34,7 @@ type Organizations struct {
 	users   *user.Users
 }
 
-// New makes organizations.
+// New returns the implementation of OrganizationService.
 func New(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *letter.Letters, phones *phone.Phones, users *user.Users) *Organizations {
 	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users}
 }

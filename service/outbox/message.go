@@ -24,10 +24,10 @@ type letter struct {
 // what it tells of. Kinds "mail.…" go by mail, "sms.…" by SMS; each has a
 // template in notify. Where it means nothing any more sooner than after a
 // week, the caller sets Expires.
-func (c *Outbox) Message(org, kind, to string, values map[string]string) (store.Message, error) {
-	now := c.Now()
+func (s *Outbox) Message(org, kind, to string, values map[string]string) (store.Message, error) {
+	now := s.Now()
 	m := store.Message{
-		Org: org, ID: c.NewID(), Kind: kind, Recipient: Masked(to),
+		Org: org, ID: s.NewID(), Kind: kind, Recipient: Masked(to),
 		Created: store.At(now), Due: store.At(now), Expires: store.At(now.Add(messageLife)),
 	}
 	if err := notify.Check(kind, values); err != nil { // now, while somebody sees it
@@ -37,13 +37,13 @@ func (c *Outbox) Message(org, kind, to string, values map[string]string) (store.
 	if err != nil {
 		return m, err
 	}
-	m.Sealed = c.ring.Seal("outbox", text, m.Org, m.ID, m.Kind)
+	m.Sealed = s.ring.Seal("outbox", text, m.Org, m.ID, m.Kind)
 	return m, nil
 }
 
 // written is a message as it goes out.
-func (c *Outbox) written(m store.Message) (notify.Message, error) {
-	text, err := c.ring.Open("outbox", m.Sealed, m.Org, m.ID, m.Kind)
+func (s *Outbox) written(m store.Message) (notify.Message, error) {
+	text, err := s.ring.Open("outbox", m.Sealed, m.Org, m.ID, m.Kind)
 	if err != nil {
 		return notify.Message{}, fmt.Errorf("message %s: %w", m.ID, err)
 	}
@@ -54,8 +54,8 @@ func (c *Outbox) written(m store.Message) (notify.Message, error) {
 	return notify.Write(m.ID, m.Kind, l.To, l.Values)
 }
 
-// Masked leaves of an address the first letter and the domain, and of a
-// number its last two digits.
+// Masked keeps the first letter and the domain of an address, or the last two
+// digits of a number.
 func Masked(to string) string {
 	if at := strings.LastIndexByte(to, '@'); at >= 0 {
 		_, size := utf8.DecodeRuneInString(to)

@@ -10,14 +10,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bizmetry/identity/service/kit"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bizmetry/identity/service/kit"
 	"github.com/bizmetry/identity/service/notify"
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -50,10 +48,10 @@ const (
 	countEvery = 15 * time.Second
 )
 
-// Outbox carries the messages of the outbox. Any number of replicas has one.
-// A message is leased before it is sent, as it is written or by a claim, and
-// settled afterwards: who crashes between the two lets the lease run out, and
-// the same message, with the same id and token, goes out again.
+// Outbox sends the messages of the outbox; every replica has one. A message is
+// leased before it is sent (when written, or by a claim) and settled afterwards.
+// If the process crashes in between, the lease runs out and the same message,
+// with the same id and token, is sent again.
 type Outbox struct {
 	kit.Kit
 	store   *store.Store
@@ -91,112 +89,112 @@ type outcome struct {
 
 // New makes an outbox; nil senders leave messages where they are.
 func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, mail, sms notify.Sender, metrics prometheus.Registerer) *Outbox {
-	c := &Outbox{Kit: k, store: st, ring: ring, metrics: newOutboxMetrics(metrics)}
+	s := &Outbox{Kit: k, store: st, ring: ring, metrics: newOutboxMetrics(metrics)}
 	for channel, sender := range map[string]notify.Sender{"mail": mail, "sms": sms} {
 		if sender != nil {
-			c.lanes = append(c.lanes, &lane{channel: channel, sender: sender})
+			s.lanes = append(s.lanes, &lane{channel: channel, sender: sender})
 		}
 	}
-	c.done = make(chan outcome, len(c.lanes)*sendersAtOnce) // nobody ever waits to tell
-	return c
+	s.done = make(chan outcome, len(s.lanes)*sendersAtOnce) // nobody ever waits to tell
+	return s
 }
 
 // Run sends until the context ends, and settles what was under way then.
-func (c *Outbox) Run(ctx context.Context) {
-	channels := make([]string, len(c.lanes))
-	for i, l := range c.lanes {
+func (s *Outbox) Run(ctx context.Context) {
+	channels := make([]string, len(s.lanes))
+	for i, l := range s.lanes {
 		channels[i] = l.channel
 	}
-	c.own = c.store.Carry(carriedAtOnce, store.Micros(leaseTime.Microseconds()), channels...)
+	s.own = s.store.Carry(carriedAtOnce, store.Micros(leaseTime.Microseconds()), channels...)
 	look, count := time.NewTicker(lookEvery), time.NewTicker(countEvery)
 	defer look.Stop()
 	defer count.Stop()
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	for c.step(ctx, sending, look.C, count.C) {
-		c.begin(sending)
+	for s.step(ctx, sending, look.C, count.C) {
+		s.begin(sending)
 	}
 	defer time.AfterFunc(stopTime, stop).Stop()
-	c.finish(sending)
+	s.finish(sending)
 }
 
 // step waits for one reason to wake, and does what it asks for. It tells whether
 // to go on.
-func (c *Outbox) step(ctx, sending context.Context, look, count <-chan time.Time) bool {
+func (s *Outbox) step(ctx, sending context.Context, look, count <-chan time.Time) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case m := <-c.own.Messages():
-		c.accept(m)
-	case o := <-c.done:
-		c.sent(ctx, sending, o)
-	case <-c.settling:
-		c.settleAndClaim(ctx)
-	case <-c.store.Enqueued():
+	case m := <-s.own.Messages():
+		s.accept(m)
+	case o := <-s.done:
+		s.sent(ctx, sending, o)
+	case <-s.settling:
+		s.settleAndClaim(ctx)
+	case <-s.store.Enqueued():
 		time.Sleep(gather)
-		c.claimAll(ctx)
+		s.claimAll(ctx)
 	case <-look:
-		c.claimAll(ctx)
+		s.claimAll(ctx)
 	case <-count:
-		c.Tried(ctx, "count the outbox", c.count)
+		s.Tried(ctx, "count the outbox", s.count)
 	}
 	return true
 }
 
 // sent notes how a send ended. It is settled with others of the moment, or at
 // once where there are many, or nothing else to do.
-func (c *Outbox) sent(ctx, sending context.Context, o outcome) {
-	c.note(o)
-	c.begin(sending) // the place is free
-	if c.settling == nil {
-		c.settling = time.After(settleAfter)
+func (s *Outbox) sent(ctx, sending context.Context, o outcome) {
+	s.note(o)
+	s.begin(sending) // the place is free
+	if s.settling == nil {
+		s.settling = time.After(settleAfter)
 	}
-	if len(c.over) >= settledAtOnce || (o.lane.busy == 0 && o.lane.more) {
-		c.settleAndClaim(ctx)
+	if len(s.over) >= settledAtOnce || (o.lane.busy == 0 && o.lane.more) {
+		s.settleAndClaim(ctx)
 	}
 }
 
 // settleAndClaim settles, and goes on with what the last claim left waiting.
-func (c *Outbox) settleAndClaim(ctx context.Context) {
-	c.settling = nil
-	if c.settle(ctx); len(c.over) > 0 {
-		c.settling = time.After(lookEvery)
+func (s *Outbox) settleAndClaim(ctx context.Context) {
+	s.settling = nil
+	if s.settle(ctx); len(s.over) > 0 {
+		s.settling = time.After(lookEvery)
 	}
-	for _, l := range c.lanes {
+	for _, l := range s.lanes {
 		if l.more {
-			c.Tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, l) })
+			s.Tried(ctx, "claim messages", func(ctx context.Context) error { return s.claim(ctx, l) })
 		}
 	}
 }
 
 // claimAll looks for messages of every channel.
-func (c *Outbox) claimAll(ctx context.Context) {
-	for _, l := range c.lanes {
-		c.Tried(ctx, "claim messages", func(ctx context.Context) error { return c.claim(ctx, l) })
+func (s *Outbox) claimAll(ctx context.Context) {
+	for _, l := range s.lanes {
+		s.Tried(ctx, "claim messages", func(ctx context.Context) error { return s.claim(ctx, l) })
 	}
 }
 
 // finish waits for what is under way, and gives back what is not.
-func (c *Outbox) finish(ctx context.Context) {
-	c.store.CarryNoMore()
-	for len(c.own.Messages()) > 0 {
-		c.accept(<-c.own.Messages())
+func (s *Outbox) finish(ctx context.Context) {
+	s.store.CarryNoMore()
+	for len(s.own.Messages()) > 0 {
+		s.accept(<-s.own.Messages())
 	}
-	for _, l := range c.lanes {
+	for _, l := range s.lanes {
 		for _, m := range l.waiting {
-			c.over = append(c.over, outcome{l, m.Message, context.Canceled})
+			s.over = append(s.over, outcome{l, m.Message, context.Canceled})
 		}
 		l.waiting = nil
 		for l.busy > 0 {
-			c.note(<-c.done)
+			s.note(<-s.done)
 		}
 	}
-	c.settle(ctx)
+	s.settle(ctx)
 }
 
 // accept takes a message of this process.
-func (c *Outbox) accept(m store.Message) {
-	for _, l := range c.lanes {
+func (s *Outbox) accept(m store.Message) {
+	for _, l := range s.lanes {
 		if l.channel == m.Channel {
 			l.waiting = append(l.waiting, leased{m, true})
 		}
@@ -204,7 +202,7 @@ func (c *Outbox) accept(m store.Message) {
 }
 
 // claim takes as many messages as there is room for.
-func (c *Outbox) claim(ctx context.Context, l *lane) error {
+func (s *Outbox) claim(ctx context.Context, l *lane) error {
 	others := 0 // that were claimed before
 	for _, m := range l.waiting {
 		if !m.own {
@@ -212,16 +210,16 @@ func (c *Outbox) claim(ctx context.Context, l *lane) error {
 		}
 	}
 	room := max(sendersAtOnce-l.busy-len(l.waiting), claimedAtLeast-others)
-	now := c.Now()
+	now := s.Now()
 	if room <= 0 {
 		return nil
 	}
-	due, err := c.store.Due(ctx, l.channel, store.At(now), room)
+	due, err := s.store.Due(ctx, l.channel, store.At(now), room)
 	if l.more = len(due) == room; err != nil || len(due) == 0 {
 		return err
 	}
 	var claimed []store.Message
-	err = c.store.Short(ctx, func(t *store.ShortTx) (err error) {
+	err = s.store.Short(ctx, func(t *store.ShortTx) (err error) {
 		claimed, err = t.Claim(ctx, due, store.At(now), store.At(now.Add(leaseTime)))
 		return err
 	})
@@ -236,19 +234,19 @@ func (c *Outbox) claim(ctx context.Context, l *lane) error {
 
 // begin sends what waits, as far as there is room. What waited so long that
 // its lease could end before the send is left to whoever claims it then.
-func (c *Outbox) begin(sending context.Context) {
-	for _, l := range c.lanes {
+func (s *Outbox) begin(sending context.Context) {
+	for _, l := range s.lanes {
 		for len(l.waiting) > 0 && l.busy < sendersAtOnce {
 			m := l.waiting[0]
 			l.waiting = l.waiting[1:]
 			if m.own {
-				c.own.Done()
+				s.own.Done()
 			}
-			if m.Leased < store.At(c.Now().Add(sendTime)) {
+			if m.Leased < store.At(s.Now().Add(sendTime)) {
 				continue
 			}
 			l.busy++
-			go func() { c.done <- outcome{l, m.Message, c.send(sending, l.sender, m.Message)} }()
+			go func() { s.done <- outcome{l, m.Message, s.send(sending, l.sender, m.Message)} }()
 		}
 	}
 }
@@ -256,16 +254,16 @@ func (c *Outbox) begin(sending context.Context) {
 // errExpired is why a message is not sent any more.
 var errExpired = errors.New("expired")
 
-func (c *Outbox) send(ctx context.Context, sender notify.Sender, m store.Message) (err error) {
+func (s *Outbox) send(ctx context.Context, sender notify.Sender, m store.Message) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	if wire.Ended(m.Expires, store.At(c.Now())) {
+	if wire.Ended(m.Expires, store.At(s.Now())) {
 		return errExpired
 	}
-	out, err := c.written(m)
+	out, err := s.written(m)
 	if err != nil {
 		return err
 	}
@@ -275,12 +273,12 @@ func (c *Outbox) send(ctx context.Context, sender notify.Sender, m store.Message
 }
 
 // note notes how a send ended.
-func (c *Outbox) note(o outcome) {
+func (s *Outbox) note(o outcome) {
 	o.lane.busy--
-	c.over = append(c.over, o)
-	c.metrics.messages.WithLabelValues(o.lane.channel, o.word()).Inc()
+	s.over = append(s.over, o)
+	s.metrics.messages.WithLabelValues(o.lane.channel, o.word()).Inc()
 	if o.err != nil {
-		c.Log.Warn("a message was not sent", "kind", o.message.Kind, "message", o.message.ID, "organization", o.message.Org,
+		s.Log.Warn("a message was not sent", "kind", o.message.Kind, "message", o.message.ID, "organization", o.message.Org,
 			"attempts", o.message.Attempts, "error", o.err.Error())
 	}
 }
@@ -288,29 +286,29 @@ func (c *Outbox) note(o outcome) {
 // settle writes down how sends ended, in one transaction. What cannot be
 // written is tried again with the next, as far as there is room; otherwise it is
 // sent again when the lease has run out.
-func (c *Outbox) settle(ctx context.Context) {
+func (s *Outbox) settle(ctx context.Context) {
 	var sent []store.Message
 	var failed []outcome
-	for _, o := range c.over {
+	for _, o := range s.over {
 		if o.err == nil {
 			sent = append(sent, o.message)
 		} else {
 			failed = append(failed, o)
 		}
 	}
-	if len(c.over) == 0 {
+	if len(s.over) == 0 {
 		return
 	}
-	settled := len(c.over) >= 2*settledAtOnce // then it is given up
-	c.Tried(context.WithoutCancel(ctx), "settle messages", func(ctx context.Context) error {
-		err := c.store.Short(ctx, func(t *store.ShortTx) error {
+	settled := len(s.over) >= 2*settledAtOnce // then it is given up
+	s.Tried(context.WithoutCancel(ctx), "settle messages", func(ctx context.Context) error {
+		err := s.store.Short(ctx, func(t *store.ShortTx) error {
 			if len(sent) > 0 {
-				if err := t.Sent(ctx, sent, store.At(c.Now())); err != nil {
+				if err := t.Sent(ctx, sent, store.At(s.Now())); err != nil {
 					return err
 				}
 			}
 			for _, o := range failed {
-				if err := o.write(ctx, t, c.Now()); err != nil {
+				if err := o.write(ctx, t, s.Now()); err != nil {
 					return err
 				}
 			}
@@ -320,7 +318,7 @@ func (c *Outbox) settle(ctx context.Context) {
 		return err
 	})
 	if settled {
-		c.over = nil
+		s.over = nil
 	}
 }
 
@@ -360,19 +358,19 @@ func retryWait(attempts int64, by float64) time.Duration {
 }
 
 // count takes the metrics.
-func (c *Outbox) count(ctx context.Context) error {
-	for _, l := range c.lanes {
-		b, err := c.store.Backlog(ctx, l.channel)
+func (s *Outbox) count(ctx context.Context) error {
+	for _, l := range s.lanes {
+		b, err := s.store.Backlog(ctx, l.channel)
 		if err != nil {
 			return err
 		}
 		age := 0.0
 		if b.Oldest != 0 {
-			age = max(0, c.Now().Sub(b.Oldest.Time()).Seconds())
+			age = max(0, s.Now().Sub(b.Oldest.Time()).Seconds())
 		}
-		c.metrics.outbox.WithLabelValues(l.channel, "waiting").Set(float64(b.Waiting))
-		c.metrics.outbox.WithLabelValues(l.channel, "dead").Set(float64(b.Dead))
-		c.metrics.outboxAge.WithLabelValues(l.channel).Set(age)
+		s.metrics.outbox.WithLabelValues(l.channel, "waiting").Set(float64(b.Waiting))
+		s.metrics.outbox.WithLabelValues(l.channel, "dead").Set(float64(b.Dead))
+		s.metrics.outboxAge.WithLabelValues(l.channel).Set(age)
 	}
 	return nil
 }

@@ -9,13 +9,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )

@@ -1,5 +1,5 @@
-// Package password says what a user's password must be, checks one that is
-// being typed, and generates one. It keeps nothing.
+// Package password says what a user's password must be, and checks, generates
+// and hashes passwords. It stores none, and must not know how users change.
 package password
 
 import (
@@ -7,17 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bizmetry/identity/service/authority"
-
-	"github.com/bizmetry/identity/service/limit"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/kit"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/kit"
+	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
@@ -31,7 +26,7 @@ type Passwords struct {
 	limits    *limit.Limits
 }
 
-// New makes passwords.
+// New returns the part of UserService that is about passwords.
 func New(k kit.Kit, hasher *secret.Passwords, a *authority.Authority, limits *limit.Limits) *Passwords {
 	return &Passwords{Kit: k, hasher: hasher, authority: a, limits: limits}
 }

@@ -12,4 +12,5 @@
 // It must not know where roles and grants are kept, who asks, or what time it
 // is. Sets of different models do not mix: bits mean something only in the
 // model that made them.
+// The file key.go names the permissions of this service's own areas.
 package perm

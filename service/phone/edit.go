@@ -6,17 +6,12 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/contact"
-
-	"github.com/bizmetry/identity/service/wire"
-
-	"github.com/bizmetry/identity/service/id"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/contact"
+	"github.com/bizmetry/identity/service/id"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 

@@ -1,5 +1,6 @@
 // Package phone verifies phone numbers by codes, and gives a user a number that
 // was proven. A proof is bound to its caller, organization and user.
+// It must not know any other rule of users.
 package phone
 
 import (
@@ -10,24 +11,16 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/bizmetry/identity/service/outbox"
-
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/limit"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/contact"
-
-	"github.com/bizmetry/identity/service/kit"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/contact"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/kit"
+	"github.com/bizmetry/identity/service/limit"
+	"github.com/bizmetry/identity/service/outbox"
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -42,7 +35,7 @@ type Phones struct {
 	outbox  *outbox.Outbox
 }
 
-// New makes phones.
+// New returns the part of UserService that is about phone numbers.
 func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, limits *limit.Limits, changes *change.Changes, o *outbox.Outbox) *Phones {
 	return &Phones{Kit: k, store: st, ring: ring, limits: limits, changes: changes, outbox: o}
 }

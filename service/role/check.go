@@ -5,15 +5,12 @@ import (
 	"context"
 	"errors"
 
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/perm"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/wire"
-
-	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/service/wire"
 )
 
 // Authorize tells whether the bearer of a token may do something to a thing

@@ -4,14 +4,11 @@ import (
 	"context"
 	"slices"
 
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/change"
 	"github.com/bizmetry/identity/service/perm"
-
-	"github.com/bizmetry/identity/service/answer"
-
 	"github.com/bizmetry/identity/service/wire"
-
-	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
 

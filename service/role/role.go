@@ -1,5 +1,6 @@
 // Package role implements RoleService: the catalogue of roles and permissions,
 // grants to principals, and checks.
+// It must not know the rules of users or service accounts: to it both are principals.
 package role
 
 import (
@@ -7,20 +8,14 @@ import (
 	"slices"
 	"strings"
 
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/kit"
 	"github.com/bizmetry/identity/service/page"
 	"github.com/bizmetry/identity/service/perm"
-
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/authority"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/kit"
-
-	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -35,7 +30,7 @@ type Roles struct {
 	pages     *page.Pages
 }
 
-// New makes roles.
+// New returns the implementation of RoleService.
 func New(k kit.Kit, st *store.Store, a *authority.Authority, changes *change.Changes, pages *page.Pages) *Roles {
 	return &Roles{Kit: k, store: st, authority: a, changes: changes, pages: pages}
 }

@@ -3,9 +3,8 @@ package serviceaccount
 import (
 	"context"
 
-	"github.com/bizmetry/identity/service/door"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/door"
 )
 
 // IntrospectAs answers the OAuth introspection endpoint (RFC 7662): the

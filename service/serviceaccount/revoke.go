@@ -4,18 +4,14 @@ import (
 	"context"
 	"time"
 
-	"github.com/bizmetry/identity/service/change"
-	"github.com/bizmetry/identity/service/perm"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 

@@ -1,6 +1,7 @@
 // Package serviceaccount implements ServiceAccountService and the rules of the
 // OAuth 2.0 endpoints: service accounts, their credentials, and the tokens that
 // are issued for them, introspected and revoked.
+// It must not know the rules of users.
 package serviceaccount
 
 import (
@@ -9,29 +10,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bizmetry/identity/service/page"
-
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/authority"
-
-	"github.com/bizmetry/identity/service/limit"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/contact"
-
-	"github.com/bizmetry/identity/service/kit"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/contact"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/kit"
+	"github.com/bizmetry/identity/service/limit"
+	"github.com/bizmetry/identity/service/page"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/token"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -49,7 +41,7 @@ type Accounts struct {
 	pages     *page.Pages
 }
 
-// New makes accounts.
+// New returns the implementation of ServiceAccountService.
 func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, a *authority.Authority, limits *limit.Limits, changes *change.Changes, pages *page.Pages) *Accounts {
 	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: a, limits: limits, changes: changes, pages: pages}
 }

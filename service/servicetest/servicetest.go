@@ -13,18 +13,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bizmetry/identity/service/organization"
-
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/organization"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 	"github.com/bizmetry/identity/store/storetest"

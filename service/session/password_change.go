@@ -9,20 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bizmetry/identity/service/password"
-
-	"github.com/bizmetry/identity/service/letter"
-
-	"github.com/bizmetry/identity/service/limit"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/letter"
+	"github.com/bizmetry/identity/service/limit"
+	"github.com/bizmetry/identity/service/password"
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 

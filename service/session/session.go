@@ -7,26 +7,17 @@ import (
 	"errors"
 	"time"
 
-	"github.com/bizmetry/identity/service/letter"
-
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/authority"
-
-	"github.com/bizmetry/identity/service/limit"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/contact"
-
-	"github.com/bizmetry/identity/service/kit"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/contact"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/kit"
+	"github.com/bizmetry/identity/service/letter"
+	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -58,7 +49,7 @@ type Config struct {
 	Letters     *letter.Letters
 }
 
-// New makes sessions.
+// New returns the implementation of SessionService.
 func New(cfg Config) *Sessions {
 	return &Sessions{
 		Kit: cfg.Kit, store: cfg.Store, ring: cfg.Ring, hasher: cfg.Hasher, incarnation: cfg.Incarnation,

@@ -4,21 +4,15 @@ import (
 	"context"
 	"time"
 
-	"github.com/bizmetry/identity/service/limit"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/contact"
-
-	"github.com/bizmetry/identity/service/kit"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	"github.com/maypok86/otter/v2"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/contact"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/kit"
+	"github.com/bizmetry/identity/service/limit"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -30,7 +24,7 @@ var (
 	availabilityOfOrganization = limit.Budget{Name: "availability: organization", Limit: 3000, Window: time.Hour}
 )
 
-// Availability bounds who learns which addresses are taken.
+// Availability limits how many taken addresses a caller can find out.
 type Availability struct {
 	kit.Kit
 
@@ -39,7 +33,7 @@ type Availability struct {
 	learners *otter.Cache[string, store.Micros] // who was told of too many taken addresses, until when
 }
 
-// NewAvailability makes an availability.
+// NewAvailability returns the limiter of address look-ups.
 func NewAvailability(k kit.Kit, st *store.Store, limits *limit.Limits) *Availability {
 	return &Availability{Kit: k, store: st, limits: limits, learners: newLearners()}
 }

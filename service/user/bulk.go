@@ -7,18 +7,14 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/bizmetry/identity/service/page"
-	"github.com/bizmetry/identity/service/perm"
-
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/protobuf/proto"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/page"
+	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -46,12 +42,12 @@ type bulk struct {
 	resp   *identityv1.BulkUsersResponse
 }
 
-// BulkEnableUsers lets in again everybody who matches a filter.
+// BulkEnableUsers enables all users who match a filter.
 func (s *Users) BulkEnableUsers(ctx context.Context, req *identityv1.BulkEnableUsersRequest) (*identityv1.BulkUsersResponse, error) {
 	return (&bulk{s, req, true, &identityv1.BulkUsersResponse{}}).run(ctx)
 }
 
-// BulkDisableUsers shuts out everybody who matches a filter.
+// BulkDisableUsers disables all users who match a filter.
 func (s *Users) BulkDisableUsers(ctx context.Context, req *identityv1.BulkDisableUsersRequest) (*identityv1.BulkUsersResponse, error) {
 	return (&bulk{s, req, false, &identityv1.BulkUsersResponse{}}).run(ctx)
 }

@@ -5,19 +5,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bizmetry/identity/service/phone"
-
-	"github.com/bizmetry/identity/service/password"
-
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/contact"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/contact"
+	"github.com/bizmetry/identity/service/password"
+	"github.com/bizmetry/identity/service/phone"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 

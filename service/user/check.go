@@ -3,15 +3,12 @@ package user
 import (
 	"strings"
 
-	"github.com/bizmetry/identity/service/phone"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/contact"
-
 	"google.golang.org/protobuf/proto"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/contact"
+	"github.com/bizmetry/identity/service/phone"
 )
 
 // checkPeople has the door check what the field rules of the contract cannot

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/bizmetry/identity/service/change"
-
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/change"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -93,8 +92,9 @@ func (s *Users) erase(ctx context.Context, t *store.Tx, users ...store.User) err
 	return t.EraseUsers(ctx, throttles, users...)
 }
 
-// Purge erases who was deleted thirty days ago. Any number of replicas may do
-// it at once: each batch is found again under the lock of its organization.
+// Purge erases users who were deleted more than thirty days ago. Any number of
+// replicas may do it at once: each batch is found again under the lock of its
+// organization.
 func (s *Users) Purge(ctx context.Context) error {
 	orgs, err := s.store.OrganizationsOfDeleted(ctx, s.expired())
 	for _, org := range orgs {

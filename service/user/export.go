@@ -4,15 +4,12 @@ import (
 	"bufio"
 	"context"
 
-	"github.com/bizmetry/identity/service/page"
-
-	"github.com/bizmetry/identity/service/authority"
-
-	"github.com/bizmetry/identity/service/door"
-
 	"google.golang.org/grpc"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/page"
 	"github.com/bizmetry/identity/service/table"
 	"github.com/bizmetry/identity/store"
 )

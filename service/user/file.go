@@ -5,15 +5,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bizmetry/identity/service/authority"
-
-	"github.com/bizmetry/identity/service/contact"
-
-	"github.com/bizmetry/identity/service/id"
-
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/contact"
+	"github.com/bizmetry/identity/service/id"
 	"github.com/bizmetry/identity/service/table"
 )
 

@@ -7,15 +7,12 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
 	"google.golang.org/grpc"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/table"
 )
 

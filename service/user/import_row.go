@@ -5,18 +5,14 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/contact"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/contact"
 	"github.com/bizmetry/identity/service/table"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 

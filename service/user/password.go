@@ -4,16 +4,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/bizmetry/identity/service/phone"
-
-	"github.com/bizmetry/identity/service/password"
-
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/limit"
-
 	"github.com/bizmetry/identity/service/answer"
-
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/limit"
+	"github.com/bizmetry/identity/service/password"
+	"github.com/bizmetry/identity/service/phone"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -38,7 +33,8 @@ func (s *Users) setPassword(ctx context.Context, l *change.Look, u *store.User, 
 	return err
 }
 
-// GivePassword is the password of a new person of the organization looked at.
+// GivePassword checks a new user and the chosen password against the
+// organization looked at, and hashes the password into u.
 func (s *Users) GivePassword(ctx context.Context, l *change.Look, u *store.User, add change.Assignment, number phone.Edit, chosen string) error {
 	if err := password.Accept(l.Org, *u, chosen); err != nil {
 		return err

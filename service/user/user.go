@@ -1,40 +1,31 @@
-// Package user implements UserService, but for what phone and password do: the
-// users of an organization, one by one, in bulk and in files, and how they
-// become active. Every change of a user is made here or handed to a Tx.
+// Package user implements UserService except for the calls of packages phone
+// and password: the users of an organization, one by one, in bulk and in files,
+// and how they become active. Outside it, users are written only by session
+// (replaced passwords, hash upgrades, sign-in times), role (versions, when grants
+// change), phone (numbers) and organization (the founder). It must not know how
+// users sign in, nor the rules of service accounts.
 package user
 
 import (
 	"context"
 	"strings"
 
-	"github.com/bizmetry/identity/service/phone"
-
-	"github.com/bizmetry/identity/service/password"
-
-	"github.com/bizmetry/identity/service/letter"
-
-	"github.com/bizmetry/identity/service/page"
-
-	"github.com/bizmetry/identity/service/change"
-
-	"github.com/bizmetry/identity/service/authority"
-
-	"github.com/bizmetry/identity/service/limit"
-
-	"github.com/bizmetry/identity/service/door"
-
-	"github.com/bizmetry/identity/service/answer"
-
-	"github.com/bizmetry/identity/service/contact"
-
-	"github.com/bizmetry/identity/service/kit"
-
-	"github.com/bizmetry/identity/service/wire"
-
 	"golang.org/x/text/unicode/norm"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/contact"
+	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/kit"
+	"github.com/bizmetry/identity/service/letter"
+	"github.com/bizmetry/identity/service/limit"
+	"github.com/bizmetry/identity/service/page"
+	"github.com/bizmetry/identity/service/password"
+	"github.com/bizmetry/identity/service/phone"
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -73,7 +64,7 @@ type Config struct {
 	Availability *Availability
 }
 
-// New makes users, and has the door check what is said of them.
+// New returns the room, and registers its further checks of requests with the door.
 func New(cfg Config) *Users {
 	s := &Users{
 		Kit: cfg.Kit, store: cfg.Store, ring: cfg.Ring, hasher: cfg.Hasher, door: cfg.Door, authority: cfg.Authority, limits: cfg.Limits,

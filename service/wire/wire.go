@@ -1,5 +1,6 @@
-// Package wire turns values of rows into those of answers: times, versions,
-// texts of bounded length. It knows store and no rule.
+// Package wire turns values of rows into those of answers (times, versions,
+// bounded texts), and tells whether a time has passed or a row is missing. It
+// knows store, and must not know any rule.
 package wire
 
 import (
