@@ -171,7 +171,7 @@ func TestFaults_CF01_BusyOrganization(t *testing.T) {
 		noError(t, err)
 		_, err = tx.ExecContext(t.Context(), `UPDATE organization_clock SET event_seq = event_seq WHERE organization_id = '`+busy.GetId()+`'`)
 		noError(t, err)
-		ctx, cancel := context.WithTimeout(w.As(busy.Admin.Token), 12*time.Second)
+		ctx, cancel := context.WithTimeout(w.As(busy.Admin.Token), 25*time.Second)
 		defer cancel()
 		_, err = w.Users.CreateUser(ctx, &identityv1.CreateUserRequest{User: &identityv1.User{
 			Email: ptr("late@busy.test"), FirstName: ptr("A"), LastName: ptr("B"), RoleIds: []string{servicetest.MonitoringUser},
