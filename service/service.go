@@ -58,7 +58,7 @@ type Config struct {
 	// Metrics gets the counters; nil: none.
 	Metrics prometheus.Registerer
 	// StalenessBudget is how long verify and check go on from memory when the
-	// database cannot be asked; 0: DefaultBudget.
+	// database cannot be asked; 0: authority.DefaultBudget, at most authority.MaxBudget.
 	StalenessBudget time.Duration
 	// TrustedProxies are the networks whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix

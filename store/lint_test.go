@@ -62,12 +62,13 @@ type lint struct {
 	t         *testing.T
 	files     *token.FileSet
 	constants map[string]bool
+	texts     map[string]ast.Expr // of the constants
 }
 
 // TestSQL_IN01: every query is a text of this package, and rows are written in
 // explicit transactions only.
 func TestSQL_IN01(t *testing.T) {
-	l := lint{t, token.NewFileSet(), map[string]bool{}}
+	l := lint{t, token.NewFileSet(), map[string]bool{}, map[string]ast.Expr{}}
 	names, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +110,9 @@ func (l lint) collect(file *ast.File) {
 		for _, spec := range gen.Specs {
 			for i, name := range spec.(*ast.ValueSpec).Names {
 				l.constants[name.Name] = gen.Tok == token.CONST || isTable(spec.(*ast.ValueSpec), i)
+				if values := spec.(*ast.ValueSpec).Values; i < len(values) {
+					l.texts[name.Name] = values[i]
+				}
 			}
 		}
 	}
@@ -142,12 +146,43 @@ func (l lint) queries(fn *ast.FuncDecl) (checked int) {
 			return true
 		}
 		checked++
+		if name := called(call); name == "later" || name == "last" {
+			l.table(call, at)
+		}
 		if part := l.foreign(call.Args[at], allowedParts[fn.Name.Name]); part != "" {
 			l.t.Errorf("%s: the query has %s in it, which is no constant of this package", l.files.Position(call.Pos()), part)
 		}
 		return true
 	})
 	return checked
+}
+
+// table checks that what is written later, or last, names the table that its
+// statement writes to: two parts of one statement must not write to the same.
+func (l lint) table(call *ast.CallExpr, at int) {
+	words := strings.Fields(l.begin(call.Args[at]))
+	for len(words) > 0 && (words[0] == "INSERT" || words[0] == "INTO" || words[0] == "UPDATE") {
+		words = words[1:]
+	}
+	if named := l.begin(call.Args[at-1]); len(words) == 0 || words[0] != named {
+		l.t.Errorf("%s: the statement does not write to %q", l.files.Position(call.Pos()), named)
+	}
+}
+
+// begin is the text that an expression begins with.
+func (l lint) begin(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		text, _ := strconv.Unquote(e.Value)
+		return text
+	case *ast.BinaryExpr:
+		return l.begin(e.X)
+	case *ast.Ident:
+		if text := l.texts[e.Name]; text != nil {
+			return l.begin(text)
+		}
+	}
+	return ""
 }
 
 // foreign names the first part of a text that is neither constant nor allowed.

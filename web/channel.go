@@ -22,9 +22,8 @@ import (
 type channel struct {
 	methods map[string]method
 	streams map[string]streamMethod
-	door    grpc.UnaryServerInterceptor
-	// doorOfStreams is for streams, which web serves itself.
-	doorOfStreams grpc.StreamServerInterceptor
+	unary   grpc.UnaryServerInterceptor
+	stream  grpc.StreamServerInterceptor // for streams, which web serves itself
 }
 
 type method struct {
@@ -64,7 +63,7 @@ func (c *channel) Invoke(ctx context.Context, name string, args, reply any, opts
 		proto.Merge(v.(proto.Message), args.(proto.Message))
 		return nil
 	}
-	resp, err := m.handle(m.impl, grpc.NewContextWithServerTransportStream(inside, s), read, c.door)
+	resp, err := m.handle(m.impl, grpc.NewContextWithServerTransportStream(inside, s), read, c.unary)
 	for _, o := range opts {
 		switch o := o.(type) {
 		case grpc.HeaderCallOption:
@@ -96,7 +95,7 @@ func (c *channel) serve(name string, stream grpc.ServerStream) error {
 	if !ok {
 		return door.UnknownMethod(nil, nil)
 	}
-	return c.doorOfStreams(m.impl, stream, m.info, m.handle)
+	return c.stream(m.impl, stream, m.info, m.handle)
 }
 
 // NewStream implements grpc.ClientConnInterface. Nothing here is a client of

@@ -20,7 +20,7 @@ type Channel interface {
 
 // NewChannel makes a channel of its own.
 func NewChannel(door grpc.UnaryServerInterceptor) Channel {
-	return &channel{methods: map[string]method{}, streams: map[string]streamMethod{}, door: door}
+	return &channel{methods: map[string]method{}, streams: map[string]streamMethod{}, unary: door}
 }
 
 // Route is a path of the contract.

@@ -33,7 +33,7 @@ var headersOut = map[string]string{"request-id": "Request-Id", "identity-revisio
 // newGateway makes the REST mirror. Its requests are made by rest alone.
 func (p *port) newGateway() (http.Handler, error) {
 	conn := &channel{
-		methods: map[string]method{}, streams: map[string]streamMethod{}, door: p.svc.Door.Unary, doorOfStreams: p.svc.Door.Stream,
+		methods: map[string]method{}, streams: map[string]streamMethod{}, unary: p.svc.Door.Unary, stream: p.svc.Door.Stream,
 	}
 	p.svc.Register(conn)
 	p.conn = conn

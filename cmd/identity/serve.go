@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,7 +58,6 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	collectLess()
 	out, err := c.senders()
 	if err != nil {
 		return err
@@ -94,22 +91,6 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 		svc.Door.EndStreams()
 	}
 	return c.listen(ctx, o, svc, rpc, stop, web.Server(handler), adminServer(metrics))
-}
-
-// How the garbage collector is set up. Of a small heap its default runs so often
-// that it is a good part of what calls cost; the limit keeps the heap of a replica that
-// remembers much from growing to several times its size.
-const (
-	gcPercent   = 250
-	memoryLimit = 1 << 30
-)
-
-// collectLess sets up the garbage collector, unless the environment does.
-func collectLess() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(gcPercent)
-		debug.SetMemoryLimit(memoryLimit)
-	}
 }
 
 func (c *serveCmd) check() error {

@@ -14,7 +14,7 @@ import (
 )
 
 // Catalogue is the roles and permissions of one or two organizations, with
-// what they amount to.
+// what they amount to. All calls share it: nothing in it may be changed.
 type Catalogue struct {
 	*perm.Model
 	Roles           []store.Role
@@ -22,7 +22,6 @@ type Catalogue struct {
 	Permissions     []store.Permission
 	permissionByKey map[string]store.Permission
 	// Roles and permissions as answers show those that are granted for ever.
-	// Answers share them, so nothing may change them.
 	grantedRole       map[string]*identityv1.GrantedRole
 	grantedPermission map[string]*identityv1.GrantedPermission
 }

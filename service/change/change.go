@@ -122,7 +122,7 @@ func (d *Decision) MustHold(set perm.Set, until store.Micros) error {
 }
 
 // MustControl returns ErrGrantExceedsOwn unless the caller now holds all that p
-// holds. It guards enabling, disabling, deleting and taking grants away.
+// holds. It guards whatever shuts p out or lets it in again, and taking from it.
 func (tx *Tx) MustControl(ctx context.Context, p store.Principal) error {
 	held, err := tx.Catalogue.HeldBy(ctx, tx.Reads, p, tx.Now)
 	if err != nil {
@@ -132,8 +132,8 @@ func (tx *Tx) MustControl(ctx context.Context, p store.Principal) error {
 }
 
 // MustOutlive returns ErrGrantExceedsOwn unless the caller holds all that p holds,
-// for as long as p does, up to until (0: for ever). It guards setting a password
-// or credential of p, because whoever sets it could act as p.
+// for as long as p does, up to until (0: for ever). It guards setting
+// anything that p signs in with, because whoever sets it could act as p.
 func (tx *Tx) MustOutlive(ctx context.Context, p store.Principal, until store.Micros) error {
 	return tx.outlives(ctx, tx.Reads, p, until)
 }

@@ -85,8 +85,9 @@ func (tx *Tx) Remember(ctx context.Context, req Retryable, resp proto.Message) e
 }
 
 // namedUser is the id of the user whom an outcome tells of, "" for none: it must
-// not outlive them. Fields that the contract marks with names_user hold it, in
-// the answer, in a resource of the answer, or in the request.
+// not outlive them. A field that the contract marks with names_user holds it: in
+// the answer or, if there is none, in the request, or in a resource of either. A
+// message has at most one outside its lists, and lists are passed over.
 func namedUser(req, resp proto.Message) string {
 	return cmp.Or(markedIn(resp.ProtoReflect()), markedIn(req.ProtoReflect()))
 }

@@ -60,7 +60,7 @@ func TestMaskPhone(t *testing.T) {
 }
 
 // RG-10: one normalisation, and nothing left of what is no digit.
-func TestPlainCode_RG10(t *testing.T) {
+func TestParseCode_RG10(t *testing.T) {
 	for _, r := range []struct {
 		text, want string
 	}{

@@ -3,6 +3,7 @@ package door
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -36,9 +37,14 @@ func (s *Door) check(m *Method, msg proto.Message) error {
 type Meaning func(found *answer.Refusal, msg proto.Message)
 
 // CheckFurther registers a check for requests of this message type, beyond their
-// field rules. The door runs both, so a caller learns of all mistakes at once.
+// field rules. The door runs both, so a caller learns of all mistakes at once. It
+// is called before the door serves, once for a type.
 func (s *Door) CheckFurther(of proto.Message, further Meaning) {
-	s.meanings[of.ProtoReflect().Descriptor().FullName()] = further
+	name := of.ProtoReflect().Descriptor().FullName()
+	if s.meanings[name] != nil {
+		panic(fmt.Sprintf("%s is checked already", name)) // two rooms want the same message: a mistake in the program
+	}
+	s.meanings[name] = further
 }
 
 // CheckAs holds a message against the field rules of a method.

@@ -63,7 +63,7 @@ type Door struct {
 type Config struct {
 	kit.Kit
 	Authenticator Authenticator
-	// Refused is told of calls that were refused for want of a permission.
+	// Refused is told of calls whose caller was refused for want of a permission; nil: nobody is.
 	Refused func(*Call)
 	// TrustedProxies are the networks whose forwarding headers are believed.
 	TrustedProxies []netip.Prefix
@@ -73,6 +73,9 @@ type Config struct {
 
 // New reads the methods of the contract.
 func New(cfg Config) (*Door, error) {
+	if cfg.Refused == nil {
+		cfg.Refused = func(*Call) {}
+	}
 	methods, err := readMethods()
 	if err != nil {
 		return nil, err
@@ -227,20 +230,16 @@ func (s *Door) enterOrganization(ctx context.Context, c *Call, named string) err
 	if !id.Valid(named) {
 		return nil // validation says what is wrong with it
 	}
-	if !c.Method.Opens(c.Caller, named) {
-		return answer.ErrNotFound
-	}
-	if err := s.auth.Knows(ctx, named); err != nil {
-		return err
-	}
-	c.Org = named
-	return nil
+	return s.moveTo(ctx, c, named)
 }
 
 // EnterNamed makes the call be about the organization with this id. It returns
 // ErrNotFound if there is none, or if the caller may not act in it.
 func (s *Door) EnterNamed(ctx context.Context, org string) error {
-	c := CallOf(ctx)
+	return s.moveTo(ctx, CallOf(ctx), org)
+}
+
+func (s *Door) moveTo(ctx context.Context, c *Call, org string) error {
 	if !c.Method.Opens(c.Caller, org) {
 		return answer.ErrNotFound
 	}

@@ -127,7 +127,8 @@ func (m *Method) Across(c *Caller) bool {
 
 // Opens tells whether a caller of the method may act in org: their own, any if
 // they hold the method's system permission, or any if they hold
-// system.organizations.act and the method's own permission.
+// system.organizations.act and the method is allowed to them. A method that leaves
+// the choice to its rule is allowed to everybody: its rule has to check.
 func (m *Method) Opens(c *Caller, org string) bool {
 	return org == c.Org || m.Across(c) || (c.Has(perm.SystemOrganizationsAct) && m.Allows(c, false))
 }

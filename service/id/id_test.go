@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// FuzzIsID: an id is what the library reads and writes again as it was.
-func FuzzIsID(f *testing.F) {
+// FuzzValid: an id is what the library reads and writes again as it was.
+func FuzzValid(f *testing.F) {
 	id := "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
 	for _, text := range []string{
 		"", id, strings.ToUpper(id), "{" + id + "}", "urn:uuid:" + id, strings.ReplaceAll(id, "-", ""), id + "a", id[1:],
@@ -20,7 +20,7 @@ func FuzzIsID(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		parsed, err := uuid.Parse(text)
 		if want := err == nil && parsed.String() == text; Valid(text) != want {
-			t.Errorf("isID(%q) is %t", text, !want)
+			t.Errorf("Valid(%q) is %t", text, !want)
 		}
 	})
 }

@@ -1,5 +1,5 @@
-// Package kit holds what every room is handed: the clock, the randomness and
-// the log. It knows store only to tell an unavailable database from a fault.
+// Package kit holds what every room is handed: the clocks, the randomness and the
+// log, and what follows from them: ids, and background work that logs. It knows store only to tell an unavailable database from a fault.
 package kit
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// Kit is what every room is handed: the clock, the randomness and the log.
+// Kit is what every room is handed: the clocks, the randomness and the log.
 type Kit struct {
 	Now func() time.Time
 	// Elapsed is the monotonic clock: the time since the process began to measure.

@@ -50,7 +50,7 @@ func (s *Limits) NoteActivity(c *door.Call, org, kind, outcome, principal, detai
 	})
 }
 
-// NoteRefused notes a call that was refused for want of a right.
+// NoteRefused notes a call whose caller was refused for want of a right.
 func (s *Limits) NoteRefused(c *door.Call) {
 	s.NoteActivity(c, c.Caller.Org, "call", "refused", c.Caller.ID, c.Method.Name)
 }

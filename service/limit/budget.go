@@ -53,8 +53,8 @@ type Charge struct {
 	N     int64
 }
 
-// taken is what came of a charge.
-type taken struct {
+// Taken is what came of a charge.
+type Taken struct {
 	Left  int64        // of what was asked for, how much there was
 	Used  int64        // in this window, with what was asked for
 	Again store.Micros // when the next window begins
@@ -67,7 +67,7 @@ type Spender interface {
 
 // Take makes several charges in one statement. They are committed with t even if
 // they exceed their budgets. No two may be of the same budget and owner.
-func (s *Limits) Take(ctx context.Context, t Spender, charges ...Charge) ([]taken, error) {
+func (s *Limits) Take(ctx context.Context, t Spender, charges ...Charge) ([]Taken, error) {
 	now := s.Now()
 	rows := make([]store.Charge, len(charges))
 	for i, c := range charges {
@@ -78,10 +78,10 @@ func (s *Limits) Take(ctx context.Context, t Spender, charges ...Charge) ([]take
 	if err != nil {
 		return nil, err
 	}
-	all := make([]taken, len(charges))
+	all := make([]Taken, len(charges))
 	for i, c := range charges {
 		s := spent[rows[i].Key]
-		all[i] = taken{Left: min(max(c.Of.Limit-(s.Used-c.N), 0), c.N), Used: s.Used, Again: s.End}
+		all[i] = Taken{Left: min(max(c.Of.Limit-(s.Used-c.N), 0), c.N), Used: s.Used, Again: s.End}
 	}
 	return all, nil
 }

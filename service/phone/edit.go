@@ -41,7 +41,7 @@ func NewEdit(in *identityv1.User, field string) Edit {
 // Edit settles what becomes of the number of a person: one that is proven
 // for the given user ("": who is about to be created), or "" for none. The
 // masked present number, sent back, asks for nothing.
-func (s *Phones) Edit(ctx context.Context, d *change.Decision, take proofTaker, user string, u store.User, e Edit) (number string, changed bool, err error) {
+func (s *Phones) Edit(ctx context.Context, d *change.Decision, take ProofTaker, user string, u store.User, e Edit) (number string, changed bool, err error) {
 	present := e.text == nil || *e.text == u.PhoneMasked
 	switch {
 	case !present && *e.text != "" && e.number == "":
@@ -77,11 +77,11 @@ func (s *Phones) phoneProof(v store.PhoneVerification) string {
 	return v.ID + "." + base64.RawURLEncoding.EncodeToString(mac[:])
 }
 
-// proofTaker returns the confirmed verification of a proof that is not older
+// ProofTaker returns the confirmed verification of a proof that is not older
 // than after. A change uses the proof up; one that fails leaves it as it was.
-type proofTaker func(ctx context.Context, org, verification string, after, now store.Micros) (store.PhoneVerification, error)
+type ProofTaker func(ctx context.Context, org, verification string, after, now store.Micros) (store.PhoneVerification, error)
 
-// PeekProof is the proofTaker of what only looks.
+// PeekProof is the ProofTaker of what only looks.
 func (s *Phones) PeekProof(ctx context.Context, org, verification string, after, _ store.Micros) (store.PhoneVerification, error) {
 	v, err := s.store.PhoneVerification(ctx, org, verification)
 	if err == nil && (v.Taken != 0 || v.Confirmed <= after) {
@@ -93,7 +93,7 @@ func (s *Phones) PeekProof(ctx context.Context, org, verification string, after,
 // takePhoneProof takes a proof, which must be one that this caller got in this
 // organization for this user ("": for one who is about to be created), and
 // returns the number.
-func (s *Phones) takePhoneProof(ctx context.Context, d *change.Decision, take proofTaker, proof, user string) (string, error) {
+func (s *Phones) takePhoneProof(ctx context.Context, d *change.Decision, take ProofTaker, proof, user string) (string, error) {
 	verification, text, _ := strings.Cut(proof, ".")
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || !id.Valid(verification) || !s.ring.VerifyMAC("phone_proof", mac, d.Org.ID, verification) {

@@ -2,7 +2,8 @@
 // and password: the users of an organization, one by one, in bulk and in files,
 // and how they become active. Outside it, users are written only by session
 // (replaced passwords, hash upgrades, sign-in times), role (versions, when grants
-// change), phone (numbers) and organization (the founder). It must not know how
+// change), phone (numbers), serviceaccount (the epoch, when tokens are revoked)
+// and organization (the founder). It must not know how
 // users sign in, nor the rules of service accounts.
 package user
 
