@@ -33,7 +33,11 @@ func (s *Store) Listen(ctx context.Context, fn func()) error {
 	}
 	listener := pq.NewDialListener(newWire(bellSilence), s.listenURL, 100*time.Millisecond, 10*time.Second, nil)
 	defer listener.Close()
+	defer context.AfterFunc(ctx, func() { _ = listener.Close() })() // Listen waits for a connection, however long that takes
 	if err := listener.Listen(channel); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return translate(err)
 	}
 	for {
