@@ -20,6 +20,7 @@ import (
 	"github.com/bizmetry/identity/service/change"
 	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/event"
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/keys"
 	"github.com/bizmetry/identity/service/kit"
 	"github.com/bizmetry/identity/service/letter"
@@ -104,7 +105,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{Kit: kit.Kit{Now: cfg.Now, Elapsed: cfg.Elapsed, Rand: cfg.Rand, Log: cfg.Log}, store: cfg.Store}
+	s := &Service{Kit: kit.Kit{Now: cfg.Now, Elapsed: cfg.Elapsed, Rand: cfg.Rand, Log: cfg.Log, Meter: fair.NewMeter(cfg.Metrics)}, store: cfg.Store}
 	s.Authority = authority.New(authority.Config{
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Issuer: cfg.Issuer, Incarnation: incarnation,
 		StalenessBudget: cfg.StalenessBudget, Metrics: cfg.Metrics,

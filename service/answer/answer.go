@@ -136,9 +136,9 @@ func Invalid(field, rule, text string) error {
 	}}
 }
 
-// RetryIn is a sentinel that says when to try again.
-func RetryIn(sentinel error, wait time.Duration) error {
-	return &Refusal{Sentinel: sentinel, retry: max(wait, time.Second).Round(time.Second)}
+// Limited is a sentinel that names the limit that refused, and says when to try again.
+func Limited(sentinel error, limit string, wait time.Duration) error {
+	return &Refusal{Sentinel: sentinel, metadata: map[string]string{"limit": limit}, retry: max(wait, time.Second).Round(time.Second)}
 }
 
 // OrNil is the refusal, if there is anything to refuse.

@@ -214,7 +214,7 @@ func (s *streams) enter(by *Caller) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[own] >= streamsOfCaller || s.open[all] >= streamsOfOrganization {
-		return nil, answer.RetryIn(answer.ErrTooManyStreams, time.Second)
+		return nil, answer.Limited(answer.ErrTooManyStreams, "streams", time.Second)
 	}
 	s.open[own]++
 	s.open[all]++

@@ -1,5 +1,5 @@
-// Package kit holds what every room is handed: the clocks, the randomness and the
-// log, and what follows from them: ids, and background work that logs. It knows store only to tell an unavailable database from a fault.
+// Package kit holds what every room is handed: the clocks, the randomness, the
+// log and the meter of limits, and what follows from them: ids, and background work that logs. It knows store only to tell an unavailable database from a fault.
 package kit
 
 import (
@@ -9,17 +9,21 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/id"
 	"github.com/bizmetry/identity/store"
 )
 
-// Kit is what every room is handed: the clocks, the randomness and the log.
+// Kit is what every room is handed: the clocks, the randomness, the log and the
+// meter of limits.
 type Kit struct {
 	Now func() time.Time
 	// Elapsed is the monotonic clock: the time since the process began to measure.
 	Elapsed func() time.Duration
 	Rand    io.Reader
 	Log     *slog.Logger
+	// Meter shows in the metrics what every limit let in and refused.
+	Meter *fair.Meter
 }
 
 // NewID makes an id of the clock and the randomness.

@@ -99,14 +99,14 @@ func (s *Limits) SpendIn(ctx context.Context, t Spender, charges ...Charge) erro
 	if err != nil {
 		return err
 	}
-	again := store.Micros(0)
+	again, name := store.Micros(0), ""
 	for i, c := range charges {
-		if all[i].Left < c.N {
-			again = max(again, all[i].Again)
+		if all[i].Left < c.N && all[i].Again > again {
+			again, name = all[i].Again, c.Of.Name
 		}
 	}
 	if again != 0 {
-		return answer.RetryIn(answer.ErrRateLimited, again.Time().Sub(s.Now()))
+		return answer.Limited(answer.ErrRateLimited, name, again.Time().Sub(s.Now()))
 	}
 	return nil
 }

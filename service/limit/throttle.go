@@ -21,6 +21,9 @@ const (
 	maxWait      = 15 * time.Minute
 )
 
+// attemptsLimit names the limit in answers and metrics.
+const attemptsLimit = "attempts on an account"
+
 func waitAfter(failures int64) time.Duration {
 	if failures < freeAttempts {
 		return 0
@@ -45,7 +48,7 @@ func (s *Limits) CountAttempt(ctx context.Context, key string) error {
 			return err
 		}
 		if wait := seen.Retry.Time().Sub(now); seen.Retry != 0 && wait > 0 {
-			return answer.RetryIn(answer.ErrRateLimited, wait)
+			return answer.Limited(answer.ErrRateLimited, attemptsLimit, wait)
 		}
 		retry := store.At(now.Add(waitAfter(seen.Failures + 1)))
 		err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.CountAttempt(ctx, seen, retry, store.At(now)) })
@@ -54,7 +57,7 @@ func (s *Limits) CountAttempt(ctx context.Context, key string) error {
 			return err
 		}
 	}
-	return answer.RetryIn(answer.ErrRateLimited, time.Second)
+	return answer.Limited(answer.ErrRateLimited, attemptsLimit, time.Second)
 }
 
 // blockedAtMost bounds how many blocked accounts are remembered.
@@ -173,7 +176,7 @@ func (s *Sources) Admit(source string) error {
 	if !ok || bucket.TokensAt(s.now()) >= 1 {
 		return nil
 	}
-	return answer.RetryIn(answer.ErrRateLimited, time.Second)
+	return answer.Limited(answer.ErrRateLimited, "failures of a source", time.Second)
 }
 
 // Failed counts a failure of a source.

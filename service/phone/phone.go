@@ -98,7 +98,7 @@ func (s *Phones) ResendPhoneCode(ctx context.Context, req *identityv1.ResendPhon
 			return v, answer.ErrVerificationOver
 		}
 		if wait := resendTime(v).Sub(now); wait > 0 {
-			return v, answer.RetryIn(answer.ErrRateLimited, wait)
+			return v, answer.Limited(answer.ErrRateLimited, "resending a code", wait)
 		}
 		number, err := s.verifiedNumber(v)
 		if err != nil {
@@ -110,7 +110,7 @@ func (s *Phones) ResendPhoneCode(ctx context.Context, req *identityv1.ResendPhon
 		if err := t.ReplacePhoneCode(ctx, v); !wire.IsNotFound(err) {
 			return v, err
 		}
-		return v, answer.RetryIn(answer.ErrRateLimited, resendAfter) // another call sent one meanwhile
+		return v, answer.Limited(answer.ErrRateLimited, "resending a code", resendAfter) // another call sent one meanwhile
 	})
 }
 

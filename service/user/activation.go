@@ -44,7 +44,7 @@ func (s *Users) SendActivation(ctx context.Context, req *identityv1.SendActivati
 			return err
 		}
 		if again := withheld[u.ID]; again != 0 { // here there is nothing else to do
-			return answer.RetryIn(answer.ErrRateLimited, again.Time().Sub(s.Now()))
+			return answer.Limited(answer.ErrRateLimited, "activation mails", again.Time().Sub(s.Now()))
 		}
 		tx.Note(store.EventUserActivationSent, u.ID, nil)
 		if resp, err = s.Answer(ctx, tx, u); err != nil {

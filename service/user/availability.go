@@ -50,7 +50,7 @@ func (s *Availability) learn(ctx context.Context, t limit.Spender, n int) (told 
 	for i, whose := range []string{c.Caller.ID, c.Org} {
 		if all[i].Left < int64(n) {
 			s.learners.Set(whose, all[i].Again)
-			refused = answer.RetryIn(answer.ErrRateLimited, all[i].Again.Time().Sub(s.Now()))
+			refused = answer.Limited(answer.ErrRateLimited, "availability of addresses", all[i].Again.Time().Sub(s.Now()))
 		}
 	}
 	return told, refused, nil
@@ -64,7 +64,7 @@ func (s *Availability) mayLearn(ctx context.Context) error {
 	c := door.CallOf(ctx)
 	for _, whose := range []string{c.Caller.ID, c.Org} {
 		if again, ok := s.learners.GetIfPresent(whose); ok && !wire.Ended(again, store.At(s.Now())) {
-			return answer.RetryIn(answer.ErrRateLimited, again.Time().Sub(s.Now()))
+			return answer.Limited(answer.ErrRateLimited, "availability of addresses", again.Time().Sub(s.Now()))
 		}
 	}
 	return nil
