@@ -110,6 +110,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		Kit: s.Kit, Store: cfg.Store, Ring: cfg.Ring, Issuer: cfg.Issuer, Incarnation: incarnation,
 		StalenessBudget: cfg.StalenessBudget, Metrics: cfg.Metrics,
 	})
+	s.showGates(cfg.Store.Gates(), cfg.Passwords.Gates())
 	s.limits = limit.New(s.Kit, cfg.Store, cfg.Ring)
 	s.Door, err = door.New(door.Config{
 		Kit: s.Kit, Authenticator: s.Authority, Refused: s.limits.NoteRefused, TrustedProxies: cfg.TrustedProxies, Metrics: cfg.Metrics,
@@ -121,6 +122,15 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	s.keeper = keys.NewKeeper(s.Kit, cfg.Store, cfg.Ring, s.Authority)
 	s.makeNouns(cfg, incarnation)
 	return s, s.Authority.Begin(ctx, s.keeper.Load)
+}
+
+// showGates shows in the metrics what is let in where calls wait.
+func (s *Service) showGates(gates ...map[string]*fair.Gate) {
+	for _, some := range gates {
+		for name, gate := range some {
+			s.Meter.Show(name, &gate.Count)
+		}
+	}
 }
 
 // makeNouns makes the rooms that implement the services of the contract.

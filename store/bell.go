@@ -20,7 +20,7 @@ func (s *Store) Ring(ctx context.Context) error {
 		return nil // one process only
 	}
 	var nothing string
-	return s.one(ctx, &nothing, `SELECT CAST(pg_notify(?, '') AS TEXT)`, channel)
+	return s.Reserved.one(ctx, &nothing, `SELECT CAST(pg_notify(?, '') AS TEXT)`, channel)
 }
 
 // Listen calls fn whenever the bell rings, and after a connection was lost and

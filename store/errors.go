@@ -26,6 +26,8 @@ var (
 	// ErrUnavailable means that the database could not be asked. After a
 	// failed commit it also means that the outcome is unknown.
 	ErrUnavailable = errors.New("database unavailable")
+	// ErrOverloaded means that too much of the same organization or caller waits for a connection.
+	ErrOverloaded = errors.New("too many calls wait for the database")
 	// ErrBusy means that too much waits for the same organization.
 	ErrBusy = errors.New("organization busy")
 )

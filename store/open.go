@@ -90,7 +90,13 @@ func openSQLite(ctx context.Context, path string, cfg Config) (*Store, error) {
 	}
 	read.SetMaxOpenConns(cfg.MaxConns)
 	read.SetMaxIdleConns(cfg.MaxConns)
-	return newStore("sqlite", write, read, !cfg.Unprepared), nil
+	reserved, err := sqlx.ConnectContext(ctx, "sqlite", dsn+"&_pragma=query_only(1)")
+	if err != nil {
+		return nil, errors.Join(translate(err), read.Close(), write.Close())
+	}
+	reserved.SetMaxOpenConns(reservedConns)
+	reserved.SetMaxIdleConns(reservedConns)
+	return newStore("sqlite", pools{write, read, reserved}, cfg), nil
 }
 
 func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
@@ -112,13 +118,20 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 	if commit == "off" {
 		return nil, errors.Join(errors.New("synchronous_commit is off for this role: acknowledged changes could be lost"), db.Close())
 	}
-	s := newStore("postgres", db, db, !cfg.Unprepared)
+	reserved, err := dialPostgres(ctx, dsn, cfg.Patient)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	reserved.SetMaxOpenConns(reservedConns)
+	reserved.SetMaxIdleConns(reservedConns)
+	reserved.SetConnMaxLifetime(30 * time.Minute)
+	s := newStore("postgres", pools{db, db, reserved}, cfg)
 	s.listenURL = dsn
 	if cfg.ListenURL != "" {
 		s.listenURL, err = postgresDSN(cfg.ListenURL, cfg.Patient)
 	}
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

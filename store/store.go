@@ -9,16 +9,23 @@ import (
 	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/bizmetry/identity/service/fair"
 )
 
 // Store is the database. Its methods read; Change and Short write.
 type Store struct {
 	Reads
 	dialect string
-	write   *sqlx.DB
-	read    *sqlx.DB
-	queue   queue
-	writing *statements // of the pool that writes
+	// Reserved reads on connections of its own, so that those who follow events and
+	// ask whether the database is there never wait for calls.
+	Reserved Reads
+	write    *sqlx.DB
+	read     *sqlx.DB
+	reserved *sqlx.DB
+	writers  *fair.Gate // of the pool that writes
+	queue    queue
+	writing  *statements // of the pool that writes
 	// listenURL reaches the database itself, for the bell.
 	listenURL string
 	enqueued  chan struct{} // gets a sign after a commit that added messages
@@ -32,6 +39,7 @@ type Reads struct {
 	tx       *sqlx.Tx // nil on the pool
 	late     *late    // nil on the pool
 	prepared *statements
+	gate     *fair.Gate    // of the pool; nil: nobody waits
 	count    *atomic.Int64 // of statements
 }
 
@@ -43,32 +51,11 @@ type handle interface {
 	Rebind(query string) string
 }
 
-func newStore(dialect string, write, read *sqlx.DB, prepare bool) *Store {
-	s := &Store{dialect: dialect, write: write, read: read, queue: queue{lines: map[string]*line{}}, enqueued: make(chan struct{}, 1)}
-	s.Reads = Reads{h: read, prepared: newStatements(nil), count: new(atomic.Int64)}
-	s.writing = newStatements(nil)
-	if prepare {
-		s.prepared = newStatements(read)
-	}
-	if write == read { // SQLite's one connection that writes has nothing to prepare on beside its transaction
-		s.writing = s.prepared
-	}
-	return s
-}
-
-// Close closes all connections.
-func (s *Store) Close() error {
-	if s.read == s.write {
-		return s.write.Close()
-	}
-	return errors.Join(s.read.Close(), s.write.Close())
-}
-
 // Statements counts the statements sent to the database so far.
 func (s *Store) Statements() int64 { return s.count.Load() }
 
 // Ping asks the database for a sign of life.
-func (s *Store) Ping(ctx context.Context) error { return translate(s.read.PingContext(ctx)) }
+func (s *Store) Ping(ctx context.Context) error { return translate(s.reserved.PingContext(ctx)) }
 
 // begins is called before every statement: what is still to be written comes first.
 func (r Reads) begins(ctx context.Context) error {
@@ -85,6 +72,11 @@ func (r Reads) one(ctx context.Context, dest any, query string, args ...any) err
 	if err := r.begins(ctx); err != nil {
 		return err
 	}
+	place, err := enter(ctx, r.gate)
+	if err != nil {
+		return err
+	}
+	defer place.Leave()
 	return translate(r.withPlan(ctx, query,
 		func(stmt *sqlx.Stmt) error { return stmt.GetContext(ctx, dest, args...) },
 		func() error { return r.h.GetContext(ctx, dest, r.h.Rebind(query), args...) }))
@@ -121,6 +113,11 @@ func (r Reads) all(ctx context.Context, dest any, query string, args ...any) err
 	if err := r.begins(ctx); err != nil {
 		return err
 	}
+	place, err := enter(ctx, r.gate)
+	if err != nil {
+		return err
+	}
+	defer place.Leave()
 	return translate(r.withPlan(ctx, query,
 		func(stmt *sqlx.Stmt) error { return stmt.SelectContext(ctx, dest, args...) },
 		func() error { return r.h.SelectContext(ctx, dest, r.h.Rebind(query), args...) }))
@@ -136,6 +133,11 @@ func list[T any](ctx context.Context, r Reads, room int, fields func(*T) []any, 
 	if err := r.begins(ctx); err != nil {
 		return nil, err
 	}
+	place, err := enter(ctx, r.gate)
+	if err != nil {
+		return nil, err
+	}
+	defer place.Leave()
 	rows, err := r.query(ctx, query, args...)
 	if err != nil {
 		return nil, translate(err)
@@ -193,6 +195,11 @@ func each[R any](ctx context.Context, r Reads, query string, args []any, fn func
 	if err := r.begins(ctx); err != nil {
 		return err
 	}
+	place, err := enter(ctx, r.gate)
+	if err != nil {
+		return err
+	}
+	defer place.Leave()
 	rows, err := r.h.QueryxContext(ctx, r.h.Rebind(query), args...)
 	if err != nil {
 		return translate(err)
@@ -231,6 +238,11 @@ func filledUp(list []string) []string {
 // inTx runs fn in an explicit transaction. A failed commit is ErrUnavailable:
 // whether the change happened is then unknown.
 func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
+	place, err := enter(ctx, s.writers)
+	if err != nil {
+		return err
+	}
+	defer place.Leave()
 	tx, err := s.write.BeginTxx(ctx, nil)
 	if err != nil {
 		return translate(err)
@@ -238,7 +250,7 @@ func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
 	defer s.writing.prepareMissed(context.WithoutCancel(ctx)) // when the connection is free again
 	defer func() { _ = tx.Rollback() }()                      // after a commit it does nothing
 	out := &outgoing{carrier: s.carrier.Load()}
-	committed := false
+	var committed bool
 	defer func() { out.end(committed) }()
 	w := writes{Reads{h: tx, tx: tx, late: &late{together: s.dialect == "postgres"}, prepared: s.writing, count: s.count}, out}
 	if err := fn(w); err != nil {

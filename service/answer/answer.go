@@ -101,6 +101,7 @@ var answers = []struct {
 	{ErrStopping, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the server is stopping, try another or again shortly"},
 	{secret.ErrBusy, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too much to do, try again shortly"},
 	{ErrTooManyStreams, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too many streams at once, try again when one has ended"},
+	{store.ErrOverloaded, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too many calls of this organization or caller wait for the database, try again shortly"},
 	{store.ErrBusy, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the organization is busy, try again shortly"},
 	{store.ErrUnavailable, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the outcome is unknown: try again, a write with the same request id"},
 	{store.ErrNotFound, codes.NotFound, identityv1.Error_NOT_FOUND, "no such thing in this organization"},

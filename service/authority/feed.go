@@ -115,7 +115,7 @@ func (s *Authority) follow(ctx context.Context) error {
 	for id, f := range following {
 		applied[id] = f.applied()
 	}
-	clocks, err := m.store.Clocks(ctx, slices.Collect(maps.Keys(following)))
+	clocks, err := m.store.Reserved.Clocks(ctx, slices.Collect(maps.Keys(following)))
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (s *Authority) advance(ctx context.Context, f *followed, from, to int64) er
 		f.mu.Unlock()
 		return s.onKeys(ctx)
 	}
-	events, err := s.store.EventsAfter(ctx, f.id, from, eventsAtOnce)
+	events, err := s.store.Reserved.EventsAfter(ctx, f.id, from, eventsAtOnce)
 	if err != nil {
 		return err
 	}

@@ -99,6 +99,9 @@ type Place struct {
 // Enter takes weight, waiting for it until the context ends. More than a member
 // may have counts as all of that. It fails with ErrFull or the context's error.
 func (g *Gate) Enter(ctx context.Context, of Payer, weight int64) (Place, error) {
+	if err := ctx.Err(); err != nil {
+		return Place{}, err
+	}
 	weight = max(0, min(weight, g.cfg.OfMember))
 	g.mu.Lock()
 	gr, m := g.find(of)
@@ -106,10 +109,6 @@ func (g *Gate) Enter(ctx context.Context, of Payer, weight int64) (Place, error)
 		g.admit(gr, m, weight)
 		g.mu.Unlock()
 		return Place{g, gr, m, weight}, nil
-	}
-	if err := ctx.Err(); err != nil {
-		g.mu.Unlock()
-		return Place{}, err
 	}
 	if !g.makeRoom(gr, m) {
 		g.mu.Unlock()

@@ -81,7 +81,7 @@ func NewSigningKey(ring *secret.KeyRing, rand io.Reader, now, use time.Time) (st
 // slow read must not bring a revoked key back.
 func (s *Keeper) Load(ctx context.Context) error {
 	number := s.loads.Add(1)
-	rows, err := s.store.SigningKeys(ctx)
+	rows, err := s.store.Reserved.SigningKeys(ctx)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (s *Keeper) useKeys(number uint64, ring *token.Ring) {
 
 // Tend makes a new signing key when it is time, and loads what there is.
 func (s *Keeper) Tend(ctx context.Context) error {
-	rows, err := s.store.SigningKeys(ctx)
+	rows, err := s.store.Reserved.SigningKeys(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,18 @@
 package secret
 
+import (
+	"context"
+
+	"github.com/bizmetry/identity/service/fair"
+)
+
 // Occupy holds a slot of the gate until the returned function is called.
 func Occupy(p *Passwords) (leave func()) {
-	if !p.all.running.TryAcquire(1) {
-		panic("the gate is full")
+	place, err := p.all.Enter(context.Background(), fair.Payer{Group: "occupied"}, 1)
+	if err != nil {
+		panic(err)
 	}
-	return func() { p.all.running.Release(1) }
+	return place.Leave
 }
 
 // SlotsOf tells how many slots of the gate a stored hash takes.

@@ -12,8 +12,9 @@ import (
 
 	"github.com/go-crypt/crypt"
 	"github.com/go-crypt/crypt/algorithm/argon2"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/bizmetry/identity/service/fair"
 )
 
 var (
@@ -51,7 +52,7 @@ type PasswordsConfig struct {
 
 // Passwords hashes and verifies passwords. Everything that runs a hash passes
 // one gate, also the dummy for unknown users: a gate of its own would tell by
-// the waiting time who exists. Hashes that cost more than ours come one at a
+// the waiting time who exists. The gate is fair between organizations and accounts. Hashes that cost more than ours come one at a
 // time, with a queue of their own, and take as many slots as their memory fills,
 // at most half: whoever imported many of them cannot hold up all others. So
 // memory is bounded by the slots and the largest hash. Safe for concurrent use.
@@ -62,20 +63,20 @@ type Passwords struct {
 	rand    io.Reader
 
 	slots  int
-	all    gate // of the slots
-	costly gate // of the one hash that costs more than ours
+	all    *fair.Gate // of the slots
+	costly *fair.Gate // of the one hash that costs more than ours
 	wait   time.Duration
 	runs   atomic.Uint64
 }
 
-// gate lets so many in at a time, and so many wait.
-type gate struct {
-	running *semaphore.Weighted
-	queue   chan struct{} // one element for each waiting call
+// newGate shares slots between organizations and accounts.
+func newGate(slots, waiting int) *fair.Gate {
+	return fair.NewGate(fair.Config{Capacity: int64(slots), Waiting: max(0, waiting)})
 }
 
-func newGate(places, waiting int) gate {
-	return gate{semaphore.NewWeighted(int64(places)), make(chan struct{}, max(0, waiting))}
+// Gates are what calls wait at to hash a password, by name.
+func (p *Passwords) Gates() map[string]*fair.Gate {
+	return map[string]*fair.Gate{"password hashes": p.all, "costly password hashes": p.costly}
 }
 
 // NewPasswords checks the configuration. It runs no hash.
@@ -208,10 +209,11 @@ func (p *Passwords) slotsFor(memoryKiB int) int {
 func (p *Passwords) run(ctx context.Context, work func() error) error {
 	patience, cancel := context.WithTimeout(ctx, p.wait)
 	defer cancel()
-	if err := p.all.enter(ctx, patience, 1); err != nil {
+	place, err := enter(ctx, patience, p.all, 1)
+	if err != nil {
 		return err
 	}
-	defer p.all.running.Release(1)
+	defer place.Leave()
 	p.runs.Add(1)
 	return work()
 }
@@ -220,38 +222,26 @@ func (p *Passwords) run(ctx context.Context, work func() error) error {
 func (p *Passwords) runCostly(ctx context.Context, slots int, work func() error) error {
 	patience, cancel := context.WithTimeout(ctx, p.wait)
 	defer cancel()
-	if err := p.costly.enter(ctx, patience, 1); err != nil {
+	turn, err := enter(ctx, patience, p.costly, 1)
+	if err != nil {
 		return err
 	}
-	defer p.costly.running.Release(1)
-	if err := p.all.enter(ctx, patience, int64(slots)); err != nil {
+	defer turn.Leave()
+	place, err := enter(ctx, patience, p.all, int64(slots))
+	if err != nil {
 		return err
 	}
-	defer p.all.running.Release(int64(slots))
+	defer place.Leave()
 	p.runs.Add(1)
 	return work()
 }
 
-// enter takes places, waiting for them if the queue has room, as long as there
-// is patience. First come, first served.
-func (g gate) enter(ctx, patience context.Context, places int64) error {
-	if err := ctx.Err(); err != nil {
-		return err
+// enter takes slots in the name of whoever pays for the call, waiting for them as
+// long as there is patience.
+func enter(ctx, patience context.Context, gate *fair.Gate, slots int64) (fair.Place, error) {
+	place, err := gate.Enter(patience, fair.PayerOf(ctx), slots)
+	if err != nil && ctx.Err() == nil {
+		err = ErrBusy
 	}
-	if g.running.TryAcquire(places) {
-		return nil
-	}
-	select {
-	case g.queue <- struct{}{}:
-		defer func() { <-g.queue }()
-	default:
-		return ErrBusy
-	}
-	if g.running.Acquire(patience, places) == nil {
-		return nil
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return ErrBusy
+	return place, err
 }
