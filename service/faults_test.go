@@ -152,7 +152,7 @@ func TestFaults_LG06_PanicAtTheDoor(t *testing.T) {
 	}
 	random := &tripwire{from: randomRead}
 	w := servicetest.New(t, storetest.SQLite(t), func(c *service.Config) { c.Rand = random })
-	random.set("(*Door).enter", func() { panic("at the door") })
+	random.set("(*Door).newCall", func() { panic("at the door") })
 	_, err := w.Users.GetMe(w.As(w.Root), &identityv1.GetMeRequest{})
 	oneReason(t, "panic", err, codes.Internal, "INTERNAL")
 	if _, err := w.Users.GetMe(w.As(w.Root), &identityv1.GetMeRequest{}); err != nil {

@@ -186,7 +186,7 @@ func (c *Config) setDefaults() error {
 // Messages that cannot be read are answered like every other error.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
 	if _, ok := r.(*grpc.Server); ok {
-		r = door.Readable(r)
+		r = s.Door.Registrar(r)
 	}
 	identityv1.RegisterUserServiceServer(r, s.nouns.users)
 	identityv1.RegisterRoleServiceServer(r, s.nouns.roles)

@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service"
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/store"
@@ -249,10 +251,11 @@ func TestSignIn_PF01_Gate(t *testing.T) {
 	hold, release := context.WithCancel(t.Context())
 	defer release()
 	var crowd sync.WaitGroup
-	for range 8 { // so many that the place of one is taken by the next
+	for i := range 8 { // so many that the place of one is taken by the next; each pays alone, or the newcomer would have the place
 		crowd.Go(func() {
+			mine := fair.WithPaying(hold, fair.Payer{Group: fmt.Sprint("crowd ", i)})
 			for hold.Err() == nil {
-				if _, _, err := gate.Verify(hold, "x", ""); errors.Is(err, secret.ErrBusy) {
+				if _, _, err := gate.Verify(mine, "x", ""); errors.Is(err, secret.ErrBusy) {
 					time.Sleep(100 * time.Microsecond)
 				}
 			}

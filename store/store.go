@@ -260,8 +260,7 @@ func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {
 		return err
 	}
 	err = tx.Commit()
-	committed = err == nil
-	if out.waiting { // also where the outcome is unknown
+	if committed = err == nil; out.waiting { // also where the outcome is unknown
 		select {
 		case s.enqueued <- struct{}{}:
 		default: // it will be looked at anyway

@@ -71,6 +71,14 @@ var (
 		http.StatusRequestEntityTooLarge, codes.ResourceExhausted, identityv1.Error_TOO_LARGE,
 		"the request is too large", nil,
 	}
+	tooManyHeaders = &refusal{
+		http.StatusRequestHeaderFieldsTooLarge, codes.ResourceExhausted, identityv1.Error_TOO_LARGE,
+		"the headers are too large", nil,
+	}
+	tooSlow = &refusal{
+		http.StatusRequestTimeout, codes.DeadlineExceeded, identityv1.Error_DEADLINE_EXCEEDED,
+		"the request did not arrive within the deadline", nil,
+	}
 	noSuchPath = &refusal{
 		http.StatusNotFound, codes.NotFound, identityv1.Error_NOT_FOUND,
 		"there is no such path", nil,

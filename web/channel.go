@@ -26,6 +26,9 @@ type channel struct {
 	stream  grpc.StreamServerInterceptor // for streams, which web serves itself
 }
 
+// arrivedKey is where a request carries the server's context of a call that has arrived.
+type arrivedKey struct{}
+
 type method struct {
 	impl   any
 	handle grpc.MethodHandler
@@ -57,8 +60,12 @@ func (c *channel) Invoke(ctx context.Context, name string, args, reply any, opts
 		return door.UnknownMethod(nil, nil)
 	}
 	s := &stream{method: name}
-	inside, cancel := enter(ctx)
-	defer cancel()
+	inside, ok := ctx.Value(arrivedKey{}).(context.Context)
+	if !ok {
+		var leave func()
+		inside, leave = enter(ctx)
+		defer leave()
+	}
 	read := func(v any) error {
 		proto.Merge(v.(proto.Message), args.(proto.Message))
 		return nil

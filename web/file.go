@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/door"
 )
 
 // Files over REST, which the gateway cannot express: an export is the file
@@ -63,7 +64,7 @@ func (p *port) file(w http.ResponseWriter, r *http.Request, rt *route, md metada
 		w.Header().Set("Connection", "close")
 	}
 	_ = f.rc.SetReadDeadline(time.Time{}) // the port's is for whole requests
-	err := p.conn.serve("/"+string(rt.rpc.Parent().FullName())+"/"+string(rt.rpc.Name()), f)
+	err := p.conn.serve(rt.fullMethod(), f)
 	f.end(err, strings.Join(md.Get("authorization"), ""))
 }
 
@@ -101,7 +102,7 @@ func (p *port) newFile(w http.ResponseWriter, r *http.Request, rt *route, md met
 var noFilter = utilities.NewDoubleArray(nil)
 
 func exportRequest(w http.ResponseWriter, r *http.Request, rt *route, query url.Values) (proto.Message, *refusal) {
-	if _, no := readBody(w, r, rt); no != nil {
+	if _, no := readBody(w, r, rt, door.MaxMessage); no != nil {
 		return nil, no
 	}
 	req := &identityv1.ExportUsersRequest{}

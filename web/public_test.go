@@ -311,7 +311,7 @@ func TestOddRequests(t *testing.T) {
 		t.Errorf("from a socket: %d %s", w.Code, w.Body)
 	}
 	limits := web.Server(s.handler)
-	if limits.ReadHeaderTimeout == 0 || limits.ReadTimeout == 0 || limits.WriteTimeout == 0 || limits.IdleTimeout == 0 || limits.MaxHeaderBytes != door.MaxHeaders {
+	if limits.ReadHeaderTimeout == 0 || limits.ReadTimeout == 0 || limits.WriteTimeout == 0 || limits.IdleTimeout == 0 || limits.MaxHeaderBytes != door.MaxTransportHeaders {
 		t.Errorf("GR-04: %+v", limits)
 	}
 }

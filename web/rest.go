@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -83,18 +85,42 @@ func (p *port) rest(w http.ResponseWriter, r *http.Request) {
 		p.file(w, r, &rt, md)
 		return
 	}
-	var body []byte
-	if no == nil {
-		body, no = readBody(w, r, &rt)
-	}
 	if no != nil {
 		p.refuseRest(w, r, &rt, no)
 		return
 	}
-	in := r.WithContext(peer.NewContext(metadata.NewOutgoingContext(r.Context(), md), peerOf(r)))
+	outside := peer.NewContext(metadata.NewOutgoingContext(r.Context(), md), peerOf(r))
+	inside, leave := enter(outside)
+	defer leave()
+	inside, call, err := p.svc.Door.Arrive(inside, rt.fullMethod())
+	w.Header().Set("Request-Id", call.RequestID)
+	if err == nil {
+		defer call.Leave()
+		err = p.expect(inside, call, w, r)
+	}
+	if err != nil {
+		p.gatewayError(outside, nil, nil, w, r.WithContext(outside), err)
+		return
+	}
+	body, no := readBody(w, r, &rt, call.MaxRequest())
+	if no != nil {
+		p.refuseRest(w, r, &rt, no)
+		return
+	}
+	in := r.WithContext(context.WithValue(outside, arrivedKey{}, inside))
 	in.Header, in.Host, in.RemoteAddr = http.Header{}, "", ""
 	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	p.gateway.ServeHTTP(w, in)
+}
+
+// expect takes room for a body before it is read, and has it read in time.
+func (p *port) expect(ctx context.Context, call *door.Call, w http.ResponseWriter, r *http.Request) error {
+	size := r.ContentLength
+	if size < 0 || size > call.MaxRequest() { // unknown, or to be cut off there
+		size = call.MaxRequest()
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(door.MaxDeadline)) // of tests that record answers there is none
+	return p.svc.Door.Expect(ctx, size)
 }
 
 // refuseRest answers and notes a request that does not reach the door.
@@ -152,12 +178,14 @@ func checkQuery(rt *route, raw string) *refusal {
 }
 
 // readBody reads the body where the route takes one: JSON, one value, UTF-8.
-func readBody(w http.ResponseWriter, r *http.Request, rt *route) ([]byte, *refusal) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, door.MaxMessage))
+func readBody(w http.ResponseWriter, r *http.Request, rt *route, most int64) ([]byte, *refusal) {
+	body, err := readAll(http.MaxBytesReader(w, r.Body, most), min(r.ContentLength, most))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
 		return nil, tooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, tooSlow
 	case err != nil:
 		return nil, malformed
 	case len(body) == 0:
@@ -173,6 +201,16 @@ func readBody(w http.ResponseWriter, r *http.Request, rt *route) ([]byte, *refus
 		return nil, nil // the gateway would make a mask of it that has one empty path
 	}
 	return body, nil
+}
+
+// readAll reads a body whose size is known as a rule, so that it takes no more than that.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	var body bytes.Buffer
+	if size > 0 {
+		body.Grow(int(size) + bytes.MinRead)
+	}
+	_, err := body.ReadFrom(r)
+	return body.Bytes(), err
 }
 
 func isJSON(h http.Header) bool {

@@ -171,7 +171,10 @@ func TestREST_GR04(t *testing.T) {
 	pad := func(n int) string { return `{"email":"` + strings.Repeat("a", n-len(`{"email":""}`)) + `"}` }
 	s.call(s.Root, "POST", "/v1/users", pad(1<<20)).is(t, 400, "INVALID_FIELDS")
 	s.call(s.Root, "POST", "/v1/users", pad(1<<20+1)).is(t, 413, "TOO_LARGE")
-	s.send("GET", "/v1/me", strings.Repeat("a", 1<<20+1)).is(t, 413, "TOO_LARGE")
+	s.call(s.Root, "GET", "/v1/me", strings.Repeat("a", 1<<20+1)).is(t, 413, "TOO_LARGE")
+	s.send("POST", "/v1/sessions", pad(16<<10+1), "Content-Type", "application/json").is(t, 413, "TOO_LARGE")
+	s.send("POST", "/v1/users", strings.Repeat("a", 1<<20+1)).is(t, 401, "TOKEN_INVALID")
+	s.send("GET", "/v1/me", "", "X-Padding", strings.Repeat("a", 17<<10)).is(t, 431, "TOO_LARGE")
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	_, _ = z.Write(bytes.Repeat([]byte{' '}, 64<<20))
@@ -290,5 +293,7 @@ func TestREST_OA08(t *testing.T) {
 		})
 	}
 	s.form("/v1/sessions?access_token="+s.Root, "").is(t, 400, "MALFORMED_REQUEST")
-	s.form("/v1/tokens:introspect", "access_token="+s.Root).is(t, 415, "MALFORMED_REQUEST")
+	s.form("/v1/tokens:introspect", "access_token="+s.Root).is(t, 401, "TOKEN_INVALID")
+	s.send("POST", "/v1/tokens:introspect", "access_token="+s.Root, "Authorization", "Bearer "+s.Root,
+		"Content-Type", "application/x-www-form-urlencoded").is(t, 415, "MALFORMED_REQUEST")
 }

@@ -181,6 +181,11 @@ func (rt *route) takes(name string) bool {
 	return false
 }
 
+// fullMethod is the RPC as gRPC names it.
+func (rt *route) fullMethod() string {
+	return "/" + string(rt.rpc.Parent().FullName()) + "/" + string(rt.rpc.Name())
+}
+
 // streams tells whether the RPC is a stream: a file over REST.
 func (rt *route) streams() bool { return rt.rpc.IsStreamingClient() || rt.rpc.IsStreamingServer() }
 

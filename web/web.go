@@ -104,10 +104,10 @@ func Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:                      h,
 		ReadHeaderTimeout:            5 * time.Second,
-		ReadTimeout:                  30 * time.Second,
+		ReadTimeout:                  door.MaxDeadline,
 		WriteTimeout:                 30 * time.Second,
 		IdleTimeout:                  2 * time.Minute,
-		MaxHeaderBytes:               door.MaxHeaders,
+		MaxHeaderBytes:               door.MaxTransportHeaders,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 100},
 		DisableGeneralOptionsHandler: true,
 	}
@@ -118,6 +118,11 @@ func Server(h http.Handler) *http.Server {
 func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer p.recovered(w)
 	p.harden(w.Header())
+	if headerSize(r.Header) > door.MaxHeaders {
+		p.refused("", origin(r).Peer, tooManyHeaders)
+		refuse(w, tooManyHeaders)
+		return
+	}
 	r = p.underBase(r)
 	methods, ok := p.fixed[r.URL.Path]
 	if !ok {
@@ -134,6 +139,15 @@ func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	refuse(w, wrongMethod)
+}
+
+func headerSize(h http.Header) (n int) {
+	for name, values := range h {
+		for _, value := range values {
+			n += len(name) + len(value) + 32 // as HTTP/2 counts them
+		}
+	}
+	return n
 }
 
 // underBase takes the issuer's path off, for proxies that leave it on.

@@ -170,8 +170,8 @@ func (c *serveCmd) listen(ctx context.Context, o output, svc *service.Service, r
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return svc.Run(ctx) })
-	g.Go(func() error { return served(rpc.Serve(ports[0])) })
-	g.Go(func() error { return served(public.Serve(ports[1])) })
+	g.Go(func() error { return served(rpc.Serve(svc.Door.Listen(ports[0]))) })
+	g.Go(func() error { return served(public.Serve(svc.Door.Listen(ports[1]))) })
 	g.Go(func() error { return served(admin.Serve(ports[2])) })
 	g.Go(func() error {
 		<-ctx.Done()

@@ -59,6 +59,7 @@ var (
 	ErrAlreadyConfirmed   = errors.New("already confirmed")
 	ErrStopping           = errors.New("stopping")
 	ErrTooManyStreams     = errors.New("too many streams")
+	ErrOverloaded         = errors.New("overloaded")
 )
 
 // answers is the whole table: the first that matches counts, and nothing else
@@ -101,6 +102,7 @@ var answers = []struct {
 	{ErrStopping, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the server is stopping, try another or again shortly"},
 	{secret.ErrBusy, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too much to do, try again shortly"},
 	{ErrTooManyStreams, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too many streams at once, try again when one has ended"},
+	{ErrOverloaded, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too much is under way for this caller or organization, try again shortly"},
 	{store.ErrOverloaded, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too many calls of this organization or caller wait for the database, try again shortly"},
 	{store.ErrBusy, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the organization is busy, try again shortly"},
 	{store.ErrUnavailable, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the outcome is unknown: try again, a write with the same request id"},

@@ -3,6 +3,8 @@ package authority
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -128,14 +130,19 @@ func (r *recalled) prove(ctx context.Context, m *memory, p proof) error {
 	if err != nil {
 		return err
 	}
-	r.Principal = r.view.principal
-	r.Platform, r.Suspended, r.OrgEpoch = r.org.org.Platform, r.org.org.Suspended, r.org.org.Epoch
-	r.ProofEnd, r.ProofDigest, r.TokensAfter = v.end, v.digest, v.tokensAfter
-	r.ProofLive = v.live && v.owner == p.principal && r.Kind == p.kind
-	if p.kind == store.KindUser {
-		r.ProofLive = r.ProofLive && v.epoch == r.Epoch && v.orgEpoch == r.OrgEpoch
-	}
+	r.Standing = standingOf(r.org, r.view, v, p)
 	return nil
+}
+
+func standingOf(org *orgView, of *principalView, v *proofView, p proof) (s store.Standing) {
+	s.Principal = of.principal
+	s.Platform, s.Suspended, s.OrgEpoch = org.org.Platform, org.org.Suspended, org.org.Epoch
+	s.ProofEnd, s.ProofDigest, s.TokensAfter = v.end, v.digest, v.tokensAfter
+	s.ProofLive = v.live && v.owner == p.principal && s.Kind == p.kind
+	if p.kind == store.KindUser {
+		s.ProofLive = s.ProofLive && v.epoch == s.Epoch && v.orgEpoch == s.OrgEpoch
+	}
+	return s
 }
 
 // VerifyCaller verifies a bearer token and returns its caller with current rights.
@@ -144,7 +151,25 @@ func (s *Authority) VerifyCaller(ctx context.Context, text string) (*door.Caller
 	if err != nil {
 		return nil, answer.ErrToken
 	}
-	return s.RecallCaller(ctx, claims)
+	by, err := s.RecallCaller(ctx, claims)
+	if errors.Is(err, answer.ErrToken) {
+		err = door.ErrNotUsable
+	}
+	return by, err
+}
+
+// Dead tells, from memory, that a bearer token cannot be one, or is not accepted any
+// more. It never waits; what would have to be looked up is not dead.
+func (s *Authority) Dead(text string) bool {
+	if strings.Count(text, ".") != 2 {
+		return true
+	}
+	claims, ok := s.memory.tokens.GetIfPresent(sha256.Sum256([]byte(text)))
+	if !ok || s.memory.feed.age() > freshFor {
+		return false
+	}
+	want := token.Want{Issuer: s.issuer, Audience: s.issuer, Now: s.Now()}
+	return want.Check(&claims) != nil || s.memory.dead(proofOf(claims), store.At(s.Now()))
 }
 
 // RecallCaller makes of verified claims the caller, out of memory.
@@ -250,4 +275,26 @@ func (s *Authority) Organization(ctx context.Context, org string) (store.Organiz
 		return store.Organization{}, nil, err
 	}
 	return v.org, v.cat, nil
+}
+
+// dead tells whether what is remembered of a principal and its proof is enough to
+// refuse it.
+func (m *memory) dead(p proof, now store.Micros) bool {
+	m.mu.Lock()
+	f := m.orgs[p.org]
+	m.mu.Unlock()
+	if f == nil {
+		return false
+	}
+	org := f.view.Load()
+	principal, known := m.principals.GetIfPresent(ref{p.org, p.principal})
+	proven, shown := m.proofs.GetIfPresent(ref{p.org, p.credential + p.session})
+	if org == nil || !known || !shown || principal.f != f || principal.whole != f.whole.Load() || proven.f != f || proven.whole != f.whole.Load() {
+		return false
+	}
+	standing := standingOf(org, principal, proven, p)
+	if p.epoch > int64(standing.Epoch) || p.orgEpoch > int64(standing.OrgEpoch) {
+		return false // issued after what is remembered
+	}
+	return org.revoked[p.token] || !p.usable(standing, now)
 }

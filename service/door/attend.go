@@ -25,6 +25,9 @@ func (s *Door) EndStreams() { time.AfterFunc(lastWord, func() { close(s.stopping
 //
 // Streams of the contract go through the door.
 func (s *Door) attend(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if s.methods[info.FullMethod] != nil && !info.IsClientStream && !info.IsServerStream {
+		return next(srv, stream) // a call, which answer takes through the door
+	}
 	if s.methods[info.FullMethod] != nil {
 		return s.Stream(srv, readable{stream}, info, next)
 	}

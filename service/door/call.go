@@ -2,10 +2,14 @@ package door
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/store"
@@ -21,9 +25,26 @@ type Call struct {
 	Org       string  // the organization that the request is about
 	Self      bool    // the request is about the caller
 	cause     error   // what really went wrong, for the log
+	start     time.Time
+	arrived   bool  // its caller is known
+	doubt     error // why its caller was refused, unless a moment that it names says otherwise
+	flow
 	// Revisions collects the revision headers that a stream sends at its end; nil for
 	// a unary call, which sends them at once.
 	Revisions metadata.MD
+}
+
+// flow is what a call holds while it lasts.
+type flow struct {
+	payer  atomic.Pointer[fair.Payer]
+	cancel context.CancelFunc // of a unary call
+	upload upload
+	reply  fair.Place
+}
+
+// tellID tells the client the id of the call.
+func (c *Call) tellID(to interface{ SetHeader(metadata.MD) error }) {
+	_ = to.SetHeader(metadata.Pairs("request-id", c.RequestID)) // fails only where there is no client to tell
 }
 
 // Denied is the refusal of a call whose caller lacks what the method takes.
@@ -41,10 +62,17 @@ func CallOf(ctx context.Context) *Call {
 	return &Call{}
 }
 
+// ErrNotUsable refuses a good token whose principal is not usable, as far as memory knows.
+var ErrNotUsable = fmt.Errorf("%w: its principal is not usable", answer.ErrToken)
+
 // Authenticator knows principals and organizations. The door asks it who calls.
 type Authenticator interface {
-	// VerifyCaller verifies a bearer token and returns its caller with current rights.
+	// VerifyCaller verifies a bearer token and returns its caller with current rights;
+	// ErrNotUsable where only those are missing.
 	VerifyCaller(ctx context.Context, bearer string) (*Caller, error)
+	// Dead tells, from memory, that a bearer token cannot be one or is not accepted any
+	// more. It never waits; what would have to be looked up is not dead.
+	Dead(bearer string) bool
 	// RecallCaller makes of verified claims the caller, with the rights it has now.
 	RecallCaller(ctx context.Context, claims token.Claims) (*Caller, error)
 	// Knows refuses an organization that is not there.

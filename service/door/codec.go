@@ -1,7 +1,7 @@
 package door
 
 import (
-	"context"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
@@ -10,34 +10,22 @@ import (
 	"github.com/bizmetry/identity/service/answer"
 )
 
-// Readable registers services with a server, so that unreadable messages get a proper
-// answer.
-func Readable(r grpc.ServiceRegistrar) grpc.ServiceRegistrar { return registrar{r} }
+// Registrar registers services with a gRPC server whose calls pass the door.
+func (s *Door) Registrar(r grpc.ServiceRegistrar) grpc.ServiceRegistrar { return registrar{r, s} }
 
-// registrar registers services whose unreadable messages get a proper answer:
-// gRPC's own would be INTERNAL, which is our fault, not the caller's. gRPC
-// sends its own as soon as the codec fails, so ours does not: it says what
-// went wrong in the received.
-type registrar struct{ grpc.ServiceRegistrar }
+// registrar registers calls as streams of one message each way, so that the door
+// sees them before their message is read.
+type registrar struct {
+	grpc.ServiceRegistrar
+	door *Door
+}
 
 func (r registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	own := *desc
-	own.Methods = nil
+	own.Methods, own.Streams = nil, slices.Clone(desc.Streams)
 	for _, m := range desc.Methods {
-		inner := m.Handler
-		m.Handler = func(srv any, ctx context.Context, read func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
-			return inner(srv, ctx, func(v any) error {
-				in := &received{msg: v}
-				if err := read(in); err != nil {
-					return err
-				}
-				if in.err != nil {
-					return answer.Of(in.err).Err()
-				}
-				return nil
-			}, i)
-		}
-		own.Methods = append(own.Methods, m)
+		name := "/" + desc.ServiceName + "/" + m.MethodName
+		own.Streams = append(own.Streams, grpc.StreamDesc{StreamName: m.MethodName, Handler: r.door.answer(name, m.Handler)})
 	}
 	r.ServiceRegistrar.RegisterService(&own, impl)
 }
@@ -54,14 +42,26 @@ func (r readable) RecvMsg(m any) error {
 	return in.err
 }
 
-// received is a message that is being read, and what is wrong with it.
+// received is a message that is being read, its size, and what is wrong with it:
+// the answer of gRPC to a codec that fails would be INTERNAL, which is our fault,
+// not the caller's.
 type received struct {
-	msg any
-	err error
+	msg  any
+	size int
+	err  error
 }
 
-// codec is gRPC's own, but for messages that cannot be read.
+// codec is gRPC's own, but for messages that cannot be read, and answers that count
+// until they are sent.
 type codec struct{ encoding.CodecV2 }
+
+// Marshal implements encoding.CodecV2.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if r, ok := v.(*reply); ok {
+		return r.bytes()
+	}
+	return c.CodecV2.Marshal(v)
+}
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
@@ -73,6 +73,9 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		in.err = answer.ErrTooLarge
 	case c.CodecV2.Unmarshal(data, in.msg) != nil:
 		in.err = answer.ErrMalformed
+	}
+	if ok {
+		in.size = data.Len()
 	}
 	return nil
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -34,6 +33,13 @@ const (
 	MaxMessage = 1 << 20
 	// MaxHeaders is the largest list of headers, on either port.
 	MaxHeaders = 16 << 10
+	// MaxTransportHeaders is what a transport takes, so that the door can say what is
+	// wrong with more than MaxHeaders.
+	MaxTransportHeaders = 64 << 10
+	// maxTransportMessage is what gRPC takes, for the same reason.
+	maxTransportMessage = 4 * MaxMessage
+	// MaxPublicMessage is the largest request of a method that needs no token.
+	MaxPublicMessage = 16 << 10
 	// MaxDeadline caps how long a call may take.
 	MaxDeadline = 15 * time.Second
 	// minDeadline is what a call must have left to be worth beginning.
@@ -55,6 +61,7 @@ type Door struct {
 	meanings  map[protoreflect.FullName]Meaning
 	proxies   []netip.Prefix
 	streams   *streams
+	flows     flows
 	stopping  chan struct{} // closed when streams have to end
 	metrics   *metrics
 }
@@ -85,28 +92,36 @@ func New(cfg Config) (*Door, error) {
 	)
 	return &Door{
 		Kit: cfg.Kit, auth: cfg.Authenticator, refused: cfg.Refused, methods: methods, validator: validator, meanings: map[protoreflect.FullName]Meaning{},
-		proxies: cfg.TrustedProxies, streams: newStreams(), stopping: make(chan struct{}), metrics: newMetrics(cfg.Metrics),
+		proxies: cfg.TrustedProxies, streams: newStreams(), flows: newFlows(cfg.Meter), stopping: make(chan struct{}), metrics: newMetrics(cfg.Metrics),
 	}, err
 }
 
 // Unary is the interceptor that every call passes, one for all steps: a chain
-// of them would cost each call a pile of closures and a deep stack. It gives
-// the call its id, catches panics, and writes a line of log and the metrics.
-// It sees the cause of an error; the client sees the answer.
+// of them would cost each call a pile of closures and a deep stack. It catches
+// panics, and writes a line of log and the metrics. It sees the cause of an
+// error; the client sees the answer. A call that did not arrive yet arrives here.
 func (s *Door) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, rule grpc.UnaryHandler) (resp any, err error) {
-	start := time.Now()
-	c := &Call{Method: unknown}
+	c := CallOf(ctx)
+	if !c.arrived {
+		ctx, c, err = s.Arrive(ctx, info.FullMethod)
+		if err != nil {
+			return nil, err
+		}
+		defer c.Leave()
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 			resp, err = nil, answer.Of(c.cause).Err()
 		}
-		s.note(ctx, c, err, time.Since(start))
+		s.note(ctx, c, err)
 	}()
-	s.enter(ctx, c, info.FullMethod)
-	ctx = context.WithValue(ctx, callKey{}, c)
-	_ = grpc.SetHeader(ctx, metadata.Pairs("request-id", c.RequestID)) // fails only where there is no client to tell
-	resp, err = s.inTime(ctx, c, req, rule)
+	if err = s.admit(ctx, c, req.(proto.Message)); err == nil {
+		resp, err = rule(ctx, req)
+	}
+	if err != nil && ctx.Err() != nil && !errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
 	if err != nil && !c.Method.foreign {
 		c.cause = err
 		return nil, answer.Of(err).Err()
@@ -114,7 +129,9 @@ func (s *Door) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, r
 	return resp, err
 }
 
-func (s *Door) note(ctx context.Context, c *Call, err error, took time.Duration) {
+// note writes a line of log, and the metrics.
+func (s *Door) note(ctx context.Context, c *Call, err error) {
+	took := time.Since(c.start)
 	code := status.Code(err)
 	s.metrics.observe(c.Method, code.String(), took)
 	attrs := []slog.Attr{
@@ -138,32 +155,13 @@ func (s *Door) note(ctx context.Context, c *Call, err error, took time.Duration)
 	}
 }
 
-// inTime caps the deadline, and refuses what has no time left.
-func (s *Door) inTime(ctx context.Context, c *Call, req any, rule grpc.UnaryHandler) (resp any, err error) {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < minDeadline {
-		return nil, context.DeadlineExceeded
-	}
-	ctx, cancel := context.WithTimeout(ctx, MaxDeadline)
-	defer cancel()
-	if err = s.admit(ctx, c, req.(proto.Message)); err == nil {
-		resp, err = rule(ctx, req)
-	}
-	if err != nil && ctx.Err() != nil && !errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: %w", ctx.Err(), err)
-	}
-	return resp, err
-}
-
-// admit takes a call through the steps of the door; what is still refused
-// after them, a rule refuses.
+// admit takes a call through the steps of the door that need its request; what is
+// still refused after them, a rule refuses.
 func (s *Door) admit(ctx context.Context, c *Call, msg proto.Message) error {
 	if err := s.reach(ctx, c, msg); err != nil {
 		return err
 	}
 	if !c.Method.anonymous() {
-		if err := s.authenticate(ctx, c); err != nil {
-			return err
-		}
 		if err := s.authorize(ctx, c, msg.ProtoReflect()); err != nil {
 			return err
 		}
@@ -171,21 +169,27 @@ func (s *Door) admit(ctx context.Context, c *Call, msg proto.Message) error {
 	if err := takeRequestID(ctx, c.Method, msg); err != nil {
 		return err
 	}
-	return s.check(c.Method, msg)
+	if err := s.check(c.Method, msg); err != nil {
+		return err
+	}
+	return s.reserve(ctx, c, msg)
 }
 
 // reach is a step of the door: a call that names a consistency token is
-// answered from a memory that has seen that moment. It comes before the
-// caller's own rights are looked at, which may be what the write changed.
+// answered from a memory that has seen that moment. The caller's own rights are
+// what the write may have changed, so they are looked at again.
 func (s *Door) reach(ctx context.Context, c *Call, msg proto.Message) error {
 	if c.Method.atLeast == nil {
 		return nil
 	}
 	text := msg.ProtoReflect().Get(c.Method.atLeast).String()
 	if text == "" {
-		return nil
+		return c.doubt
 	}
-	return s.auth.Reached(ctx, text)
+	if err := s.auth.Reached(ctx, text); err != nil {
+		return err
+	}
+	return s.authenticate(ctx, c)
 }
 
 // authenticate finds out who calls.
@@ -194,8 +198,12 @@ func (s *Door) authenticate(ctx context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	c.Caller, err = s.auth.VerifyCaller(ctx, text)
-	return err
+	if c.Caller, err = s.auth.VerifyCaller(ctx, text); err != nil {
+		return err
+	}
+	c.Org = c.Caller.Org
+	c.settle()
+	return nil
 }
 
 // authorize holds the caller against the method's access option, and settles
@@ -247,6 +255,7 @@ func (s *Door) moveTo(ctx context.Context, c *Call, org string) error {
 		return err
 	}
 	c.Org = org
+	c.settle()
 	return nil
 }
 

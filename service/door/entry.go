@@ -5,16 +5,17 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
-	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/wire"
 )
 
-// enter notes what the transport knows about a call.
-func (s *Door) enter(ctx context.Context, c *Call, fullMethod string) {
+// newCall notes what the transport knows about a call.
+func (s *Door) newCall(ctx context.Context, fullMethod string) *Call {
+	c := &Call{Method: unknown, start: time.Now()}
 	if m := s.methods[fullMethod]; m != nil {
 		c.Method = m
 	}
@@ -25,6 +26,8 @@ func (s *Door) enter(ctx context.Context, c *Call, fullMethod string) {
 		c.Source = s.Source(p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))
 	}
 	c.RequestID = s.NewID()
+	c.settle()
+	return c
 }
 
 // Source is the address of the client: the peer's, or where the peer is a
@@ -70,20 +73,4 @@ func hostOf(address string) string {
 		return ip.Unmap().WithZone("").String()
 	}
 	return host
-}
-
-// bearer takes the access token from the one place where it may be.
-func bearer(ctx context.Context) (string, error) {
-	values := metadata.ValueFromIncomingContext(ctx, "authorization")
-	if len(values) > 1 {
-		return "", answer.ErrMalformed
-	}
-	if len(values) == 0 {
-		return "", answer.ErrToken
-	}
-	scheme, text, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "bearer") {
-		return "", answer.ErrToken
-	}
-	return strings.TrimSpace(text), nil
 }

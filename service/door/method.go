@@ -18,15 +18,16 @@ import (
 
 // Method is what the proto options say about an RPC.
 type Method struct {
-	Name    string // full method name, as gRPC has it
-	access  *identityv1.Access
-	request protoreflect.MessageDescriptor
-	org     protoreflect.FieldDescriptor // organization_id, where the request has one
-	self    protoreflect.FieldDescriptor // the field that self_or names
-	retry   protoreflect.FieldDescriptor // request_id
-	atLeast protoreflect.FieldDescriptor // at_least
-	foreign bool                         // not of the contract: its errors are its own
-	masked  bool                         // has an update mask: fields may be left out
+	Name      string // full method name, as gRPC has it
+	access    *identityv1.Access
+	request   protoreflect.MessageDescriptor
+	org       protoreflect.FieldDescriptor // organization_id, where the request has one
+	self      protoreflect.FieldDescriptor // the field that self_or names
+	retry     protoreflect.FieldDescriptor // request_id
+	atLeast   protoreflect.FieldDescriptor // at_least
+	foreign   bool                         // not of the contract: its errors are its own
+	masked    bool                         // has an update mask: fields may be left out
+	streaming bool                         // takes or gives more than one message
 }
 
 // package of the contract.
@@ -72,6 +73,7 @@ func readMethod(d protoreflect.MethodDescriptor) (*Method, error) {
 	m := &Method{
 		Name: name, access: access, request: d.Input(),
 		org: fields.ByName("organization_id"), retry: fields.ByName("request_id"), atLeast: fields.ByName("at_least"), masked: fields.ByName("update_mask") != nil,
+		streaming: d.IsStreamingClient() || d.IsStreamingServer(),
 	}
 	if field := access.GetSelfOr().GetField(); field != "" {
 		if m.self = fields.ByName(protoreflect.Name(field)); m.self == nil {

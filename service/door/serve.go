@@ -23,22 +23,22 @@ type Origin struct {
 // is a constant, such as "/oauth2/token". It returns the request id
 // and fn's error unchanged; answer.Of says what the client may see of it.
 func (s *Door) Serve(ctx context.Context, name string, from Origin, fn func(context.Context) error) (requestID string, err error) {
-	start := time.Now()
 	c := &Call{
 		Method: &Method{Name: name}, RequestID: s.NewID(), UserAgent: wire.Cut(from.UserAgent, 200),
-		Source: s.Source(from.Peer, from.Forwarded),
+		Source: s.Source(from.Peer, from.Forwarded), start: time.Now(),
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, callKey{}, c), MaxDeadline)
-	defer cancel()
+	c.settle()
+	ctx = s.begin(ctx, c)
+	defer c.Leave()
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 		if c.cause = err; err != nil {
-			s.note(ctx, c, answer.Of(err).Err(), time.Since(start))
+			s.note(ctx, c, answer.Of(err).Err())
 			return
 		}
-		s.note(ctx, c, nil, time.Since(start))
+		s.note(ctx, c, nil)
 	}()
 	return c.RequestID, fn(ctx)
 }
@@ -48,6 +48,7 @@ func (s *Door) Serve(ctx context.Context, name string, from Origin, fn func(cont
 func (s *Door) ActAs(ctx context.Context, by *Caller, fullMethod string) {
 	c := CallOf(ctx)
 	c.Caller, c.Org = by, by.Org
+	c.settle()
 	if fullMethod != "" {
 		c.Method = s.methods[fullMethod]
 	}

@@ -25,8 +25,9 @@ func (s *Door) ServerOptions() []grpc.ServerOption {
 		grpc.StreamInterceptor(s.attend),
 		grpc.UnknownServiceHandler(UnknownMethod),
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}),
-		grpc.MaxRecvMsgSize(4 * MaxMessage), // the codec refuses what is over MaxMessage, by a proper answer
-		grpc.MaxHeaderListSize(MaxHeaders),
+		grpc.InTapHandle(s.tap),
+		grpc.MaxRecvMsgSize(maxTransportMessage), // the codec refuses what is over MaxMessage, by a proper answer
+		grpc.MaxHeaderListSize(MaxTransportHeaders),
 		grpc.MaxConcurrentStreams(100),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ConnectionTimeout(10 * time.Second),

@@ -38,9 +38,14 @@ const (
 // bounds on every silence, and its caller's rights are looked at again as it
 // goes. When the server stops, it ends at the next message.
 func (s *Door) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, rule grpc.StreamHandler) (err error) {
-	start := time.Now()
-	c := &Call{Method: unknown, Revisions: metadata.MD{}}
-	ctx, cancel := context.WithCancel(stream.Context())
+	ctx, c, err := s.Arrive(stream.Context(), info.FullMethod)
+	c.tellID(stream)
+	if err != nil {
+		return err
+	}
+	defer c.Leave()
+	c.Revisions = metadata.MD{}
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
@@ -48,11 +53,8 @@ func (s *Door) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 			err = answer.Of(c.cause).Err()
 		}
 		stream.SetTrailer(c.Revisions)
-		s.note(ctx, c, err, time.Since(start))
+		s.note(ctx, c, err)
 	}()
-	s.enter(ctx, c, info.FullMethod)
-	ctx = context.WithValue(ctx, callKey{}, c)
-	_ = stream.SetHeader(metadata.Pairs("request-id", c.RequestID)) // fails only where there is no client to tell
 	if err = s.attendStream(ctx, c, srv, stream, rule); err != nil {
 		c.cause = err
 		return answer.Of(err).Err()
@@ -60,16 +62,13 @@ func (s *Door) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 	return nil
 }
 
-// attendStream refuses strangers and those with too many streams before it
-// reads anything, and runs the rule.
+// attendStream refuses those with too many streams before it reads anything, and
+// runs the rule.
 func (s *Door) attendStream(ctx context.Context, c *Call, srv any, stream grpc.ServerStream, rule grpc.StreamHandler) error {
 	if c.Method == unknown {
 		return answer.ErrUnknownMethod
 	}
 	if !c.Method.anonymous() {
-		if err := s.authenticate(ctx, c); err != nil {
-			return err
-		}
 		leave, err := s.streams.enter(c.Caller)
 		if err != nil {
 			return err

@@ -150,6 +150,9 @@ func (g *Gate) giveUp(place Place, w *waiter, at *list.Element) {
 	}
 }
 
+// Empty tells whether nothing is held.
+func (p *Place) Empty() bool { return p.weight == 0 }
+
 // Leave gives back what is held. It may be called more than once.
 func (p *Place) Leave() { p.Shrink(0) }
 

@@ -1,0 +1,195 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/tap"
+
+	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/fair"
+)
+
+// Arrive takes a call through what comes before its body: its id, the size of its
+// headers, its deadline, and who calls. Whoever has no business here is refused
+// before a byte of the body is read; the error is what the client sees. The context
+// carries the call, and ends at its deadline. Leave must be called when the call was
+// answered.
+func (s *Door) Arrive(ctx context.Context, fullMethod string) (context.Context, *Call, error) {
+	c, ok := ctx.Value(callKey{}).(*Call)
+	if !ok { // of gRPC the tap saw it first
+		c = s.newCall(ctx, fullMethod)
+		if err := s.glance(ctx, c); err != nil {
+			return ctx, c, s.turnedAway(ctx, c, err)
+		}
+		ctx = s.begin(ctx, c)
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < minDeadline {
+		return ctx, c, s.turnedAway(ctx, c, context.DeadlineExceeded)
+	}
+	if !c.Method.anonymous() {
+		err := s.authenticate(ctx, c)
+		if c.Method.atLeast != nil && errors.Is(err, ErrNotUsable) && !s.dead(ctx) { // perhaps it names a moment that memory has not seen
+			c.doubt, err = err, nil
+		}
+		if err != nil {
+			return ctx, c, s.turnedAway(ctx, c, err)
+		}
+	}
+	c.arrived = true
+	return ctx, c, nil
+}
+
+// tap sees every call of a gRPC connection when its headers are there, in the
+// goroutine that reads the connection. So it never waits, and looks no further than
+// memory.
+func (s *Door) tap(ctx context.Context, info *tap.Info) (inside context.Context, err error) {
+	c := &Call{Method: unknown, start: time.Now()}
+	defer s.recovered(ctx, c, &err)
+	c = s.newCall(ctx, info.FullMethodName)
+	if err := s.glance(ctx, c); err != nil {
+		return nil, s.turnedAway(ctx, c, err)
+	}
+	return s.begin(ctx, c), nil
+}
+
+// recovered makes a panic at the door the answer of the call: in a goroutine of
+// gRPC it would end the process.
+func (s *Door) recovered(ctx context.Context, c *Call, err *error) {
+	if r := recover(); r != nil {
+		*err = s.turnedAway(ctx, c, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+	}
+}
+
+// glance refuses what can be refused without waiting: too many headers, and a token
+// that is missing, malformed, or known to be dead.
+func (s *Door) glance(ctx context.Context, c *Call) error {
+	if headerSize(ctx) > MaxHeaders {
+		return answer.Refuse(answer.ErrTooLarge, "part", "headers")
+	}
+	if c.Method == unknown || c.Method.anonymous() {
+		return nil
+	}
+	text, err := bearer(ctx)
+	if err != nil {
+		return err
+	}
+	if s.auth.Dead(text) {
+		return answer.ErrToken
+	}
+	return nil
+}
+
+// dead tells whether the call's token is known to be dead.
+func (s *Door) dead(ctx context.Context) bool {
+	text, err := bearer(ctx)
+	return err != nil || s.auth.Dead(text)
+}
+
+// begin has the call end at its deadline. Streams have none.
+func (s *Door) begin(ctx context.Context, c *Call) context.Context {
+	ctx = fair.WithPaying(context.WithValue(ctx, callKey{}, c), c)
+	if c.Method == unknown || c.Method.streaming {
+		return ctx
+	}
+	ctx, c.cancel = context.WithTimeout(ctx, MaxDeadline)
+	return ctx
+}
+
+// turnedAway notes a call that did not come in, and makes the answer.
+func (s *Door) turnedAway(ctx context.Context, c *Call, err error) error {
+	c.cause = err
+	no := answer.Of(err).Err()
+	s.note(ctx, c, no)
+	c.Leave()
+	return no
+}
+
+// headerSize counts headers as HTTP/2 does (RFC 9113 section 6.5.2), without those
+// that gRPC itself needs.
+func headerSize(ctx context.Context) (n int) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	for name, values := range md {
+		for _, value := range values {
+			n += len(name) + len(value) + 32
+		}
+	}
+	return n
+}
+
+// Network is what an address that has proven nothing is counted by: a /24 of IPv4,
+// a /56 of IPv6, which one customer can have.
+func Network(source string) string {
+	ip, err := netip.ParseAddr(source)
+	if err != nil {
+		return source
+	}
+	bits := 56
+	if ip.Is4() {
+		bits = 24
+	}
+	prefix, err := ip.Prefix(bits)
+	if err != nil {
+		return source
+	}
+	return prefix.String()
+}
+
+// settle names who pays for the call from now on: before a proof the network that it
+// comes from, afterwards the organization that it is about and the caller. Operators
+// of the platform are not one tenant: what they do at home each pays alone.
+func (c *Call) settle() {
+	var of fair.Payer
+	switch {
+	case c.Caller == nil:
+		of = fair.Payer{Group: "network " + Network(c.Source), Member: c.Source}
+	case c.Org == c.Caller.Org && c.Caller.Platform && c.Caller.holdsSystem():
+		of = fair.Payer{Group: c.Caller.ID, Member: c.Caller.ID}
+	default:
+		of = fair.Payer{Group: c.Org, Member: c.Caller.ID}
+	}
+	c.payer.Store(&of)
+}
+
+// Payer implements fair.Paying.
+func (c *Call) Payer() fair.Payer {
+	if of := c.payer.Load(); of != nil {
+		return *of
+	}
+	return fair.Payer{}
+}
+
+// ChargeTo has an account and its organization pay for what follows, or the
+// claimed account of a network where nothing is proven.
+func (c *Call) ChargeTo(of fair.Payer) { c.payer.Store(&of) }
+
+// Leave gives back what the call holds.
+func (c *Call) Leave() {
+	if c.cancel != nil {
+		c.cancel()
+	}
+	c.upload.end()
+	c.reply.Leave()
+}
+
+// bearer takes the access token from the one place where it may be.
+func bearer(ctx context.Context) (string, error) {
+	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+	if len(values) > 1 {
+		return "", answer.ErrMalformed
+	}
+	if len(values) == 0 {
+		return "", answer.ErrToken
+	}
+	scheme, text, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return "", answer.ErrToken
+	}
+	return strings.TrimSpace(text), nil
+}
