@@ -82,6 +82,7 @@ func (c *channel) Invoke(ctx context.Context, name string, args, reply any, opts
 	if err != nil {
 		return err
 	}
+	door.CallOf(inside).Made(resp.(proto.Message))
 	handOver(reply.(proto.Message), resp.(proto.Message))
 	return nil
 }

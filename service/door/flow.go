@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -21,23 +20,27 @@ import (
 const (
 	uploadsAtMost = 64 << 20
 	repliesAtMost = 64 << 20
+	// rowsAtMost is the largest page.
+	rowsAtMost = 1000
 	// prompt is how long a body may take to come without counting.
 	prompt = 20 * time.Millisecond
 	// large is from where a message counts.
 	large = 64 << 10
-	// rowAtMost is what a row of a list may come to, as a rule.
+	// rowAtMost is what a row of a list may take while its answer is made.
 	rowAtMost = 8 << 10
-	// pageAtMost is what a page comes to at most, as a rule; lists end pages early for it.
-	pageAtMost = 2 << 20
 )
 
 // flows are the bytes in flight.
-type flows struct{ uploads, replies *fair.Gate }
+type flows struct {
+	uploads, replies *fair.Gate
+	unread           *unread
+}
 
 func newFlows(m *fair.Meter) flows {
 	// Who sends does not wait for room, since bytes would come in meanwhile. Answers
 	// wait before they are made.
 	f := flows{
+		unread:  &unread{of: map[string]map[*buffer]bool{}},
 		uploads: fair.NewGate(fair.Config{Capacity: uploadsAtMost, OfGroup: uploadsAtMost / 2, OfMember: uploadsAtMost / 4}),
 		replies: fair.NewGate(fair.Config{
 			Capacity: repliesAtMost, OfGroup: repliesAtMost / 2, OfMember: repliesAtMost / 4, Waiting: 1024, WaitingOfMember: 256,
@@ -158,7 +161,7 @@ func (s *Door) reserve(ctx context.Context, c *Call, msg proto.Message) error {
 	if rows <= 0 {
 		rows = 50
 	}
-	return s.holdReply(ctx, c, min(rows*rowAtMost, pageAtMost))
+	return s.holdReply(ctx, c, min(rows, rowsAtMost)*rowAtMost)
 }
 
 func (s *Door) holdReply(ctx context.Context, c *Call, size int64) (err error) {
@@ -169,35 +172,12 @@ func (s *Door) holdReply(ctx context.Context, c *Call, size int64) (err error) {
 	return err
 }
 
-// reply is an answer on its way to the codec.
-type reply struct {
-	msg  proto.Message
-	call *Call
-}
-
-// unread is an answer's bytes until the transport has written or dropped them.
-type unread struct{ place fair.Place }
-
-// Get implements mem.BufferPool. Nothing is taken from it.
-func (*unread) Get(int) *[]byte { panic("no buffers here") }
-
-// Put implements mem.BufferPool.
-func (u *unread) Put(*[]byte) { u.place.Leave() }
-
-// bytes makes the bytes of an answer, which hold their place until they are gone.
-func (r *reply) bytes() (mem.BufferSlice, error) {
-	text, err := proto.Marshal(r.msg)
-	if err != nil {
-		return nil, err
+// Made says that an answer was made, and how large it may become on another transport
+// than gRPC: JSON is up to three times as long, and both are there for a moment.
+func (c *Call) Made(msg proto.Message) {
+	if !c.reply.Empty() {
+		c.reply.Shrink(4 * int64(proto.Size(msg)))
 	}
-	place := r.call.reply
-	r.call.reply = fair.Place{}
-	if len(text) < large {
-		place.Leave()
-		return mem.BufferSlice{mem.SliceBuffer(text)}, nil
-	}
-	place.Shrink(int64(len(text)))
-	return mem.BufferSlice{mem.NewBuffer(&text, &unread{place})}, nil
 }
 
 // answer serves a unary method of gRPC as a stream of one message each way. So its
@@ -230,7 +210,7 @@ func (s *Door) answer(name string, handle grpc.MethodHandler) grpc.StreamHandler
 				return answer.Of(err).Err()
 			}
 		}
-		return stream.SendMsg(&reply{msg, c})
+		return stream.SendMsg(&reply{msg, c, s.flows.unread, remote(ctx)})
 	}
 }
 

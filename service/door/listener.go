@@ -14,7 +14,8 @@ const (
 	connectionsAtMost   = 20_000
 )
 
-// Listen bounds the connections of a port. What is over is closed at once.
+// Listen bounds the connections of a port, and notices when they end. What is over
+// is closed at once.
 func (s *Door) Listen(port net.Listener) net.Listener {
 	l := &listener{Listener: port, door: s, of: map[string]int{}, count: s.Meter.Of("connections")}
 	return l
@@ -38,7 +39,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		source := hostOf(conn.RemoteAddr().String())
 		if l.enter(source) {
-			return &connection{Conn: conn, leave: sync.OnceFunc(func() { l.left(source) })}, nil
+			return &connection{Conn: conn, leave: sync.OnceFunc(func() { l.left(source, conn.RemoteAddr().String()) })}, nil
 		}
 		l.count.Refuse()
 		_ = conn.Close() // nothing was sent that could be lost
@@ -58,7 +59,8 @@ func (l *listener) enter(source string) bool {
 	return true
 }
 
-func (l *listener) left(source string) {
+func (l *listener) left(source, remote string) {
+	l.door.flows.unread.closed(remote)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all--

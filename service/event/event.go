@@ -52,6 +52,9 @@ func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsReque
 	for _, e := range events {
 		resp.Events = append(resp.Events, eventProto(e))
 	}
+	if n := page.Fit(resp.Events); n < len(events) {
+		resp.Events, resp.NextPageToken = resp.Events[:n], s.pages.After(ctx, req, store.Cursor{Key: events[n-1].Seq})
+	}
 	n, err := s.store.CountEvents(ctx, org, filter, page.MaxCount+1)
 	resp.TotalSize, resp.TotalCapped = page.Capped(int64(n))
 	return resp, err

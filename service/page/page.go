@@ -100,7 +100,11 @@ func Next[T any](ctx context.Context, s *Pages, req listRequest, rows []T, at fu
 		return rows, ""
 	}
 	rows = rows[:pageSize(req)]
-	cursor := at(rows[len(rows)-1])
+	return rows, s.After(ctx, req, at(rows[len(rows)-1]))
+}
+
+// After makes the token of the page behind a cursor.
+func (s *Pages) After(ctx context.Context, req listRequest, cursor store.Cursor) string {
 	next := place{ID: cursor.ID}
 	switch key := cursor.Key.(type) {
 	case string:
@@ -112,7 +116,7 @@ func Next[T any](ctx context.Context, s *Pages, req listRequest, rows []T, at fu
 	if err != nil {
 		panic(err) // strings and numbers always marshal
 	}
-	return rows, base64.RawURLEncoding.EncodeToString(s.ring.Seal("page", text, s.pageOf(ctx, req)...))
+	return base64.RawURLEncoding.EncodeToString(s.ring.Seal("page", text, s.pageOf(ctx, req)...))
 }
 
 // pageOf is what a page token is bound to.

@@ -191,6 +191,9 @@ func (s *Accounts) ListServiceAccounts(ctx context.Context, req *identityv1.List
 	if resp.ServiceAccounts, err = s.answers(ctx, org, accounts...); err != nil {
 		return nil, err
 	}
+	if n := page.Fit(resp.ServiceAccounts); n < len(accounts) {
+		resp.ServiceAccounts, resp.NextPageToken = resp.ServiceAccounts[:n], s.pages.After(ctx, req, accounts[n-1].Cursor(span.Order))
+	}
 	var b store.Badges
 	if filter == (store.AccountFilter{}) {
 		b, err = s.store.Badges(ctx, org)

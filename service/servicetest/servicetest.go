@@ -164,7 +164,7 @@ func Serve(t testing.TB, svc *service.Service) *grpc.ClientConn {
 	var config net.ListenConfig
 	port, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	check(t, err)
-	go func() { _ = server.Serve(port) }() // ends with Stop
+	go func() { _ = server.Serve(svc.Door.Listen(port)) }() // ends with Stop
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient(port.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	check(t, err)

@@ -287,8 +287,13 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 	resp := &identityv1.ListUsersResponse{}
 	users, resp.NextPageToken = page.Next(ctx, s.pages, req, users, func(u store.User) store.Cursor { return u.Cursor(span.Order) })
 	countUsers(resp, badges, filter.Counted(), req.GetWithSummary())
-	resp.Users, err = s.answers(ctx, org, users...)
-	return resp, err
+	if resp.Users, err = s.answers(ctx, org, users...); err != nil {
+		return nil, err
+	}
+	if n := page.Fit(resp.Users); n < len(users) {
+		resp.Users, resp.NextPageToken = resp.Users[:n], s.pages.After(ctx, req, users[n-1].Cursor(span.Order))
+	}
+	return resp, nil
 }
 
 // userFilter reads a filter. none means that nobody can match.
