@@ -51,6 +51,7 @@ var scenarios = []scenario{
 	{"restart-database", "F-03 I-2 I-9", 60, 3, restartDatabase},
 	{"network", "F-06 F-07 I-1 I-2 I-9", 20, 0, network},
 	{"stop", "F-11 I-1", 40, 2, stop},
+	{"noisy-neighbour", "F-09 F-24", 20, 2, noisyNeighbour},
 }
 
 type options struct {

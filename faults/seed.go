@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 type person struct {
 	id, email, session, token string
 	epoch                     store.Micros
+	hash                      string // of a password; "": of one that nothing fits
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
@@ -96,7 +98,7 @@ func (p *person) write(ctx context.Context, t *store.Tx, org, role string, now s
 	}
 	u := store.User{
 		Org: org, ID: p.id, Email: p.email, EmailKey: p.email, FirstName: "A", LastName: "Person", DisplayName: "A Person", NameKey: "a person",
-		Confirmed: true, Enabled: true, PasswordHash: "one that nothing fits", Epoch: p.epoch, Version: 1, Created: now, Updated: now,
+		Confirmed: true, Enabled: true, PasswordHash: cmp.Or(p.hash, "one that nothing fits"), Epoch: p.epoch, Version: 1, Created: now, Updated: now,
 	}
 	if err := t.AddUser(ctx, u); err != nil {
 		return err
