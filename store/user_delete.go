@@ -25,7 +25,7 @@ func (r Reads) OrganizationsOfDeleted(ctx context.Context, until Micros) (orgs [
 }
 
 // EraseUsers removes people of one organization, at most some hundred, with
-// all that is kept of them; throttles are the keys that their addresses have.
+// all that is kept of them; throttles are the keys that their wrong passwords have.
 // A table that keeps something of a person has a line here; events keep the id
 // alone. First sign-ins under way are waited for; then the order is that of
 // Sweep, so that neither waits for the other crosswise.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/bizmetry/identity/service/answer"
@@ -28,13 +29,16 @@ type Limits struct {
 	ring       *secret.KeyRing
 	activity   *activity
 	lastUsed   *lastUsed
+	waits      *otter.Cache[string, waiting]
 	blockedNow atomic.Pointer[blocked]
 	asking     singleflight.Group
 }
 
 // New returns the limits. The ring turns the names of what is counted into MACs.
 func New(k kit.Kit, st *store.Store, ring *secret.KeyRing) *Limits {
-	return &Limits{Kit: k, Sources: newSources(k.Now), store: st, ring: ring, activity: newActivity(), lastUsed: newLastUsed()}
+	return &Limits{
+		Kit: k, Sources: newSources(k.Now), store: st, ring: ring, activity: newActivity(), lastUsed: newLastUsed(), waits: newWaits(),
+	}
 }
 
 // Budget is how often something may be done in a window of time, counted in
