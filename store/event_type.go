@@ -10,6 +10,7 @@ const (
 	EventUserUpdated             = "user.updated"
 	EventUserEnabled             = "user.enabled"
 	EventUserDisabled            = "user.disabled"
+	EventUserUnlocked            = "user.unlocked"
 	EventUserActivated           = "user.activated"
 	EventUserActivationSent      = "user.activation_sent"
 	EventUserActivationWithheld  = "user.activation_withheld"
