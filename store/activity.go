@@ -41,6 +41,7 @@ func (t *ShortTx) Sweep(ctx context.Context, now Micros) error {
 		{`DELETE FROM throttles WHERE update_time < ?`, now - day},
 		{`DELETE FROM directory WHERE kind = 'session' AND key IN (SELECT CAST(id AS TEXT) FROM sessions WHERE expire_time < ?)`, now - 7*day},
 		{`DELETE FROM sessions WHERE expire_time < ?`, now - 7*day},
+		{`DELETE FROM devices WHERE use_time < ?`, now - DeviceLife},
 		{`UPDATE outbox SET sealed = NULL WHERE dead_time > 0 AND expire_time > 0 AND expire_time < ?`, now},
 		{`DELETE FROM outbox WHERE create_time < ? AND (sent_time > 0 OR dead_time > 0)`, now - 30*day},
 		{`DELETE FROM links WHERE expire_time < ?`, now - day},

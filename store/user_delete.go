@@ -51,6 +51,7 @@ func (t *Tx) EraseUsers(ctx context.Context, throttles []string, users ...User) 
 			(SELECT CAST(id AS TEXT) FROM sessions WHERE organization_id = ? AND user_id IN (?))`, []any{org, ids}},
 		{`DELETE FROM directory WHERE kind = 'email' AND key IN (?) AND organization_id = ? AND id IN (?)`, []any{emails, org, ids}},
 		{`DELETE FROM sessions WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
+		{`DELETE FROM devices WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
 		{`DELETE FROM outbox WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},
 		{`DELETE FROM links WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
 		{`DELETE FROM activity WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},

@@ -37,6 +37,10 @@ func (s *Limits) UserKey(org, user string) string { return s.attemptsKey("user",
 // sign in. It names the address without saying which.
 func (s *Limits) AddressKey(emailKey string) string { return s.attemptsKey("email", emailKey) }
 
+// DeviceKey is what they are counted by on a device on which the user fully signed
+// in before, apart from everybody else's.
+func (s *Limits) DeviceKey(device string) string { return s.attemptsKey("device", device) }
+
 func (s *Limits) attemptsKey(parts ...string) string {
 	mac := s.ring.MAC("throttle", parts...)
 	return hex.EncodeToString(mac[:])
@@ -44,7 +48,7 @@ func (s *Limits) attemptsKey(parts ...string) string {
 
 // Attempt is one try of a password.
 type Attempt struct {
-	// Named is what the caller named: an address. A wait is remembered by it, so that
+	// Named is what the caller named: an address, and a device. A wait is remembered by it, so that
 	// the next try is refused before anybody is looked for.
 	Named string
 	// Key is what the try is counted by.

@@ -111,12 +111,16 @@ func (s *Sessions) ChangePassword(ctx context.Context, req *identityv1.ChangePas
 		return nil, err
 	}
 	var session store.Session
+	var device string
 	err = s.authority.Commit(ctx, due.Org, func(t *store.Tx) error {
 		former, org, err := s.personDue(ctx, t.Reads, due)
 		if err != nil {
 			return err
 		}
-		session, err = s.savePassword(ctx, t, org, former, hash)
+		if session, err = s.savePassword(ctx, t, org, former, hash); err != nil {
+			return err
+		}
+		device, err = s.keepDevice(ctx, t, session, "")
 		return err
 	})
 	if err != nil {
@@ -124,7 +128,7 @@ func (s *Sessions) ChangePassword(ctx context.Context, req *identityv1.ChangePas
 	}
 	s.limits.NoteActivity(c, u.Org, "sign_in", "ok", u.ID, "password changed")
 	tokens, err := s.tokensFor(ctx, session, session.Generation)
-	return &identityv1.ChangePasswordResponse{Tokens: tokens}, err
+	return &identityv1.ChangePasswordResponse{Tokens: tokens, DeviceToken: device}, err
 }
 
 // replacePassword hashes a new password in place of the person's present one,
@@ -158,6 +162,9 @@ func (s *Sessions) savePassword(ctx context.Context, t *store.Tx, org store.Orga
 		return session, err
 	}
 	if err := t.EndSessions(ctx, u.Org, u.ID, "password changed", now); err != nil {
+		return session, err
+	}
+	if err := t.DeleteDevices(ctx, u.Org, u.ID); err != nil {
 		return session, err
 	}
 	if err := s.letters.Notify(ctx, t, org, u, letter.Notice{Kind: "mail.password_changed", To: u}); err != nil {

@@ -14,63 +14,100 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
+// trial is a sign-in under way.
+type trial struct {
+	user    store.User
+	org     store.Organization
+	device  string // on which this user fully signed in before; "": none
+	attempt limit.Attempt
+}
+
 // SignIn starts a session with e-mail and password. Whoever it is, or is not,
 // the same statements run and one hash is computed.
 func (s *Sessions) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*identityv1.SignInResponse, error) {
 	c := door.CallOf(ctx)
-	if err := s.limits.Sources.Admit(c.Source); err != nil {
-		return nil, err
+	device, genuine := secret.ParseDeviceToken(s.ring, req.GetDeviceToken())
+	if !genuine {
+		if err := s.limits.Sources.Admit(c.Source); err != nil {
+			return nil, err
+		}
 	}
-	key := contact.Fold(req.GetEmail())
-	if address, ok := contact.ParseEmail(req.GetEmail()); ok {
-		key = address.Key
-	}
-	attempt := limit.Attempt{Named: key, Key: s.limits.AddressKey(key)}
-	if err := s.limits.MayAttempt(attempt.Named); err != nil {
-		return nil, err
-	}
-	u, org, may, err := s.findPerson(ctx, key)
+	try, err := s.begin(ctx, req.GetEmail(), device, genuine)
 	if err != nil {
 		return nil, err
 	}
-	if may {
-		attempt.Key = s.limits.UserKey(u.Org, u.ID)
-	}
-	if err := s.limits.CountAttempt(ctx, attempt); err != nil {
-		return nil, err
-	}
-	ok, stale, err := s.verifyPassword(ctx, req.GetPassword(), u.PasswordHash)
+	ok, stale, err := s.verifyPassword(ctx, req.GetPassword(), try.user.PasswordHash)
 	if errors.Is(err, secret.ErrBusy) {
-		return nil, errors.Join(err, s.limits.ReturnAttempt(ctx, attempt))
+		return nil, errors.Join(err, s.limits.ReturnAttempt(ctx, try.attempt))
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		s.limits.Sources.Failed(c.Source)
-		s.limits.NoteActivity(c, u.Org, "sign_in", "refused", u.ID, "password")
+		if try.device == "" {
+			s.limits.Sources.Failed(c.Source)
+		}
+		s.limits.NoteActivity(c, try.user.Org, "sign_in", "refused", try.user.ID, "password")
 		return nil, answer.ErrCredentials
 	}
-	if mustChange(org, u) {
-		err := s.store.Short(ctx, func(t *store.ShortTx) error { return t.ForgetAttempts(ctx, attempt.Key, store.At(s.Now())) })
+	resp, err := s.succeed(ctx, try)
+	if errors.Is(err, answer.ErrToken) { // disabled, or given another password, in this very moment
+		err = answer.ErrCredentials
+	}
+	if err == nil && stale && resp.GetTokens() != nil {
+		s.upgradeHash(ctx, try.user, req.GetPassword())
+	}
+	return resp, err
+}
+
+// begin finds out who signs in, and counts the attempt before it is made.
+func (s *Sessions) begin(ctx context.Context, email string, device secret.Device, genuine bool) (try trial, err error) {
+	key := contact.Fold(email)
+	if address, ok := contact.ParseEmail(email); ok {
+		key = address.Key
+	}
+	try.attempt = limit.Attempt{Named: key, Key: s.limits.AddressKey(key)}
+	if genuine {
+		try.attempt.Named += " " + device.ID
+	}
+	if err := s.limits.MayAttempt(try.attempt.Named); err != nil {
+		return try, err
+	}
+	var may, known bool
+	if try.user, try.org, may, err = s.findPerson(ctx, key); err != nil {
+		return try, err
+	}
+	if genuine {
+		if known, err = s.onDevice(ctx, device, try.user); err != nil {
+			return try, err
+		}
+	}
+	switch {
+	case may && known:
+		try.device, try.attempt.Key = device.ID, s.limits.DeviceKey(device.ID)
+	case may:
+		try.attempt.Key = s.limits.UserKey(try.user.Org, try.user.ID)
+	}
+	return try, s.limits.CountAttempt(ctx, try.attempt)
+}
+
+// succeed answers a sign-in whose password is right.
+func (s *Sessions) succeed(ctx context.Context, try trial) (*identityv1.SignInResponse, error) {
+	c, u := door.CallOf(ctx), try.user
+	if mustChange(try.org, u) {
+		err := s.store.Short(ctx, func(t *store.ShortTx) error { return t.ForgetAttempts(ctx, try.attempt.Key, store.At(s.Now())) })
 		if err != nil {
 			return nil, err
 		}
 		s.limits.NoteActivity(c, u.Org, "sign_in", "password_change", u.ID, "password")
-		return &identityv1.SignInResponse{Outcome: &identityv1.SignInResponse_PasswordChange{PasswordChange: s.askForChange(org, u)}}, nil
+		return &identityv1.SignInResponse{Outcome: &identityv1.SignInResponse_PasswordChange{PasswordChange: s.askForChange(try.org, u)}}, nil
 	}
-	tokens, err := s.startSession(ctx, u, org, attempt)
-	if errors.Is(err, answer.ErrToken) { // disabled, or given another password, in this very moment
-		err = answer.ErrCredentials
-	}
+	tokens, device, err := s.startSession(ctx, try)
 	if err != nil {
 		return nil, err
 	}
-	if stale {
-		s.upgradeHash(ctx, u, req.GetPassword())
-	}
 	s.limits.NoteActivity(c, u.Org, "sign_in", "ok", u.ID, "password")
-	return &identityv1.SignInResponse{Outcome: &identityv1.SignInResponse_Tokens{Tokens: tokens}}, nil
+	return &identityv1.SignInResponse{Outcome: &identityv1.SignInResponse_Tokens{Tokens: tokens}, DeviceToken: device}, nil
 }
 
 // findPerson returns the person with a confirmed address, and whether they may
@@ -115,24 +152,28 @@ func (s *Sessions) verifyPassword(ctx context.Context, password, hash string) (o
 // startSession writes the session and forgets the failed attempts. The
 // epochs of the moment are kept in it: should the person be disabled while
 // they sign in, the session is over before it begins.
-func (s *Sessions) startSession(ctx context.Context, u store.User, org store.Organization, attempt limit.Attempt) (*identityv1.Tokens, error) {
-	session := s.newSession(ctx, u, org)
-	err := s.store.Short(ctx, func(t *store.ShortTx) error {
+func (s *Sessions) startSession(ctx context.Context, try trial) (tokens *identityv1.Tokens, device string, err error) {
+	u, session := try.user, s.newSession(ctx, try.user, try.org)
+	err = s.store.Short(ctx, func(t *store.ShortTx) (err error) {
 		if err := t.SignedIn(ctx, u.Org, u.ID, session.Created); err != nil { // first: who is being erased is waited for here
 			return err
 		}
 		if err := t.AddSession(ctx, session); err != nil {
 			return err
 		}
-		return t.ForgetAttempts(ctx, attempt.Key, session.Created)
+		if device, err = s.keepDevice(ctx, t, session, try.device); err != nil {
+			return err
+		}
+		return t.ForgetAttempts(ctx, try.attempt.Key, session.Created)
 	})
 	if wire.IsNotFound(err) {
 		err = answer.ErrToken // erased in this very moment
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return s.tokensFor(ctx, session, session.Generation)
+	tokens, err = s.tokensFor(ctx, session, session.Generation)
+	return tokens, device, err
 }
 
 // upgradeHash replaces a weak hash by one of today's parameters. It may fail:

@@ -153,6 +153,11 @@ func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User
 	if err := tx.SaveUser(ctx, former, *u); err != nil {
 		return emailTaken(err)
 	}
+	if e.hash != "" {
+		if err := tx.DeleteDevices(ctx, u.Org, u.ID); err != nil {
+			return err
+		}
+	}
 	if err := s.letters.Tell(ctx, tx, former, *u, changed); err != nil {
 		return err
 	}
