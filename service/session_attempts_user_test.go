@@ -125,4 +125,3 @@ func TestAttempts_Fair05_Remembered(t *testing.T) {
 		}
 	})
 }
-

@@ -83,6 +83,17 @@ func (s *Limits) MayAttempt(named string) error {
 	return s.refuseAttempt(w.until.Time().Sub(s.Now()))
 }
 
+// MayAttemptMore refuses what memory knows to be spent like a wait, so that an
+// outsider does not learn who signs in often.
+func (s *Limits) MayAttemptMore(charges ...Charge) error {
+	err := s.MaySpend(charges...)
+	var r *answer.Refusal
+	if errors.As(err, &r) {
+		return answer.Limited(answer.ErrRateLimited, attemptsLimit, r.Wait())
+	}
+	return err
+}
+
 func (s *Limits) refuseAttempt(wait time.Duration) error {
 	if wait <= 0 {
 		return nil

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"time"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
@@ -82,6 +83,9 @@ func (s *Sessions) begin(ctx context.Context, email string, device secret.Device
 			return try, err
 		}
 	}
+	if err := s.limits.MayAttemptMore(signIns(try.user.ID)...); may && err != nil {
+		return try, err
+	}
 	switch {
 	case may && known:
 		try.device, try.attempt.Key = device.ID, s.limits.DeviceKey(device.ID)
@@ -95,7 +99,12 @@ func (s *Sessions) begin(ctx context.Context, email string, device secret.Device
 func (s *Sessions) succeed(ctx context.Context, try trial) (*identityv1.SignInResponse, error) {
 	c, u := door.CallOf(ctx), try.user
 	if mustChange(try.org, u) {
-		err := s.store.Short(ctx, func(t *store.ShortTx) error { return t.ForgetAttempts(ctx, try.attempt.Key, store.At(s.Now())) })
+		err := s.store.Short(ctx, func(t *store.ShortTx) error {
+			if err := s.limits.SpendIn(ctx, t, signIns(u.ID)...); err != nil {
+				return err
+			}
+			return t.ForgetAttempts(ctx, try.attempt.Key, store.At(s.Now()))
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -164,6 +173,9 @@ func (s *Sessions) startSession(ctx context.Context, try trial) (tokens *identit
 		if device, err = s.keepDevice(ctx, t, session, try.device); err != nil {
 			return err
 		}
+		if err := s.limits.SpendIn(ctx, t, signIns(u.ID)...); err != nil {
+			return err
+		}
 		return t.ForgetAttempts(ctx, try.attempt.Key, session.Created)
 	})
 	if wire.IsNotFound(err) {
@@ -172,7 +184,11 @@ func (s *Sessions) startSession(ctx context.Context, try trial) (tokens *identit
 	if err != nil {
 		return nil, "", err
 	}
+	s.endOldest(ctx, session)
 	tokens, err = s.tokensFor(ctx, session, session.Generation)
+	if errors.Is(err, answer.ErrToken) && s.endedAsOldest(ctx, session) {
+		err = answer.Limited(answer.ErrRateLimited, "sessions of a user", time.Second)
+	}
 	return tokens, device, err
 }
 
