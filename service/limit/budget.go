@@ -38,7 +38,7 @@ type Limits struct {
 // New returns the limits. The ring turns the names of what is counted into MACs.
 func New(k kit.Kit, st *store.Store, ring *secret.KeyRing) *Limits {
 	return &Limits{
-		Kit: k, Sources: newSources(k.Now), store: st, ring: ring, activity: newActivity(), lastUsed: newLastUsed(), waits: newWaits(),
+		Kit: k, Sources: newSources(k.Now, k.Meter), store: st, ring: ring, activity: newActivity(), lastUsed: newLastUsed(), waits: newWaits(),
 		spent: newSpent(),
 	}
 }

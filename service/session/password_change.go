@@ -94,13 +94,9 @@ func (s *Sessions) personDue(ctx context.Context, q store.Reads, due passwordDue
 // ChangePassword replaces an initial password and signs in.
 func (s *Sessions) ChangePassword(ctx context.Context, req *identityv1.ChangePasswordRequest) (*identityv1.ChangePasswordResponse, error) {
 	c := door.CallOf(ctx)
-	if err := s.limits.Sources.Admit(c.Source); err != nil {
-		return nil, err
-	}
 	due, err := s.readPasswordDue(req.GetToken())
 	if err != nil {
-		s.limits.Sources.Failed(c.Source)
-		return nil, err
+		return nil, s.limits.Sources.Wrong(limit.ChangingPassword, c.Source, err)
 	}
 	u, org, err := s.personDue(ctx, s.store.Reads, due)
 	if err != nil {

@@ -94,14 +94,9 @@ func (s *Sessions) tokensFor(ctx context.Context, session store.Session, generat
 
 // Refresh trades a refresh token for its successor.
 func (s *Sessions) Refresh(ctx context.Context, req *identityv1.RefreshRequest) (*identityv1.RefreshResponse, error) {
-	c := door.CallOf(ctx)
-	if err := s.limits.Sources.Admit(c.Source); err != nil {
-		return nil, err
-	}
 	id, generation, ok := secret.ParseRefreshToken(s.ring, req.GetRefreshToken())
 	if !ok {
-		s.limits.Sources.Failed(c.Source)
-		return nil, answer.ErrToken
+		return nil, s.limits.Sources.Wrong(limit.Refreshing, door.CallOf(ctx).Source, answer.ErrToken)
 	}
 	entry, err := s.store.Find(ctx, store.SessionID, id)
 	if wire.IsNotFound(err) {

@@ -28,14 +28,31 @@ type trial struct {
 func (s *Sessions) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*identityv1.SignInResponse, error) {
 	c := door.CallOf(ctx)
 	device, genuine := secret.ParseDeviceToken(s.ring, req.GetDeviceToken())
-	if !genuine {
-		if err := s.limits.Sources.Admit(c.Source); err != nil {
+	taken := !genuine // from the source: a device that is known is not the source's
+	if taken {
+		if err := s.limits.Sources.Take(limit.SigningIn, c.Source); err != nil {
 			return nil, err
 		}
 	}
-	try, err := s.begin(ctx, req.GetEmail(), device, genuine)
+	resp, err := s.signIn(ctx, req, device, &taken)
+	if taken && !errors.Is(err, answer.ErrCredentials) { // right, or not tried
+		s.limits.Sources.GiveBack(limit.SigningIn, c.Source)
+	}
+	return resp, err
+}
+
+// signIn is SignIn, once something may have been taken from its source.
+func (s *Sessions) signIn(ctx context.Context, req *identityv1.SignInRequest, device secret.Device, taken *bool) (*identityv1.SignInResponse, error) {
+	c := door.CallOf(ctx)
+	try, err := s.begin(ctx, req.GetEmail(), device, !*taken)
 	if err != nil {
 		return nil, err
+	}
+	if try.device == "" && !*taken { // a genuine token, but not of this user
+		if err := s.limits.Sources.Take(limit.SigningIn, c.Source); err != nil {
+			return nil, errors.Join(err, s.limits.ReturnAttempt(ctx, try.attempt))
+		}
+		*taken = true
 	}
 	ok, stale, err := s.verifyPassword(ctx, req.GetPassword(), try.user.PasswordHash)
 	if errors.Is(err, secret.ErrBusy) {
@@ -45,9 +62,6 @@ func (s *Sessions) SignIn(ctx context.Context, req *identityv1.SignInRequest) (*
 		return nil, err
 	}
 	if !ok {
-		if try.device == "" {
-			s.limits.Sources.Failed(c.Source)
-		}
 		s.limits.NoteActivity(c, try.user.Org, "sign_in", "refused", try.user.ID, "password")
 		return nil, answer.ErrCredentials
 	}
