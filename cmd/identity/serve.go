@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,7 +45,7 @@ type serveCmd struct {
 	PublicURL       string         `name:"public-url" env:"IDENTITY_PUBLIC_URL" default:"http://localhost:8080" help:"Issuer and audience of tokens, and where links in mails lead; never taken from a request."`
 	MailFrom        string         `name:"mail-from" env:"IDENTITY_MAIL_FROM" placeholder:"ADDRESS" help:"Sender of mails (default: noreply at the host of the public URL)."`
 	Insecure        string         `name:"insecure" env:"IDENTITY_INSECURE" enum:",behind-proxy" default:"" help:"behind-proxy: other machines may connect without TLS, because a proxy provides it."`
-	TrustedProxies  []netip.Prefix `name:"trusted-proxies" env:"IDENTITY_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Networks whose X-Forwarded-For is believed."`
+	TrustedProxies  []string       `name:"trusted-proxies" env:"IDENTITY_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Networks or addresses whose X-Forwarded-For is believed, or none. IDENTITY_INSECURE=behind-proxy needs it."`
 	BootstrapEmail  string         `name:"bootstrap-email" env:"IDENTITY_BOOTSTRAP_EMAIL" placeholder:"ADDRESS" help:"First administrator of an empty database (embedded database: admin@example.com). On PostgreSQL an empty database is refused without."`
 	Reflection      *bool          `name:"reflection" env:"IDENTITY_REFLECTION" negatable:"" help:"gRPC reflection (default: on with the embedded database)."`
 	StalenessBudget time.Duration  `name:"staleness-budget" env:"IDENTITY_STALENESS_BUDGET" default:"5s" help:"How long tokens are verified and permissions checked from memory when the database cannot be asked (at most 60s)."`
@@ -94,7 +93,9 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 }
 
 func (c *serveCmd) check() error {
+	_, proxies := trustedProxies(c.TrustedProxies, c.Insecure)
 	return errors.Join(
+		proxies,
 		checkPublicURL(c.PublicURL),
 		checkAddr("IDENTITY_GRPC_ADDR", c.GRPCAddr, c.Insecure),
 		checkAddr("IDENTITY_HTTP_ADDR", c.HTTPAddr, c.Insecure),
@@ -140,8 +141,12 @@ func (c *serveCmd) prepare(ctx context.Context, o output, st *store.Store, out s
 			return nil, err
 		}
 	}
+	proxies, err := trustedProxies(c.TrustedProxies, c.Insecure)
+	if err != nil {
+		return nil, err
+	}
 	return service.New(ctx, service.Config{
-		Store: st, Ring: ring, Issuer: c.PublicURL, Log: log, Metrics: metrics, TrustedProxies: c.TrustedProxies,
+		Store: st, Ring: ring, Issuer: c.PublicURL, Log: log, Metrics: metrics, TrustedProxies: proxies,
 		StalenessBudget: c.StalenessBudget, Mail: out.mail, SMS: out.sms,
 	})
 }
