@@ -122,6 +122,9 @@ func TestBudgets_Fair05_Remembered(t *testing.T) {
 		if n := free(); n > 20 {
 			t.Errorf("%d statements for 200 refusals", n)
 		}
+		if n := there.Service.Meter.Of("password check").Refused(); n != 200 {
+			t.Errorf("the meter shows %d", n)
+		}
 		w.Clock.Add(5 * time.Minute)
 		if err := check(); err != nil {
 			t.Errorf("in the next window: %v", err)

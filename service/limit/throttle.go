@@ -53,6 +53,9 @@ type Attempt struct {
 	Named string
 	// Key is what the try is counted by.
 	Key string
+	// Row is written with the count, as refused: no crash loses it. A success
+	// corrects it.
+	Row store.Activity
 }
 
 // waiting is a wait that is remembered, and when it was read.
@@ -117,7 +120,12 @@ func (s *Limits) CountAttempt(ctx context.Context, a Attempt) error {
 			return err
 		}
 		retry := store.At(now.Add(waitAfter(seen.Failures + 1)))
-		err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.CountAttempt(ctx, seen, retry, store.At(now)) })
+		err = s.store.Short(ctx, func(t *store.ShortTx) error {
+			if err := t.CountAttempt(ctx, seen, retry, store.At(now)); err != nil {
+				return err
+			}
+			return t.AddActivity(ctx, a.Row)
+		})
 		s.blockedNow.Store(nil)
 		if err == nil {
 			s.Meter.Of(attemptsLimit).Use(1)
@@ -133,7 +141,22 @@ func (s *Limits) CountAttempt(ctx context.Context, a Attempt) error {
 // down because the service is busy.
 func (s *Limits) ReturnAttempt(ctx context.Context, a Attempt) error {
 	defer s.blockedNow.Store(nil)
-	return s.store.Short(ctx, func(t *store.ShortTx) error { return t.ReturnAttempt(ctx, a.Key) })
+	return s.store.Short(ctx, func(t *store.ShortTx) error {
+		if err := t.ReturnAttempt(ctx, a.Key); err != nil {
+			return err
+		}
+		return t.DropActivity(ctx, a.Row)
+	})
+}
+
+// Succeeded forgets the tries before one that was right, and says so in its row, in
+// the transaction of what follows from it.
+func (s *Limits) Succeeded(ctx context.Context, t *store.ShortTx, a Attempt, outcome string) error {
+	a.Row.Outcome = outcome
+	if err := t.SetOutcome(ctx, a.Row); err != nil {
+		return err
+	}
+	return t.ForgetAttempts(ctx, a.Key, store.At(s.Now()))
 }
 
 // Lifter is a transaction of either kind.

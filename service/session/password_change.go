@@ -116,13 +116,14 @@ func (s *Sessions) ChangePassword(ctx context.Context, req *identityv1.ChangePas
 		if session, err = s.savePassword(ctx, t, org, former, hash); err != nil {
 			return err
 		}
-		device, err = s.keepDevice(ctx, t, session, "")
-		return err
+		if device, err = s.keepDevice(ctx, t, session, ""); err != nil {
+			return err
+		}
+		return t.AddActivity(ctx, s.limits.Activity(c, due.Org, "sign_in", "ok", due.User, "password changed"))
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.limits.NoteActivity(c, u.Org, "sign_in", "ok", u.ID, "password changed")
 	tokens, err := s.tokensFor(ctx, session, session.Generation)
 	return &identityv1.ChangePasswordResponse{Tokens: tokens, DeviceToken: device}, err
 }

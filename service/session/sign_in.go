@@ -62,7 +62,6 @@ func (s *Sessions) signIn(ctx context.Context, req *identityv1.SignInRequest, de
 		return nil, err
 	}
 	if !ok {
-		s.limits.NoteActivity(c, try.user.Org, "sign_in", "refused", try.user.ID, "password")
 		return nil, answer.ErrCredentials
 	}
 	resp, err := s.succeed(ctx, try)
@@ -106,30 +105,29 @@ func (s *Sessions) begin(ctx context.Context, email string, device secret.Device
 	case may:
 		try.attempt.Key = s.limits.UserKey(try.user.Org, try.user.ID)
 	}
+	try.attempt.Row = s.limits.Activity(door.CallOf(ctx), try.user.Org, "sign_in", "refused", try.user.ID, "password")
 	return try, s.limits.CountAttempt(ctx, try.attempt)
 }
 
 // succeed answers a sign-in whose password is right.
 func (s *Sessions) succeed(ctx context.Context, try trial) (*identityv1.SignInResponse, error) {
-	c, u := door.CallOf(ctx), try.user
+	u := try.user
 	if mustChange(try.org, u) {
 		err := s.store.Short(ctx, func(t *store.ShortTx) error {
 			if err := s.limits.SpendIn(ctx, t, signIns(u.ID)...); err != nil {
 				return err
 			}
-			return t.ForgetAttempts(ctx, try.attempt.Key, store.At(s.Now()))
+			return s.limits.Succeeded(ctx, t, try.attempt, "password_change")
 		})
 		if err != nil {
 			return nil, err
 		}
-		s.limits.NoteActivity(c, u.Org, "sign_in", "password_change", u.ID, "password")
 		return &identityv1.SignInResponse{Outcome: &identityv1.SignInResponse_PasswordChange{PasswordChange: s.askForChange(try.org, u)}}, nil
 	}
 	tokens, device, err := s.startSession(ctx, try)
 	if err != nil {
 		return nil, err
 	}
-	s.limits.NoteActivity(c, u.Org, "sign_in", "ok", u.ID, "password")
 	return &identityv1.SignInResponse{Outcome: &identityv1.SignInResponse_Tokens{Tokens: tokens}, DeviceToken: device}, nil
 }
 
@@ -190,7 +188,7 @@ func (s *Sessions) startSession(ctx context.Context, try trial) (tokens *identit
 		if err := s.limits.SpendIn(ctx, t, signIns(u.ID)...); err != nil {
 			return err
 		}
-		return t.ForgetAttempts(ctx, try.attempt.Key, session.Created)
+		return s.limits.Succeeded(ctx, t, try.attempt, "ok")
 	})
 	if wire.IsNotFound(err) {
 		err = answer.ErrToken // erased in this very moment
