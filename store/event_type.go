@@ -11,6 +11,7 @@ const (
 	EventUserEnabled             = "user.enabled"
 	EventUserDisabled            = "user.disabled"
 	EventUserUnlocked            = "user.unlocked"
+	EventUserRecovered           = "user.recovered"
 	EventUserActivated           = "user.activated"
 	EventUserActivationSent      = "user.activation_sent"
 	EventUserActivationWithheld  = "user.activation_withheld"

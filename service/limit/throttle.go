@@ -9,6 +9,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -31,18 +32,23 @@ func waitAfter(failures int64) time.Duration {
 
 // UserKey is what wrong passwords for a user are counted by. Another user with
 // the same address, in another organization, has a key of their own.
-func (s *Limits) UserKey(org, user string) string { return s.attemptsKey("user", org, user) }
+func UserKey(ring *secret.KeyRing, org, user string) string {
+	return attemptsKey(ring, "user", org, user)
+}
+
+// UserKey is UserKey with the ring of the limits.
+func (s *Limits) UserKey(org, user string) string { return UserKey(s.ring, org, user) }
 
 // AddressKey is what they are counted by for an address with which nobody may
 // sign in. It names the address without saying which.
-func (s *Limits) AddressKey(emailKey string) string { return s.attemptsKey("email", emailKey) }
+func (s *Limits) AddressKey(emailKey string) string { return attemptsKey(s.ring, "email", emailKey) }
 
 // DeviceKey is what they are counted by on a device on which the user fully signed
 // in before, apart from everybody else's.
-func (s *Limits) DeviceKey(device string) string { return s.attemptsKey("device", device) }
+func (s *Limits) DeviceKey(device string) string { return attemptsKey(s.ring, "device", device) }
 
-func (s *Limits) attemptsKey(parts ...string) string {
-	mac := s.ring.MAC("throttle", parts...)
+func attemptsKey(ring *secret.KeyRing, parts ...string) string {
+	mac := ring.MAC("throttle", parts...)
 	return hex.EncodeToString(mac[:])
 }
 
