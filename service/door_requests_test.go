@@ -237,6 +237,7 @@ var requests = map[string]request{
 		}
 		return &identityv1.UndeleteUserRequest{Id: u.GetId()}
 	}},
+	"UserService.UnlockUser": {make: func(_ *world, a *tenant) proto.Message { return &identityv1.UnlockUserRequest{Id: a.user.GetId()} }},
 	"UserService.UpdateUser": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.UpdateUserRequest{
 			User:       &identityv1.User{Id: a.user.GetId(), FirstName: ptr("Gracie"), RoleIds: a.roles(), PermissionKeys: []string{"agents.read"}},

@@ -68,6 +68,10 @@ var controls = map[string]func(w *world, token string, target servicetest.Person
 		_, err := w.Users.EnableUser(w.As(token), &identityv1.EnableUserRequest{Id: u.GetId()})
 		return err
 	},
+	"unlock": func(w *world, token string, u servicetest.Person) error {
+		_, err := w.Users.UnlockUser(w.As(token), &identityv1.UnlockUserRequest{Id: u.GetId()})
+		return err
+	},
 	"delete": func(w *world, token string, u servicetest.Person) error {
 		_, err := w.Users.DeleteUser(w.As(token), &identityv1.DeleteUserRequest{Id: u.GetId()})
 		return err

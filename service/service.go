@@ -228,7 +228,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.Tried(ctx, "tend signing keys", s.keeper.Tend)
 		case <-sweep.C:
 			s.Tried(ctx, "sweep", func(ctx context.Context) error {
-				return s.store.Short(ctx, func(t *store.ShortTx) error { return t.Sweep(ctx, store.At(s.Now())) })
+				return s.store.Sweep(ctx, store.At(s.Now()))
 			})
 			s.Tried(ctx, "purge deleted users", s.Users.Purge)
 		}

@@ -25,10 +25,10 @@ func attempt(t *testing.T, w *servicetest.World, email, password string) string 
 	return servicetest.Reason(err)
 }
 
-// failures is what the database has counted against an address.
-func failures(t *testing.T, w *servicetest.World, emailKey string) store.Throttle {
+// failures is what the database has counted against a user who may sign in.
+func failures(t *testing.T, w *servicetest.World, u *identityv1.User) store.Throttle {
 	t.Helper()
-	mac := w.Ring.MAC("throttle", "email", emailKey)
+	mac := w.Ring.MAC("throttle", "user", u.GetOrganizationId(), u.GetId())
 	seen, err := w.Store.Throttle(t.Context(), hex.EncodeToString(mac[:]))
 	noError(t, err)
 	return seen
@@ -72,7 +72,7 @@ func TestAttempts_PW13_RG07_Parallel(t *testing.T) {
 		if hashes > freeAttempts || said["CREDENTIALS_INVALID"] != int(hashes) || said["RATE_LIMITED"] != 1000-int(hashes) {
 			t.Errorf("%d hashes ran: %v", hashes, said)
 		}
-		if n := failures(t, w, u.GetEmail()).Failures; n != int64(hashes) {
+		if n := failures(t, w, u).Failures; n != int64(hashes) {
 			t.Errorf("%d counted, %d ran", n, hashes)
 		}
 		for wait := time.Second; wait <= 8*time.Second; wait *= 2 { // the clock permits one each time
@@ -125,7 +125,7 @@ func TestAttempts_PW13_RG09_Wait(t *testing.T) {
 		if reason := attempt(t, w, u.GetEmail(), servicetest.RootPassword); reason != "" {
 			t.Errorf("the right password after the wait: %s", reason)
 		}
-		if seen := failures(t, w, u.GetEmail()); seen.Failures != 0 || seen.Retry != 0 {
+		if seen := failures(t, w, u.User); seen.Failures != 0 || seen.Retry != 0 {
 			t.Errorf("%+v is not forgotten", seen)
 		}
 		for i := range freeAttempts {

@@ -2,7 +2,7 @@ package store
 
 import "context"
 
-// Activity is a sign-in attempt or a refused call.
+// Activity is a sign-in attempt, or refused calls of a minute.
 type Activity struct {
 	Org       string `db:"organization_id"`
 	ID        string `db:"id"`
@@ -13,42 +13,27 @@ type Activity struct {
 	Detail    string `db:"detail"`
 	RequestID string `db:"request_id"`
 	Source    string `db:"source"`
+	Count     int64  `db:"count"`     // how often it happened
+	Last      Micros `db:"last_time"` // 0: once
 }
 
-// AddActivity adds rows, of which there must be at least one. Rows that are
-// there already, because the answer to their commit was lost, are passed over.
-func (t *ShortTx) AddActivity(ctx context.Context, rows []Activity) error {
-	return insertAll(ctx, t.writes, `
-		INSERT INTO activity (organization_id, id, time, type, outcome, principal_id, detail, request_id, source)
-		VALUES (:organization_id, :id, :time, :type, :outcome, :principal_id, :detail, :request_id, :source)
-		ON CONFLICT DO NOTHING`, rows)
+// AddActivity adds rows, of which there must be at least one and no two with the
+// same id. A row that is there already stands for these calls too, and counts them.
+func (w writes) AddActivity(ctx context.Context, rows ...Activity) error {
+	return insertAll(ctx, w, `
+		INSERT INTO activity (organization_id, id, time, type, outcome, principal_id, detail, request_id, source, count, last_time)
+		VALUES (:organization_id, :id, :time, :type, :outcome, :principal_id, :detail, :request_id, :source, :count, :last_time)
+		ON CONFLICT (organization_id, id) DO UPDATE SET count = activity.count + excluded.count, last_time = excluded.last_time`, rows)
 }
 
-// Sweep deletes what nobody needs any more: outcomes of requests, throttles
-// and phone verifications older than a day, sessions a week after their end,
-// messages after thirty days, activity after ninety. Dead messages lose what
-// they held when it has become pointless.
-func (t *ShortTx) Sweep(ctx context.Context, now Micros) error {
-	const day = 24 * 3600 * 1_000_000
-	for _, s := range []struct {
-		statement string
-		before    Micros
-	}{
-		{`DELETE FROM request_ids WHERE create_time < ?`, now - day},
-		{`DELETE FROM revoked_tokens WHERE expire_time < ?`, now - day},
-		{`DELETE FROM phone_verifications WHERE create_time < ?`, now - day},
-		{`DELETE FROM budgets WHERE end_time < ?`, now - day},
-		{`DELETE FROM throttles WHERE update_time < ?`, now - day},
-		{`DELETE FROM directory WHERE kind = 'session' AND key IN (SELECT CAST(id AS TEXT) FROM sessions WHERE expire_time < ?)`, now - 7*day},
-		{`DELETE FROM sessions WHERE expire_time < ?`, now - 7*day},
-		{`UPDATE outbox SET sealed = NULL WHERE dead_time > 0 AND expire_time > 0 AND expire_time < ?`, now},
-		{`DELETE FROM outbox WHERE create_time < ? AND (sent_time > 0 OR dead_time > 0)`, now - 30*day},
-		{`DELETE FROM links WHERE expire_time < ?`, now - day},
-		{`DELETE FROM activity WHERE time < ?`, now - 90*day},
-	} {
-		if _, err := t.exec(ctx, s.statement, s.before); err != nil {
-			return err
-		}
-	}
-	return nil
+// SetOutcome corrects what came of a sign-in attempt.
+func (w writes) SetOutcome(ctx context.Context, row Activity) error {
+	_, err := w.exec(ctx, `UPDATE activity SET outcome = ? WHERE organization_id = ? AND id = ?`, row.Outcome, row.Org, row.ID)
+	return err
+}
+
+// DropActivity removes an attempt that was never made.
+func (w writes) DropActivity(ctx context.Context, row Activity) error {
+	_, err := w.exec(ctx, `DELETE FROM activity WHERE organization_id = ? AND id = ?`, row.Org, row.ID)
+	return err
 }

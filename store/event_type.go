@@ -10,6 +10,8 @@ const (
 	EventUserUpdated             = "user.updated"
 	EventUserEnabled             = "user.enabled"
 	EventUserDisabled            = "user.disabled"
+	EventUserUnlocked            = "user.unlocked"
+	EventUserRecovered           = "user.recovered"
 	EventUserActivated           = "user.activated"
 	EventUserActivationSent      = "user.activation_sent"
 	EventUserActivationWithheld  = "user.activation_withheld"

@@ -33,9 +33,9 @@ var allowedParts = map[string][]string{
 	"EraseUsers":           {"s.statement"},      // as for Sweep
 	"AddressHolders":       {"strings.Repeat()"}, // of a constant
 	"Spend":                {"strings.Repeat()"},
-	"Sweep":                {"s.statement"}, // an entry of a list of constants
-	"Grants":               {"query"},       // inLists of a constant
-	"Claim":                {"these"},       // rowsOf repeats a constant
+	"Sweep":                {"old.statement"}, // an entry of a list of constants
+	"Grants":               {"query"},         // inLists of a constant
+	"Claim":                {"these"},         // rowsOf repeats a constant
 	"Sent":                 {"these"},
 	"inLists":              {"query"},
 	"Revive":               {"revive"}, // a constant

@@ -106,16 +106,22 @@ func (c *Carrier) takes(m *Message) bool {
 	}
 }
 
-// outgoing is what a transaction adds to the outbox.
+// outgoing is what a transaction adds to the outbox, and what follows it.
 type outgoing struct {
 	carrier *Carrier
 	handed  []Message
 	waiting bool // there are some for whoever claims them
+	then    []func()
 }
 
 // end hands the messages over if they are there for sure. Otherwise their
 // places are free again, and whoever finds them claims them.
 func (o *outgoing) end(committed bool) {
+	if committed {
+		for _, then := range o.then {
+			then()
+		}
+	}
 	for _, m := range o.handed {
 		if committed {
 			o.carrier.messages <- m // has room for all that have places

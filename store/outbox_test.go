@@ -191,7 +191,7 @@ func TestSweep_Outbox(t *testing.T) {
 			store.Message{Kind: "mail.sent", Created: 1, Sent: 2})
 		sweep := func(now store.Micros) (kinds []string) {
 			t.Helper()
-			err := s.Short(t.Context(), func(tx *store.ShortTx) error { return tx.Sweep(t.Context(), now) })
+			err := s.Sweep(t.Context(), now)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -24,7 +24,7 @@ func TestSweep_PhoneVerificationsAfterADay(t *testing.T) {
 			return v
 		}
 		old, fresh := add(1000), add(1001)
-		noError(t, s.Short(t.Context(), func(tx *store.ShortTx) error { return tx.Sweep(t.Context(), 1001+day) }))
+		noError(t, s.Sweep(t.Context(), 1001+day))
 		if _, err := s.PhoneVerification(t.Context(), org, old.ID); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("the old one: %v", err)
 		}

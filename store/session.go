@@ -28,6 +28,16 @@ func (r Reads) Session(ctx context.Context, org, id string) (s Session, err erro
 	return s, err
 }
 
+// SessionsBeyond returns up to a hundred live sessions of a person: those that
+// are beside one of them, and older than the others that are kept. One that was
+// not refreshed since idle is not live.
+func (r Reads) SessionsBeyond(ctx context.Context, beside Session, kept int, now, idle Micros) (ss []Session, err error) {
+	err = r.all(ctx, &ss, `SELECT `+sessionColumns+` FROM sessions
+		WHERE organization_id = ? AND user_id = ? AND id <> ? AND end_time = 0 AND expire_time > ? AND refresh_time > ?
+		ORDER BY create_time DESC, id DESC LIMIT 100 OFFSET ?`, beside.Org, beside.User, beside.ID, now, idle, kept)
+	return ss, err
+}
+
 // AddSession starts a session.
 func (w writes) AddSession(ctx context.Context, s Session) error {
 	err := w.insert(ctx, `

@@ -69,8 +69,8 @@ func (t *ShortTx) ReturnAttempt(ctx context.Context, key string) error {
 	return err
 }
 
-// ForgetAttempts starts counting anew after a success.
-func (t *ShortTx) ForgetAttempts(ctx context.Context, key string, now Micros) error {
-	_, err := t.exec(ctx, `UPDATE throttles SET failures = 0, retry_time = 0, update_time = ? WHERE key = ?`, now, key)
+// ForgetAttempts starts counting anew: after a success, or where a wait is lifted.
+func (w writes) ForgetAttempts(ctx context.Context, key string, now Micros) error {
+	_, err := w.exec(ctx, `UPDATE throttles SET failures = 0, retry_time = 0, update_time = ? WHERE key = ?`, now, key)
 	return err
 }

@@ -25,7 +25,7 @@ func (r Reads) OrganizationsOfDeleted(ctx context.Context, until Micros) (orgs [
 }
 
 // EraseUsers removes people of one organization, at most some hundred, with
-// all that is kept of them; throttles are the keys that their addresses have.
+// all that is kept of them; throttles are the keys that their wrong passwords have.
 // A table that keeps something of a person has a line here; events keep the id
 // alone. First sign-ins under way are waited for; then the order is that of
 // Sweep, so that neither waits for the other crosswise.
@@ -51,6 +51,7 @@ func (t *Tx) EraseUsers(ctx context.Context, throttles []string, users ...User) 
 			(SELECT CAST(id AS TEXT) FROM sessions WHERE organization_id = ? AND user_id IN (?))`, []any{org, ids}},
 		{`DELETE FROM directory WHERE kind = 'email' AND key IN (?) AND organization_id = ? AND id IN (?)`, []any{emails, org, ids}},
 		{`DELETE FROM sessions WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
+		{`DELETE FROM devices WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
 		{`DELETE FROM outbox WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},
 		{`DELETE FROM links WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
 		{`DELETE FROM activity WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},

@@ -15,6 +15,9 @@ type writes struct {
 	outgoing *outgoing
 }
 
+// AfterCommit has something done once the transaction is committed for sure.
+func (w writes) AfterCommit(then func()) { w.outgoing.then = append(w.outgoing.then, then) }
+
 func (w writes) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	if err := w.begins(ctx); err != nil {
 		return 0, err

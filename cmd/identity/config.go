@@ -127,6 +127,29 @@ func checkAddr(name, addr, insecure string) error {
 	return fmt.Errorf("%s=%s is reachable from other machines without TLS: set IDENTITY_INSECURE=behind-proxy if a proxy provides it", name, addr)
 }
 
+// trustedProxies reads the networks whose forwarding headers are believed. Behind
+// a proxy they must be said: without them every client has the proxy's address, and
+// what one of them gets wrong slows down all.
+func trustedProxies(texts []string, insecure string) (proxies []netip.Prefix, err error) {
+	if len(texts) == 1 && texts[0] == "none" {
+		return nil, nil
+	}
+	for _, text := range texts {
+		network, err := netip.ParsePrefix(text)
+		if address, other := netip.ParseAddr(text); other == nil {
+			network, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("IDENTITY_TRUSTED_PROXIES: %q is neither a network such as 10.0.0.0/8, nor an address, nor the word none alone", text)
+		}
+		proxies = append(proxies, network)
+	}
+	if insecure == "behind-proxy" && len(proxies) == 0 {
+		return nil, errors.New("IDENTITY_INSECURE=behind-proxy needs IDENTITY_TRUSTED_PROXIES: the networks or addresses of the proxy, or none if it does not send X-Forwarded-For")
+	}
+	return proxies, nil
+}
+
 // checkPublicURL takes what can be an issuer: no query, no fragment, no slash at the end.
 func checkPublicURL(text string) error {
 	u, err := url.Parse(text)

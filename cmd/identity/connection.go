@@ -68,6 +68,7 @@ type kept struct {
 	Access  string    `json:"access_token"`
 	Refresh string    `json:"refresh_token"`
 	Expires time.Time `json:"expire_time"`
+	Device  string    `json:"device_token,omitempty"`
 }
 
 // keptToken is the access token that login kept, renewed where it is about to end.
@@ -89,16 +90,16 @@ func (c connection) keptToken(ctx context.Context, conn *grpc.ClientConn) (strin
 	if err != nil {
 		return "", fmt.Errorf("the session cannot be renewed, run identity login: %w", readable(err))
 	}
-	return resp.GetTokens().GetAccessToken(), c.keep(resp.GetTokens())
+	return resp.GetTokens().GetAccessToken(), c.keep(resp.GetTokens(), mine.Device)
 }
 
 // keep writes tokens where only their owner reads them.
-func (c connection) keep(t *identityv1.Tokens) error {
+func (c connection) keep(t *identityv1.Tokens, device string) error {
 	all, err := readKept()
 	if err != nil {
 		return err
 	}
-	all[c.Addr] = kept{t.GetAccessToken(), t.GetRefreshToken(), t.GetExpireTime().AsTime()}
+	all[c.Addr] = kept{t.GetAccessToken(), t.GetRefreshToken(), t.GetExpireTime().AsTime(), device}
 	return writeKept(all)
 }
 

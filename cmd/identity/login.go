@@ -51,20 +51,28 @@ func (c *loginCmd) Run(ctx context.Context, o output) error {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	sessions := identityv1.NewSessionServiceClient(conn)
-	resp, err := sessions.SignIn(ctx, &identityv1.SignInRequest{Email: c.Email, Password: password})
+	all, err := readKept()
+	if err != nil {
+		return err
+	}
+	resp, err := sessions.SignIn(ctx, &identityv1.SignInRequest{
+		Email: c.Email, Password: password, DeviceToken: all[c.Addr].Device, // somebody else's counts as none
+	})
 	if err != nil {
 		return readable(err)
 	}
-	tokens := resp.GetTokens()
+	tokens, device := resp.GetTokens(), resp.GetDeviceToken()
 	if due := resp.GetPasswordChange(); due != nil {
-		if tokens, err = changePassword(ctx, o, in, sessions, due.GetToken()); err != nil {
+		changed, err := changePassword(ctx, o, in, sessions, due.GetToken())
+		if err != nil {
 			return err
 		}
+		tokens, device = changed.GetTokens(), changed.GetDeviceToken()
 	}
 	if tokens == nil {
 		return errors.New("the service asks for another factor, which this command does not know")
 	}
-	if err := c.keep(tokens); err != nil {
+	if err := c.keep(tokens, device); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(o.out, "signed in to %s as %s\n", c.Addr, c.Email)
@@ -72,7 +80,7 @@ func (c *loginCmd) Run(ctx context.Context, o output) error {
 }
 
 // changePassword replaces an initial password, which somebody else knows.
-func changePassword(ctx context.Context, o output, in *prompt, sessions identityv1.SessionServiceClient, token string) (*identityv1.Tokens, error) {
+func changePassword(ctx context.Context, o output, in *prompt, sessions identityv1.SessionServiceClient, token string) (*identityv1.ChangePasswordResponse, error) {
 	fmt.Fprintln(o.err, "The password was set by somebody else and has to be replaced.")
 	password, err := in.secret("New password: ")
 	if err != nil {
@@ -88,7 +96,7 @@ func changePassword(ctx context.Context, o output, in *prompt, sessions identity
 		}
 	}
 	resp, err := sessions.ChangePassword(ctx, &identityv1.ChangePasswordRequest{Token: token, NewPassword: password})
-	return resp.GetTokens(), readable(err)
+	return resp, readable(err)
 }
 
 // prompt asks on a terminal, and reads lines where there is none.

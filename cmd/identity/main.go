@@ -24,6 +24,7 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Serve gRPC, REST and OAuth 2.0."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database schema to the newest version."`
 	Bootstrap   bootstrapCmd   `cmd:"" help:"Make the platform organization and its first administrator in an empty database."`
+	Recover     recoverCmd     `cmd:"" help:"Let a user in again who is locked out, on the database."`
 	Keys        keysCmd        `cmd:"" help:"List, rotate and revoke signing keys, on the database."`
 	Outbox      outboxCmd      `cmd:"" help:"List what is not sent, and try dead messages again, on the database."`
 	Login       loginCmd       `cmd:"" help:"Sign in to a running service, for the commands that talk to it."`

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,17 +39,17 @@ func (c *serveCmd) Help() string {
 
 type serveCmd struct {
 	databaseSettings
-	GRPCAddr        string         `name:"grpc-addr" env:"IDENTITY_GRPC_ADDR" default:"127.0.0.1:9090" help:"Address of the gRPC port. One that other machines reach needs IDENTITY_INSECURE=behind-proxy."`
-	HTTPAddr        string         `name:"http-addr" env:"IDENTITY_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the HTTP port: REST, OAuth 2.0, docs."`
-	AdminAddr       string         `name:"admin-addr" env:"IDENTITY_ADMIN_ADDR" default:"127.0.0.1:9091" help:"Address of /metrics and profiles; never on the public ports."`
-	PublicURL       string         `name:"public-url" env:"IDENTITY_PUBLIC_URL" default:"http://localhost:8080" help:"Issuer and audience of tokens, and where links in mails lead; never taken from a request."`
-	MailFrom        string         `name:"mail-from" env:"IDENTITY_MAIL_FROM" placeholder:"ADDRESS" help:"Sender of mails (default: noreply at the host of the public URL)."`
-	Insecure        string         `name:"insecure" env:"IDENTITY_INSECURE" enum:",behind-proxy" default:"" help:"behind-proxy: other machines may connect without TLS, because a proxy provides it."`
-	TrustedProxies  []netip.Prefix `name:"trusted-proxies" env:"IDENTITY_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Networks whose X-Forwarded-For is believed."`
-	BootstrapEmail  string         `name:"bootstrap-email" env:"IDENTITY_BOOTSTRAP_EMAIL" placeholder:"ADDRESS" help:"First administrator of an empty database (embedded database: admin@example.com). On PostgreSQL an empty database is refused without."`
-	Reflection      *bool          `name:"reflection" env:"IDENTITY_REFLECTION" negatable:"" help:"gRPC reflection (default: on with the embedded database)."`
-	StalenessBudget time.Duration  `name:"staleness-budget" env:"IDENTITY_STALENESS_BUDGET" default:"5s" help:"How long tokens are verified and permissions checked from memory when the database cannot be asked (at most 60s)."`
-	LogLevel        slog.Level     `name:"log-level" env:"IDENTITY_LOG_LEVEL" default:"info" help:"debug, info, warn or error; JSON lines on standard error."`
+	GRPCAddr        string        `name:"grpc-addr" env:"IDENTITY_GRPC_ADDR" default:"127.0.0.1:9090" help:"Address of the gRPC port. One that other machines reach needs IDENTITY_INSECURE=behind-proxy."`
+	HTTPAddr        string        `name:"http-addr" env:"IDENTITY_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the HTTP port: REST, OAuth 2.0, docs."`
+	AdminAddr       string        `name:"admin-addr" env:"IDENTITY_ADMIN_ADDR" default:"127.0.0.1:9091" help:"Address of /metrics and profiles; never on the public ports."`
+	PublicURL       string        `name:"public-url" env:"IDENTITY_PUBLIC_URL" default:"http://localhost:8080" help:"Issuer and audience of tokens, and where links in mails lead; never taken from a request."`
+	MailFrom        string        `name:"mail-from" env:"IDENTITY_MAIL_FROM" placeholder:"ADDRESS" help:"Sender of mails (default: noreply at the host of the public URL)."`
+	Insecure        string        `name:"insecure" env:"IDENTITY_INSECURE" enum:",behind-proxy" default:"" help:"behind-proxy: other machines may connect without TLS, because a proxy provides it."`
+	TrustedProxies  []string      `name:"trusted-proxies" env:"IDENTITY_TRUSTED_PROXIES" placeholder:"CIDR,…" help:"Networks or addresses whose X-Forwarded-For is believed, or none. IDENTITY_INSECURE=behind-proxy needs it."`
+	BootstrapEmail  string        `name:"bootstrap-email" env:"IDENTITY_BOOTSTRAP_EMAIL" placeholder:"ADDRESS" help:"First administrator of an empty database (embedded database: admin@example.com). On PostgreSQL an empty database is refused without."`
+	Reflection      *bool         `name:"reflection" env:"IDENTITY_REFLECTION" negatable:"" help:"gRPC reflection (default: on with the embedded database)."`
+	StalenessBudget time.Duration `name:"staleness-budget" env:"IDENTITY_STALENESS_BUDGET" default:"5s" help:"How long tokens are verified and permissions checked from memory when the database cannot be asked (at most 60s)."`
+	LogLevel        slog.Level    `name:"log-level" env:"IDENTITY_LOG_LEVEL" default:"info" help:"debug, info, warn or error; JSON lines on standard error."`
 }
 
 // Run serves until the context ends, then lets calls in flight finish.
@@ -94,7 +93,9 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 }
 
 func (c *serveCmd) check() error {
+	_, proxies := trustedProxies(c.TrustedProxies, c.Insecure)
 	return errors.Join(
+		proxies,
 		checkPublicURL(c.PublicURL),
 		checkAddr("IDENTITY_GRPC_ADDR", c.GRPCAddr, c.Insecure),
 		checkAddr("IDENTITY_HTTP_ADDR", c.HTTPAddr, c.Insecure),
@@ -140,8 +141,12 @@ func (c *serveCmd) prepare(ctx context.Context, o output, st *store.Store, out s
 			return nil, err
 		}
 	}
+	proxies, err := trustedProxies(c.TrustedProxies, c.Insecure)
+	if err != nil {
+		return nil, err
+	}
 	return service.New(ctx, service.Config{
-		Store: st, Ring: ring, Issuer: c.PublicURL, Log: log, Metrics: metrics, TrustedProxies: c.TrustedProxies,
+		Store: st, Ring: ring, Issuer: c.PublicURL, Log: log, Metrics: metrics, TrustedProxies: proxies,
 		StalenessBudget: c.StalenessBudget, Mail: out.mail, SMS: out.sms,
 	})
 }

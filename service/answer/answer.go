@@ -144,6 +144,9 @@ func Limited(sentinel error, limit string, wait time.Duration) error {
 	return &Refusal{Sentinel: sentinel, metadata: map[string]string{"limit": limit}, retry: max(wait, time.Second).Round(time.Second)}
 }
 
+// Wait is when to try again, if that helps.
+func (r *Refusal) Wait() time.Duration { return r.retry }
+
 // OrNil is the refusal, if there is anything to refuse.
 func (r *Refusal) OrNil() error {
 	if len(r.violations) == 0 {

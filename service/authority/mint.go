@@ -67,6 +67,34 @@ func (s *Authority) Machine(ctx context.Context, clientID, text string) (m Machi
 	return m, nil
 }
 
+// RemembersMachine tells whether Machine can be answered out of memory: all of the
+// account and of the credential that the secret names is remembered.
+func (s *Authority) RemembersMachine(clientID, text string) bool {
+	credential, _, ok := secret.ParseMachineSecret(text)
+	if !ok {
+		return false
+	}
+	org, ok := s.memory.clients.GetIfPresent(clientID)
+	return ok && s.memory.remembers(org, clientID, credential)
+}
+
+// remembers tells whether an organization, a principal and a proof are all there.
+func (m *memory) remembers(org, id, proof string) bool {
+	m.mu.Lock()
+	f := m.orgs[org]
+	m.mu.Unlock()
+	if f == nil || f.view.Load() == nil {
+		return false
+	}
+	whole := f.whole.Load()
+	v, ok := m.principals.GetIfPresent(ref{org, id})
+	if !ok || v.f != f || v.whole != whole {
+		return false
+	}
+	p, ok := m.proofs.GetIfPresent(ref{org, proof})
+	return ok && p.f == f && p.whole == whole
+}
+
 // ClaimsFor begins the claims of a token for a principal that is usable now.
 func (s *Authority) ClaimsFor(p store.Standing) token.Claims {
 	now := s.Now().Unix()

@@ -29,13 +29,18 @@ type Kit struct {
 // NewID makes an id of the clock and the randomness.
 func (k Kit) NewID() string { return id.New(k.Now(), k.Rand) }
 
+// triedFor is how long background work may take.
+const triedFor = 10 * time.Second
+
 // Tried runs background work; what fails is logged and tried again next time.
 func (k Kit) Tried(ctx context.Context, what string, work func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	within, cancel := context.WithTimeout(ctx, triedFor)
 	defer cancel()
-	err := work(ctx)
+	err := work(within)
 	switch {
-	case err == nil || ctx.Err() != nil:
+	case err == nil || ctx.Err() != nil: // done, or the service is being stopped
+	case within.Err() != nil:
+		k.Log.Warn("background work ran out of its time", "what", what, "time", triedFor.String(), "error", err.Error())
 	case errors.Is(err, store.ErrUnavailable):
 		k.Log.Warn("background work waits for the database", "what", what, "error", err.Error())
 	default:

@@ -4,13 +4,12 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/maypok86/otter/v2"
-	"golang.org/x/time/rate"
 
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -31,33 +30,156 @@ func waitAfter(failures int64) time.Duration {
 	return min(time.Second<<min(failures-freeAttempts, 20), maxWait)
 }
 
-// ThrottleKey names an account without saying which.
-func (s *Limits) ThrottleKey(emailKey string) string {
-	mac := s.ring.MAC("throttle", "email", emailKey)
+// UserKey is what wrong passwords for a user are counted by. Another user with
+// the same address, in another organization, has a key of their own.
+func UserKey(ring *secret.KeyRing, org, user string) string {
+	return attemptsKey(ring, "user", org, user)
+}
+
+// UserKey is UserKey with the ring of the limits.
+func (s *Limits) UserKey(org, user string) string { return UserKey(s.ring, org, user) }
+
+// AddressKey is what they are counted by for an address with which nobody may
+// sign in. It names the address without saying which.
+func (s *Limits) AddressKey(emailKey string) string { return attemptsKey(s.ring, "email", emailKey) }
+
+// DeviceKey is what they are counted by on a device on which the user fully signed
+// in before, apart from everybody else's.
+func (s *Limits) DeviceKey(device string) string { return attemptsKey(s.ring, "device", device) }
+
+func attemptsKey(ring *secret.KeyRing, parts ...string) string {
+	mac := ring.MAC("throttle", parts...)
 	return hex.EncodeToString(mac[:])
+}
+
+// Attempt is one try of a password.
+type Attempt struct {
+	// Named is what the caller named: an address, and a device. A wait is remembered by it, so that
+	// the next try is refused before anybody is looked for.
+	Named string
+	// Key is what the try is counted by.
+	Key string
+	// Row is written with the count, as refused: no crash loses it. A success
+	// corrects it.
+	Row store.Activity
+}
+
+// waiting is a wait that is remembered, and when it was read.
+type waiting struct {
+	until store.Micros
+	read  time.Duration
+}
+
+// waitsAtMost bounds how many of them are remembered.
+const waitsAtMost = 100_000
+
+func newWaits() *otter.Cache[string, waiting] {
+	return otter.Must(&otter.Options[string, waiting]{
+		MaximumSize: waitsAtMost, ExpiryCalculator: otter.ExpiryWriting[string, waiting](time.Minute),
+	})
+}
+
+// waitFor is how long a wait is believed without a look at the row: one that was
+// lifted on another replica counts here after that.
+const waitFor = time.Second
+
+// MayAttempt refuses whom memory knows to wait, without a statement.
+func (s *Limits) MayAttempt(named string) error {
+	w, ok := s.waits.GetIfPresent(named)
+	if !ok || s.Elapsed()-w.read > waitFor {
+		return nil
+	}
+	return s.refuseAttempt(w.until.Time().Sub(s.Now()))
+}
+
+// MayAttemptMore refuses what memory knows to be spent like a wait, so that an
+// outsider does not learn who signs in often.
+func (s *Limits) MayAttemptMore(charges ...Charge) error {
+	err := s.MaySpend(charges...)
+	var r *answer.Refusal
+	if errors.As(err, &r) {
+		return answer.Limited(answer.ErrRateLimited, attemptsLimit, r.Wait())
+	}
+	return err
+}
+
+func (s *Limits) refuseAttempt(wait time.Duration) error {
+	if wait <= 0 {
+		return nil
+	}
+	s.Meter.Of(attemptsLimit).Refuse()
+	return answer.Limited(answer.ErrRateLimited, attemptsLimit, wait)
 }
 
 // CountAttempt counts an attempt before it is made, so that a thousand at once
 // reach the hash no more often than one after the other. Its own short
 // transaction outlives the failed call.
-func (s *Limits) CountAttempt(ctx context.Context, key string) error {
+func (s *Limits) CountAttempt(ctx context.Context, a Attempt) error {
 	for range 3 {
-		now := s.Now()
-		seen, err := s.store.Throttle(ctx, key)
+		now, read := s.Now(), s.Elapsed()
+		seen, err := s.store.Throttle(ctx, a.Key)
 		if err != nil {
 			return err
 		}
-		if wait := seen.Retry.Time().Sub(now); seen.Retry != 0 && wait > 0 {
-			return answer.Limited(answer.ErrRateLimited, attemptsLimit, wait)
+		if err := s.refuseAttempt(seen.Retry.Time().Sub(now)); err != nil {
+			s.waits.Set(a.Named, waiting{seen.Retry, read})
+			return err
 		}
 		retry := store.At(now.Add(waitAfter(seen.Failures + 1)))
-		err = s.store.Short(ctx, func(t *store.ShortTx) error { return t.CountAttempt(ctx, seen, retry, store.At(now)) })
+		err = s.store.Short(ctx, func(t *store.ShortTx) error {
+			if err := t.CountAttempt(ctx, seen, retry, store.At(now)); err != nil {
+				return err
+			}
+			return t.AddActivity(ctx, a.Row)
+		})
 		s.blockedNow.Store(nil)
+		if err == nil {
+			s.Meter.Of(attemptsLimit).Use(1)
+		}
 		if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 	}
-	return answer.Limited(answer.ErrRateLimited, attemptsLimit, time.Second)
+	return s.refuseAttempt(time.Second)
+}
+
+// ReturnAttempt takes back an attempt that was never made: nobody is slowed
+// down because the service is busy.
+func (s *Limits) ReturnAttempt(ctx context.Context, a Attempt) error {
+	defer s.blockedNow.Store(nil)
+	return s.store.Short(ctx, func(t *store.ShortTx) error {
+		if err := t.ReturnAttempt(ctx, a.Key); err != nil {
+			return err
+		}
+		return t.DropActivity(ctx, a.Row)
+	})
+}
+
+// Succeeded forgets the tries before one that was right, and says so in its row, in
+// the transaction of what follows from it.
+func (s *Limits) Succeeded(ctx context.Context, t *store.ShortTx, a Attempt, outcome string) error {
+	a.Row.Outcome = outcome
+	if err := t.SetOutcome(ctx, a.Row); err != nil {
+		return err
+	}
+	return t.ForgetAttempts(ctx, a.Key, store.At(s.Now()))
+}
+
+// Lifter is a transaction of either kind.
+type Lifter interface {
+	ForgetAttempts(ctx context.Context, key string, now store.Micros) error
+}
+
+// Lift ends the wait of a user, in the transaction of what lifts it. Lifted has
+// to follow once that is committed.
+func (s *Limits) Lift(ctx context.Context, t Lifter, u store.User) error {
+	return t.ForgetAttempts(ctx, s.UserKey(u.Org, u.ID), store.At(s.Now()))
+}
+
+// Lifted forgets the wait in memory too, so that this replica need not look.
+func (s *Limits) Lifted(u store.User) {
+	s.waits.Invalidate(u.EmailKey)
+	s.blockedNow.Store(nil)
 }
 
 // blockedAtMost bounds how many blocked accounts are remembered.
@@ -138,66 +260,7 @@ func lockedIn(until map[string]store.Micros, keys []string, now store.Micros) []
 func (s *Limits) throttleKeys(users []store.User) []string {
 	keys := make([]string, len(users))
 	for i, u := range users {
-		keys[i] = s.ThrottleKey(u.EmailKey)
+		keys[i] = s.UserKey(u.Org, u.ID)
 	}
 	return keys
-}
-
-// ReturnAttempt takes back an attempt that was never made: nobody is slowed
-// down because the service is busy.
-func (s *Limits) ReturnAttempt(ctx context.Context, key string) error {
-	defer s.blockedNow.Store(nil)
-	return s.store.Short(ctx, func(t *store.ShortTx) error { return t.ReturnAttempt(ctx, key) })
-}
-
-// How much one source may get wrong before it has to wait.
-const (
-	sourceBurst   = 100
-	sourceRate    = 2 // failures a second
-	sourcesAtMost = 100_000
-)
-
-// Sources slows down addresses from which too much fails. It is per process
-// and only a first defence: what must hold is counted in the database.
-type Sources struct {
-	buckets *otter.Cache[string, *rate.Limiter]
-	now     func() time.Time
-}
-
-func newSources(now func() time.Time) *Sources {
-	return &Sources{now: now, buckets: otter.Must(&otter.Options[string, *rate.Limiter]{
-		MaximumSize: sourcesAtMost, ExpiryCalculator: otter.ExpiryAccessing[string, *rate.Limiter](10 * time.Minute),
-	})}
-}
-
-// Admit refuses a source that has failed too often.
-func (s *Sources) Admit(source string) error {
-	bucket, ok := s.buckets.GetIfPresent(network(source))
-	if !ok || bucket.TokensAt(s.now()) >= 1 {
-		return nil
-	}
-	return answer.Limited(answer.ErrRateLimited, "failures of a source", time.Second)
-}
-
-// Failed counts a failure of a source.
-func (s *Sources) Failed(source string) {
-	fresh := rate.NewLimiter(sourceRate, sourceBurst)
-	bucket, _ := s.buckets.SetIfAbsent(network(source), fresh)
-	if bucket == nil {
-		bucket = fresh
-	}
-	bucket.AllowN(s.now(), 1)
-}
-
-// network is what a source is counted by: an IPv6 customer has a /64.
-func network(source string) string {
-	ip, err := netip.ParseAddr(source)
-	if err != nil || ip.Is4() {
-		return source
-	}
-	prefix, err := ip.Prefix(64)
-	if err != nil {
-		return source
-	}
-	return prefix.String()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/authority"
 	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/service/wire"
@@ -66,15 +67,25 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (aut
 }
 
 // authenticateMachine finds the account of a client id, and slows down sources
-// that fail.
+// that fail. A secret that memory can check is checked whatever its source got
+// wrong; what needs the database first takes from its source.
 func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text string) (m authority.Machine, err error) {
 	c := door.CallOf(ctx)
-	if err := s.limits.Sources.Admit(c.Source); err != nil {
-		return m, err
+	cold := !s.authority.RemembersMachine(clientID, text)
+	if cold {
+		if err := s.limits.Sources.Take(limit.GettingToken, c.Source); err != nil {
+			return m, err
+		}
 	}
 	m, err = s.authority.Machine(ctx, clientID, text)
-	if errors.Is(err, answer.ErrCredentials) && text != "" {
-		s.limits.Sources.Failed(c.Source)
+	wrong := errors.Is(err, answer.ErrCredentials)
+	switch {
+	case wrong && !cold:
+		err = s.limits.Sources.Wrong(limit.GettingToken, c.Source, err)
+	case cold && (!wrong || text == ""):
+		s.limits.Sources.GiveBack(limit.GettingToken, c.Source)
+	}
+	if wrong && text != "" {
 		s.limits.NoteActivity(c, m.Org, "token", "refused", m.ID, "client_credentials")
 	}
 	if err == nil {

@@ -94,13 +94,9 @@ func (s *Sessions) personDue(ctx context.Context, q store.Reads, due passwordDue
 // ChangePassword replaces an initial password and signs in.
 func (s *Sessions) ChangePassword(ctx context.Context, req *identityv1.ChangePasswordRequest) (*identityv1.ChangePasswordResponse, error) {
 	c := door.CallOf(ctx)
-	if err := s.limits.Sources.Admit(c.Source); err != nil {
-		return nil, err
-	}
 	due, err := s.readPasswordDue(req.GetToken())
 	if err != nil {
-		s.limits.Sources.Failed(c.Source)
-		return nil, err
+		return nil, s.limits.Sources.Wrong(limit.ChangingPassword, c.Source, err)
 	}
 	u, org, err := s.personDue(ctx, s.store.Reads, due)
 	if err != nil {
@@ -111,20 +107,25 @@ func (s *Sessions) ChangePassword(ctx context.Context, req *identityv1.ChangePas
 		return nil, err
 	}
 	var session store.Session
+	var device string
 	err = s.authority.Commit(ctx, due.Org, func(t *store.Tx) error {
 		former, org, err := s.personDue(ctx, t.Reads, due)
 		if err != nil {
 			return err
 		}
-		session, err = s.savePassword(ctx, t, org, former, hash)
-		return err
+		if session, err = s.savePassword(ctx, t, org, former, hash); err != nil {
+			return err
+		}
+		if device, err = s.keepDevice(ctx, t, session, ""); err != nil {
+			return err
+		}
+		return t.AddActivity(ctx, s.limits.Activity(c, due.Org, "sign_in", "ok", due.User, "password changed"))
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.limits.NoteActivity(c, u.Org, "sign_in", "ok", u.ID, "password changed")
 	tokens, err := s.tokensFor(ctx, session, session.Generation)
-	return &identityv1.ChangePasswordResponse{Tokens: tokens}, err
+	return &identityv1.ChangePasswordResponse{Tokens: tokens, DeviceToken: device}, err
 }
 
 // replacePassword hashes a new password in place of the person's present one,
@@ -158,6 +159,9 @@ func (s *Sessions) savePassword(ctx context.Context, t *store.Tx, org store.Orga
 		return session, err
 	}
 	if err := t.EndSessions(ctx, u.Org, u.ID, "password changed", now); err != nil {
+		return session, err
+	}
+	if err := t.DeleteDevices(ctx, u.Org, u.ID); err != nil {
 		return session, err
 	}
 	if err := s.letters.Notify(ctx, t, org, u, letter.Notice{Kind: "mail.password_changed", To: u}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/change"
 	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
@@ -106,12 +107,12 @@ func (s *Users) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRe
 // counts what is refused against the source.
 func (s *Users) followLink(ctx context.Context, digest string) (store.User, store.Organization, error) {
 	c := door.CallOf(ctx)
-	if err := s.limits.Sources.Admit(c.Source); err != nil {
+	if err := s.limits.Sources.Take(limit.Activating, c.Source); err != nil {
 		return store.User{}, store.Organization{}, err
 	}
 	u, org, err := linked(ctx, s.store.Reads, digest, store.At(s.Now()))
-	if errors.Is(err, answer.ErrLink) {
-		s.limits.Sources.Failed(c.Source)
+	if !errors.Is(err, answer.ErrLink) {
+		s.limits.Sources.GiveBack(limit.Activating, c.Source)
 	}
 	return u, org, err
 }

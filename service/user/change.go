@@ -22,6 +22,7 @@ func (s *Users) UpdateUser(ctx context.Context, req *identityv1.UpdateUserReques
 		return nil, err
 	}
 	var resp *identityv1.User
+	var changed store.User
 	err = s.changes.Run(ctx, func(tx *change.Tx) error {
 		former, err := tx.User(ctx, tx.Org.ID, req.GetUser().GetId())
 		if err != nil {
@@ -35,9 +36,13 @@ func (s *Users) UpdateUser(ctx context.Context, req *identityv1.UpdateUserReques
 		if err != nil {
 			return err
 		}
+		changed = u
 		resp, err = s.Answer(ctx, tx, u)
 		return err
 	})
+	if err == nil && edit.hash != "" {
+		s.limits.Lifted(changed)
+	}
 	return resp, err
 }
 
@@ -148,6 +153,11 @@ func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User
 	if err := tx.SaveUser(ctx, former, *u); err != nil {
 		return emailTaken(err)
 	}
+	if e.hash != "" {
+		if err := tx.DeleteDevices(ctx, u.Org, u.ID); err != nil {
+			return err
+		}
+	}
 	if err := s.letters.Tell(ctx, tx, former, *u, changed); err != nil {
 		return err
 	}
@@ -181,6 +191,11 @@ func (s *Users) editLogin(ctx context.Context, tx *change.Tx, former store.User,
 	}
 	if given {
 		if err := s.phones.Write(ctx, tx, u, number); err != nil {
+			return nil, err
+		}
+	}
+	if e.hash != "" {
+		if err := s.limits.Lift(ctx, tx, *u); err != nil { // who waits has guessed a password that is gone
 			return nil, err
 		}
 	}

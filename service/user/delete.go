@@ -66,8 +66,9 @@ func (s *Users) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUserRe
 // EraseUser removes all that is kept of a person, deleted or not. Events keep
 // the id.
 func (s *Users) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest) (*identityv1.EraseUserResponse, error) {
-	err := s.changes.Run(ctx, func(tx *change.Tx) error {
-		u, err := tx.UserDeletedAfter(ctx, tx.Org.ID, req.GetId(), 0)
+	var u store.User
+	err := s.changes.Run(ctx, func(tx *change.Tx) (err error) {
+		u, err = tx.UserDeletedAfter(ctx, tx.Org.ID, req.GetId(), 0)
 		if err != nil {
 			return err
 		}
@@ -80,6 +81,9 @@ func (s *Users) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest)
 		tx.Note(store.EventUserErased, u.ID, nil)
 		return tx.KeepAdministrator(ctx, func() error { return s.erase(ctx, tx.Tx, u) })
 	})
+	if err == nil {
+		s.limits.Lifted(u) // the address may be somebody else's at once
+	}
 	return &identityv1.EraseUserResponse{}, err
 }
 
@@ -87,7 +91,7 @@ func (s *Users) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest)
 func (s *Users) erase(ctx context.Context, t *store.Tx, users ...store.User) error {
 	throttles := make([]string, len(users))
 	for i, u := range users {
-		throttles[i] = s.limits.ThrottleKey(u.EmailKey)
+		throttles[i] = s.limits.UserKey(u.Org, u.ID)
 	}
 	return t.EraseUsers(ctx, throttles, users...)
 }

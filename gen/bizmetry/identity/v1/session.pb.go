@@ -203,7 +203,11 @@ type SignInRequest struct {
 	// E-mail address, in any case.
 	Email string `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
 	// The password.
-	Password      string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	Password string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	// The device_token of an earlier sign-in of the same person: its wrong
+	// passwords are counted apart, so that nobody elsewhere can make this device
+	// wait. One that is over or of somebody else counts as none.
+	DeviceToken   string `protobuf:"bytes,3,opt,name=device_token,json=deviceToken,proto3" json:"device_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -252,6 +256,13 @@ func (x *SignInRequest) GetPassword() string {
 	return ""
 }
 
+func (x *SignInRequest) GetDeviceToken() string {
+	if x != nil {
+		return x.DeviceToken
+	}
+	return ""
+}
+
 // SignInResponse is the outcome of a sign-in that was not refused.
 type SignInResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -259,7 +270,11 @@ type SignInResponse struct {
 	//
 	//	*SignInResponse_Tokens
 	//	*SignInResponse_PasswordChange
-	Outcome       isSignInResponse_Outcome `protobuf_oneof:"outcome"`
+	Outcome isSignInResponse_Outcome `protobuf_oneof:"outcome"`
+	// With tokens: for the next SignIn from this device. Keep it like a password;
+	// alone it opens nothing. Good for 90 days from the last sign-in with it, for
+	// the ten devices used last, until the password changes.
+	DeviceToken   string `protobuf:"bytes,4,opt,name=device_token,json=deviceToken,proto3" json:"device_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -317,6 +332,13 @@ func (x *SignInResponse) GetPasswordChange() *PasswordChange {
 		}
 	}
 	return nil
+}
+
+func (x *SignInResponse) GetDeviceToken() string {
+	if x != nil {
+		return x.DeviceToken
+	}
+	return ""
 }
 
 type isSignInResponse_Outcome interface {
@@ -451,7 +473,9 @@ func (x *ChangePasswordRequest) GetNewPassword() string {
 type ChangePasswordResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Signed in.
-	Tokens        *Tokens `protobuf:"bytes,1,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	Tokens *Tokens `protobuf:"bytes,1,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// For the next SignIn from this device.
+	DeviceToken   string `protobuf:"bytes,2,opt,name=device_token,json=deviceToken,proto3" json:"device_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -491,6 +515,13 @@ func (x *ChangePasswordResponse) GetTokens() *Tokens {
 		return x.Tokens
 	}
 	return nil
+}
+
+func (x *ChangePasswordResponse) GetDeviceToken() string {
+	if x != nil {
+		return x.DeviceToken
+	}
+	return ""
 }
 
 // RefreshRequest asks for new tokens.
@@ -661,13 +692,15 @@ const file_bizmetry_identity_v1_session_proto_rawDesc = "" +
 	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x04 \x01(\tR\tsessionId\"b\n" +
+	"session_id\x18\x04 \x01(\tR\tsessionId\"\x92\x01\n" +
 	"\rSignInRequest\x12#\n" +
 	"\x05email\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xfe\x01R\x05email\x12,\n" +
-	"\bpassword\x18\x02 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01(\x80\bR\bpassword\"\xa4\x01\n" +
+	"\bpassword\x18\x02 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01(\x80\bR\bpassword\x12.\n" +
+	"\fdevice_token\x18\x03 \x01(\tB\v\xe0A\x04\xbaH\x05r\x03\x18\xc8\x01R\vdeviceToken\"\xc7\x01\n" +
 	"\x0eSignInResponse\x126\n" +
 	"\x06tokens\x18\x01 \x01(\v2\x1c.bizmetry.identity.v1.TokensH\x00R\x06tokens\x12O\n" +
-	"\x0fpassword_change\x18\x03 \x01(\v2$.bizmetry.identity.v1.PasswordChangeH\x00R\x0epasswordChangeB\t\n" +
+	"\x0fpassword_change\x18\x03 \x01(\v2$.bizmetry.identity.v1.PasswordChangeH\x00R\x0epasswordChange\x12!\n" +
+	"\fdevice_token\x18\x04 \x01(\tR\vdeviceTokenB\t\n" +
 	"\aoutcome\"c\n" +
 	"\x0ePasswordChange\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12;\n" +
@@ -675,9 +708,10 @@ const file_bizmetry_identity_v1_session_proto_rawDesc = "" +
 	"expireTime\"t\n" +
 	"\x15ChangePasswordRequest\x12&\n" +
 	"\x05token\x18\x01 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01\x18\xd0\x0fR\x05token\x123\n" +
-	"\fnew_password\x18\x02 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01(\x80\bR\vnewPassword\"N\n" +
+	"\fnew_password\x18\x02 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01(\x80\bR\vnewPassword\"q\n" +
 	"\x16ChangePasswordResponse\x124\n" +
-	"\x06tokens\x18\x01 \x01(\v2\x1c.bizmetry.identity.v1.TokensR\x06tokens\"G\n" +
+	"\x06tokens\x18\x01 \x01(\v2\x1c.bizmetry.identity.v1.TokensR\x06tokens\x12!\n" +
+	"\fdevice_token\x18\x02 \x01(\tR\vdeviceToken\"G\n" +
 	"\x0eRefreshRequest\x125\n" +
 	"\rrefresh_token\x18\x01 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01\x18\xc8\x01R\frefreshToken\"G\n" +
 	"\x0fRefreshResponse\x124\n" +

@@ -130,7 +130,7 @@ func (x SkippedUser_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SkippedUser_Reason.Descriptor instead.
 func (SkippedUser_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{12, 0}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{13, 0}
 }
 
 // Format of the file.
@@ -182,7 +182,7 @@ func (x UserFile_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UserFile_Format.Descriptor instead.
 func (UserFile_Format) EnumDescriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{16, 0}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // Outcome of a row.
@@ -238,7 +238,7 @@ func (x ImportUsersResponse_Row_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ImportUsersResponse_Row_Outcome.Descriptor instead.
 func (ImportUsersResponse_Row_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20, 0, 0}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21, 0, 0}
 }
 
 // User is a person who belongs to one organization.
@@ -1073,6 +1073,70 @@ func (x *DisableUserRequest) GetEtag() string {
 	return ""
 }
 
+// UnlockUserRequest asks to end the wait after wrong passwords.
+type UnlockUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; empty: the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Id of the user.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Version the caller saw; empty: any.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlockUserRequest) Reset() {
+	*x = UnlockUserRequest{}
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlockUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlockUserRequest) ProtoMessage() {}
+
+func (x *UnlockUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlockUserRequest.ProtoReflect.Descriptor instead.
+func (*UnlockUserRequest) Descriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UnlockUserRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *UnlockUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UnlockUserRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 // UndeleteUserRequest asks to bring a deleted person back.
 type UndeleteUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1088,7 +1152,7 @@ type UndeleteUserRequest struct {
 
 func (x *UndeleteUserRequest) Reset() {
 	*x = UndeleteUserRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[9]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1164,7 @@ func (x *UndeleteUserRequest) String() string {
 func (*UndeleteUserRequest) ProtoMessage() {}
 
 func (x *UndeleteUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[9]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1177,7 @@ func (x *UndeleteUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeleteUserRequest.ProtoReflect.Descriptor instead.
 func (*UndeleteUserRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{9}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UndeleteUserRequest) GetOrganizationId() string {
@@ -1152,7 +1216,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[10]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1228,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[10]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1241,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{10}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EraseUserRequest) GetOrganizationId() string {
@@ -1210,7 +1274,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[11]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1286,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[11]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1299,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{11}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{12}
 }
 
 // SkippedUser is a person whom a bulk call left as they are.
@@ -1253,7 +1317,7 @@ type SkippedUser struct {
 
 func (x *SkippedUser) Reset() {
 	*x = SkippedUser{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[12]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1329,7 @@ func (x *SkippedUser) String() string {
 func (*SkippedUser) ProtoMessage() {}
 
 func (x *SkippedUser) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[12]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1342,7 @@ func (x *SkippedUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkippedUser.ProtoReflect.Descriptor instead.
 func (*SkippedUser) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{12}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SkippedUser) GetId() string {
@@ -1321,7 +1385,7 @@ type BulkEnableUsersRequest struct {
 
 func (x *BulkEnableUsersRequest) Reset() {
 	*x = BulkEnableUsersRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[13]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1397,7 @@ func (x *BulkEnableUsersRequest) String() string {
 func (*BulkEnableUsersRequest) ProtoMessage() {}
 
 func (x *BulkEnableUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[13]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1410,7 @@ func (x *BulkEnableUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BulkEnableUsersRequest.ProtoReflect.Descriptor instead.
 func (*BulkEnableUsersRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{13}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BulkEnableUsersRequest) GetOrganizationId() string {
@@ -1403,7 +1467,7 @@ type BulkDisableUsersRequest struct {
 
 func (x *BulkDisableUsersRequest) Reset() {
 	*x = BulkDisableUsersRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[14]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1415,7 +1479,7 @@ func (x *BulkDisableUsersRequest) String() string {
 func (*BulkDisableUsersRequest) ProtoMessage() {}
 
 func (x *BulkDisableUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[14]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1428,7 +1492,7 @@ func (x *BulkDisableUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BulkDisableUsersRequest.ProtoReflect.Descriptor instead.
 func (*BulkDisableUsersRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{14}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BulkDisableUsersRequest) GetOrganizationId() string {
@@ -1485,7 +1549,7 @@ type BulkUsersResponse struct {
 
 func (x *BulkUsersResponse) Reset() {
 	*x = BulkUsersResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[15]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1561,7 @@ func (x *BulkUsersResponse) String() string {
 func (*BulkUsersResponse) ProtoMessage() {}
 
 func (x *BulkUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[15]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1574,7 @@ func (x *BulkUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BulkUsersResponse.ProtoReflect.Descriptor instead.
 func (*BulkUsersResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{15}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BulkUsersResponse) GetMatched() int32 {
@@ -1557,7 +1621,7 @@ type UserFile struct {
 
 func (x *UserFile) Reset() {
 	*x = UserFile{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[16]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1633,7 @@ func (x *UserFile) String() string {
 func (*UserFile) ProtoMessage() {}
 
 func (x *UserFile) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[16]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1646,7 @@ func (x *UserFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserFile.ProtoReflect.Descriptor instead.
 func (*UserFile) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{16}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{17}
 }
 
 // ExportUsersRequest asks for a file of people.
@@ -1600,7 +1664,7 @@ type ExportUsersRequest struct {
 
 func (x *ExportUsersRequest) Reset() {
 	*x = ExportUsersRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[17]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1676,7 @@ func (x *ExportUsersRequest) String() string {
 func (*ExportUsersRequest) ProtoMessage() {}
 
 func (x *ExportUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[17]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1689,7 @@ func (x *ExportUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUsersRequest.ProtoReflect.Descriptor instead.
 func (*ExportUsersRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{17}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExportUsersRequest) GetOrganizationId() string {
@@ -1660,7 +1724,7 @@ type ExportUsersResponse struct {
 
 func (x *ExportUsersResponse) Reset() {
 	*x = ExportUsersResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[18]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1736,7 @@ func (x *ExportUsersResponse) String() string {
 func (*ExportUsersResponse) ProtoMessage() {}
 
 func (x *ExportUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[18]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1749,7 @@ func (x *ExportUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUsersResponse.ProtoReflect.Descriptor instead.
 func (*ExportUsersResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{18}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExportUsersResponse) GetData() []byte {
@@ -1714,7 +1778,7 @@ type ImportUsersRequest struct {
 
 func (x *ImportUsersRequest) Reset() {
 	*x = ImportUsersRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[19]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1790,7 @@ func (x *ImportUsersRequest) String() string {
 func (*ImportUsersRequest) ProtoMessage() {}
 
 func (x *ImportUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[19]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1803,7 @@ func (x *ImportUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportUsersRequest.ProtoReflect.Descriptor instead.
 func (*ImportUsersRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{19}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ImportUsersRequest) GetOrganizationId() string {
@@ -1791,7 +1855,7 @@ type ImportUsersResponse struct {
 
 func (x *ImportUsersResponse) Reset() {
 	*x = ImportUsersResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[20]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1803,7 +1867,7 @@ func (x *ImportUsersResponse) String() string {
 func (*ImportUsersResponse) ProtoMessage() {}
 
 func (x *ImportUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[20]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1816,7 +1880,7 @@ func (x *ImportUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportUsersResponse.ProtoReflect.Descriptor instead.
 func (*ImportUsersResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ImportUsersResponse) GetRows() []*ImportUsersResponse_Row {
@@ -1848,7 +1912,7 @@ type CheckEmailAvailabilityRequest struct {
 
 func (x *CheckEmailAvailabilityRequest) Reset() {
 	*x = CheckEmailAvailabilityRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[21]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +1924,7 @@ func (x *CheckEmailAvailabilityRequest) String() string {
 func (*CheckEmailAvailabilityRequest) ProtoMessage() {}
 
 func (x *CheckEmailAvailabilityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[21]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +1937,7 @@ func (x *CheckEmailAvailabilityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEmailAvailabilityRequest.ProtoReflect.Descriptor instead.
 func (*CheckEmailAvailabilityRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CheckEmailAvailabilityRequest) GetOrganizationId() string {
@@ -1908,7 +1972,7 @@ type CheckEmailAvailabilityResponse struct {
 
 func (x *CheckEmailAvailabilityResponse) Reset() {
 	*x = CheckEmailAvailabilityResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[22]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +1984,7 @@ func (x *CheckEmailAvailabilityResponse) String() string {
 func (*CheckEmailAvailabilityResponse) ProtoMessage() {}
 
 func (x *CheckEmailAvailabilityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[22]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +1997,7 @@ func (x *CheckEmailAvailabilityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckEmailAvailabilityResponse.ProtoReflect.Descriptor instead.
 func (*CheckEmailAvailabilityResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{22}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CheckEmailAvailabilityResponse) GetAvailable() bool {
@@ -1962,7 +2026,7 @@ type CheckPasswordRequest struct {
 
 func (x *CheckPasswordRequest) Reset() {
 	*x = CheckPasswordRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[23]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2038,7 @@ func (x *CheckPasswordRequest) String() string {
 func (*CheckPasswordRequest) ProtoMessage() {}
 
 func (x *CheckPasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[23]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2051,7 @@ func (x *CheckPasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPasswordRequest.ProtoReflect.Descriptor instead.
 func (*CheckPasswordRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{23}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CheckPasswordRequest) GetOrganizationId() string {
@@ -2042,7 +2106,7 @@ type CheckPasswordResponse struct {
 
 func (x *CheckPasswordResponse) Reset() {
 	*x = CheckPasswordResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[24]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2118,7 @@ func (x *CheckPasswordResponse) String() string {
 func (*CheckPasswordResponse) ProtoMessage() {}
 
 func (x *CheckPasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[24]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2131,7 @@ func (x *CheckPasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPasswordResponse.ProtoReflect.Descriptor instead.
 func (*CheckPasswordResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{24}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CheckPasswordResponse) GetScore() int32 {
@@ -2109,7 +2173,7 @@ type GeneratePasswordRequest struct {
 
 func (x *GeneratePasswordRequest) Reset() {
 	*x = GeneratePasswordRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[25]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2185,7 @@ func (x *GeneratePasswordRequest) String() string {
 func (*GeneratePasswordRequest) ProtoMessage() {}
 
 func (x *GeneratePasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[25]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2198,7 @@ func (x *GeneratePasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeneratePasswordRequest.ProtoReflect.Descriptor instead.
 func (*GeneratePasswordRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{25}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GeneratePasswordRequest) GetOrganizationId() string {
@@ -2155,7 +2219,7 @@ type GeneratePasswordResponse struct {
 
 func (x *GeneratePasswordResponse) Reset() {
 	*x = GeneratePasswordResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[26]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2167,7 +2231,7 @@ func (x *GeneratePasswordResponse) String() string {
 func (*GeneratePasswordResponse) ProtoMessage() {}
 
 func (x *GeneratePasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[26]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2180,7 +2244,7 @@ func (x *GeneratePasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeneratePasswordResponse.ProtoReflect.Descriptor instead.
 func (*GeneratePasswordResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{26}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GeneratePasswordResponse) GetPassword() string {
@@ -2207,7 +2271,7 @@ type StartPhoneVerificationRequest struct {
 
 func (x *StartPhoneVerificationRequest) Reset() {
 	*x = StartPhoneVerificationRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[27]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +2283,7 @@ func (x *StartPhoneVerificationRequest) String() string {
 func (*StartPhoneVerificationRequest) ProtoMessage() {}
 
 func (x *StartPhoneVerificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[27]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +2296,7 @@ func (x *StartPhoneVerificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartPhoneVerificationRequest.ProtoReflect.Descriptor instead.
 func (*StartPhoneVerificationRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{27}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StartPhoneVerificationRequest) GetOrganizationId() string {
@@ -2280,7 +2344,7 @@ type PhoneVerification struct {
 
 func (x *PhoneVerification) Reset() {
 	*x = PhoneVerification{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[28]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2356,7 @@ func (x *PhoneVerification) String() string {
 func (*PhoneVerification) ProtoMessage() {}
 
 func (x *PhoneVerification) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[28]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2369,7 @@ func (x *PhoneVerification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhoneVerification.ProtoReflect.Descriptor instead.
 func (*PhoneVerification) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{28}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PhoneVerification) GetId() string {
@@ -2351,7 +2415,7 @@ type ResendPhoneCodeRequest struct {
 
 func (x *ResendPhoneCodeRequest) Reset() {
 	*x = ResendPhoneCodeRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[29]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2363,7 +2427,7 @@ func (x *ResendPhoneCodeRequest) String() string {
 func (*ResendPhoneCodeRequest) ProtoMessage() {}
 
 func (x *ResendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[29]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2376,7 +2440,7 @@ func (x *ResendPhoneCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResendPhoneCodeRequest.ProtoReflect.Descriptor instead.
 func (*ResendPhoneCodeRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{29}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ResendPhoneCodeRequest) GetOrganizationId() string {
@@ -2415,7 +2479,7 @@ type ConfirmPhoneVerificationRequest struct {
 
 func (x *ConfirmPhoneVerificationRequest) Reset() {
 	*x = ConfirmPhoneVerificationRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[30]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2427,7 +2491,7 @@ func (x *ConfirmPhoneVerificationRequest) String() string {
 func (*ConfirmPhoneVerificationRequest) ProtoMessage() {}
 
 func (x *ConfirmPhoneVerificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[30]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2440,7 +2504,7 @@ func (x *ConfirmPhoneVerificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneVerificationRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneVerificationRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{30}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ConfirmPhoneVerificationRequest) GetOrganizationId() string {
@@ -2477,7 +2541,7 @@ type ConfirmPhoneVerificationResponse struct {
 
 func (x *ConfirmPhoneVerificationResponse) Reset() {
 	*x = ConfirmPhoneVerificationResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[31]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2553,7 @@ func (x *ConfirmPhoneVerificationResponse) String() string {
 func (*ConfirmPhoneVerificationResponse) ProtoMessage() {}
 
 func (x *ConfirmPhoneVerificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[31]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2566,7 @@ func (x *ConfirmPhoneVerificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPhoneVerificationResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmPhoneVerificationResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{31}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ConfirmPhoneVerificationResponse) GetPhoneProof() string {
@@ -2534,7 +2598,7 @@ type SendActivationRequest struct {
 
 func (x *SendActivationRequest) Reset() {
 	*x = SendActivationRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[32]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2610,7 @@ func (x *SendActivationRequest) String() string {
 func (*SendActivationRequest) ProtoMessage() {}
 
 func (x *SendActivationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[32]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2623,7 @@ func (x *SendActivationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendActivationRequest.ProtoReflect.Descriptor instead.
 func (*SendActivationRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{32}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SendActivationRequest) GetOrganizationId() string {
@@ -2596,7 +2660,7 @@ type ActivateUserRequest struct {
 
 func (x *ActivateUserRequest) Reset() {
 	*x = ActivateUserRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[33]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2608,7 +2672,7 @@ func (x *ActivateUserRequest) String() string {
 func (*ActivateUserRequest) ProtoMessage() {}
 
 func (x *ActivateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[33]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,7 +2685,7 @@ func (x *ActivateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateUserRequest.ProtoReflect.Descriptor instead.
 func (*ActivateUserRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{33}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ActivateUserRequest) GetToken() string {
@@ -2649,7 +2713,7 @@ type ActivateUserResponse struct {
 
 func (x *ActivateUserResponse) Reset() {
 	*x = ActivateUserResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[34]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +2725,7 @@ func (x *ActivateUserResponse) String() string {
 func (*ActivateUserResponse) ProtoMessage() {}
 
 func (x *ActivateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[34]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +2738,7 @@ func (x *ActivateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateUserResponse.ProtoReflect.Descriptor instead.
 func (*ActivateUserResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{34}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ActivateUserResponse) GetEmail() string {
@@ -2695,7 +2759,7 @@ type GetMeRequest struct {
 
 func (x *GetMeRequest) Reset() {
 	*x = GetMeRequest{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[35]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2771,7 @@ func (x *GetMeRequest) String() string {
 func (*GetMeRequest) ProtoMessage() {}
 
 func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[35]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2784,7 @@ func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeRequest.ProtoReflect.Descriptor instead.
 func (*GetMeRequest) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{35}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetMeRequest) GetAtLeast() string {
@@ -2746,7 +2810,7 @@ type GetMeResponse struct {
 
 func (x *GetMeResponse) Reset() {
 	*x = GetMeResponse{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[36]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +2822,7 @@ func (x *GetMeResponse) String() string {
 func (*GetMeResponse) ProtoMessage() {}
 
 func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[36]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +2835,7 @@ func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeResponse.ProtoReflect.Descriptor instead.
 func (*GetMeResponse) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{36}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetMeResponse) GetPrincipal() isGetMeResponse_Principal {
@@ -2843,7 +2907,7 @@ type ListUsersRequest_Filter struct {
 
 func (x *ListUsersRequest_Filter) Reset() {
 	*x = ListUsersRequest_Filter{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[37]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +2919,7 @@ func (x *ListUsersRequest_Filter) String() string {
 func (*ListUsersRequest_Filter) ProtoMessage() {}
 
 func (x *ListUsersRequest_Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[37]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +2989,7 @@ type ListUsersResponse_Summary struct {
 
 func (x *ListUsersResponse_Summary) Reset() {
 	*x = ListUsersResponse_Summary{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[38]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2937,7 +3001,7 @@ func (x *ListUsersResponse_Summary) String() string {
 func (*ListUsersResponse_Summary) ProtoMessage() {}
 
 func (x *ListUsersResponse_Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[38]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3010,7 +3074,7 @@ type ImportUsersResponse_Row struct {
 
 func (x *ImportUsersResponse_Row) Reset() {
 	*x = ImportUsersResponse_Row{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[39]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3086,7 @@ func (x *ImportUsersResponse_Row) String() string {
 func (*ImportUsersResponse_Row) ProtoMessage() {}
 
 func (x *ImportUsersResponse_Row) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[39]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3099,7 @@ func (x *ImportUsersResponse_Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportUsersResponse_Row.ProtoReflect.Descriptor instead.
 func (*ImportUsersResponse_Row) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20, 0}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21, 0}
 }
 
 func (x *ImportUsersResponse_Row) GetRow() int64 {
@@ -3097,7 +3161,7 @@ type ImportUsersResponse_Summary struct {
 
 func (x *ImportUsersResponse_Summary) Reset() {
 	*x = ImportUsersResponse_Summary{}
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[40]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3109,7 +3173,7 @@ func (x *ImportUsersResponse_Summary) String() string {
 func (*ImportUsersResponse_Summary) ProtoMessage() {}
 
 func (x *ImportUsersResponse_Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[40]
+	mi := &file_bizmetry_identity_v1_user_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3122,7 +3186,7 @@ func (x *ImportUsersResponse_Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportUsersResponse_Summary.ProtoReflect.Descriptor instead.
 func (*ImportUsersResponse_Summary) Descriptor() ([]byte, []int) {
-	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{20, 1}
+	return file_bizmetry_identity_v1_user_proto_rawDescGZIP(), []int{21, 1}
 }
 
 func (x *ImportUsersResponse_Summary) GetRows() int64 {
@@ -3260,6 +3324,10 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12\x1b\n" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\xd8\x01\n" +
 	"\x12DisableUserRequest\x12^\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
+	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12\x1b\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\xd7\x01\n" +
+	"\x11UnlockUserRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12\x1b\n" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\xd9\x01\n" +
@@ -3412,7 +3480,7 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\v2\x1a.bizmetry.identity.v1.UserH\x00R\x04user\x12O\n" +
 	"\x0fservice_account\x18\x02 \x01(\v2$.bizmetry.identity.v1.ServiceAccountH\x00R\x0eserviceAccount\x123\n" +
 	"\x15effective_permissions\x18\x03 \x03(\tR\x14effectivePermissionsB\v\n" +
-	"\tprincipal2\xd7\x1a\n" +
+	"\tprincipal2\xe7\x1b\n" +
 	"\vUserService\x12\x84\x01\n" +
 	"\n" +
 	"CreateUser\x12'.bizmetry.identity.v1.CreateUserRequest\x1a\x1a.bizmetry.identity.v1.User\"1\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x11:\x04user\"\t/v1/users\x12|\n" +
@@ -3424,7 +3492,9 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"DeleteUser\x12'.bizmetry.identity.v1.DeleteUserRequest\x1a\x1a.bizmetry.identity.v1.User\"0\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x10*\x0e/v1/users/{id}\x12\x8d\x01\n" +
 	"\n" +
 	"EnableUser\x12'.bizmetry.identity.v1.EnableUserRequest\x1a\x1a.bizmetry.identity.v1.User\":\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/users/{id}:enable\x12\x90\x01\n" +
-	"\vDisableUser\x12(.bizmetry.identity.v1.DisableUserRequest\x1a\x1a.bizmetry.identity.v1.User\";\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/users/{id}:disable\x12\x93\x01\n" +
+	"\vDisableUser\x12(.bizmetry.identity.v1.DisableUserRequest\x1a\x1a.bizmetry.identity.v1.User\";\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/users/{id}:disable\x12\x8d\x01\n" +
+	"\n" +
+	"UnlockUser\x12'.bizmetry.identity.v1.UnlockUserRequest\x1a\x1a.bizmetry.identity.v1.User\":\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/users/{id}:unlock\x12\x93\x01\n" +
 	"\fUndeleteUser\x12).bizmetry.identity.v1.UndeleteUserRequest\x1a\x1a.bizmetry.identity.v1.User\"<\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/users/{id}:undelete\x12\x97\x01\n" +
 	"\tEraseUser\x12&.bizmetry.identity.v1.EraseUserRequest\x1a'.bizmetry.identity.v1.EraseUserResponse\"9\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/users/{id}:erase\x12\xa3\x01\n" +
 	"\x0fBulkEnableUsers\x12,.bizmetry.identity.v1.BulkEnableUsersRequest\x1a'.bizmetry.identity.v1.BulkUsersResponse\"9\xaa\xbb\x18\x16\x1a\x14platform.users.write\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/users:bulkEnable\x12\xa6\x01\n" +
@@ -3457,7 +3527,7 @@ func file_bizmetry_identity_v1_user_proto_rawDescGZIP() []byte {
 }
 
 var file_bizmetry_identity_v1_user_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_bizmetry_identity_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_bizmetry_identity_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_bizmetry_identity_v1_user_proto_goTypes = []any{
 	(User_State)(0),                          // 0: bizmetry.identity.v1.User.State
 	(SkippedUser_Reason)(0),                  // 1: bizmetry.identity.v1.SkippedUser.Reason
@@ -3472,73 +3542,74 @@ var file_bizmetry_identity_v1_user_proto_goTypes = []any{
 	(*DeleteUserRequest)(nil),                // 10: bizmetry.identity.v1.DeleteUserRequest
 	(*EnableUserRequest)(nil),                // 11: bizmetry.identity.v1.EnableUserRequest
 	(*DisableUserRequest)(nil),               // 12: bizmetry.identity.v1.DisableUserRequest
-	(*UndeleteUserRequest)(nil),              // 13: bizmetry.identity.v1.UndeleteUserRequest
-	(*EraseUserRequest)(nil),                 // 14: bizmetry.identity.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),                // 15: bizmetry.identity.v1.EraseUserResponse
-	(*SkippedUser)(nil),                      // 16: bizmetry.identity.v1.SkippedUser
-	(*BulkEnableUsersRequest)(nil),           // 17: bizmetry.identity.v1.BulkEnableUsersRequest
-	(*BulkDisableUsersRequest)(nil),          // 18: bizmetry.identity.v1.BulkDisableUsersRequest
-	(*BulkUsersResponse)(nil),                // 19: bizmetry.identity.v1.BulkUsersResponse
-	(*UserFile)(nil),                         // 20: bizmetry.identity.v1.UserFile
-	(*ExportUsersRequest)(nil),               // 21: bizmetry.identity.v1.ExportUsersRequest
-	(*ExportUsersResponse)(nil),              // 22: bizmetry.identity.v1.ExportUsersResponse
-	(*ImportUsersRequest)(nil),               // 23: bizmetry.identity.v1.ImportUsersRequest
-	(*ImportUsersResponse)(nil),              // 24: bizmetry.identity.v1.ImportUsersResponse
-	(*CheckEmailAvailabilityRequest)(nil),    // 25: bizmetry.identity.v1.CheckEmailAvailabilityRequest
-	(*CheckEmailAvailabilityResponse)(nil),   // 26: bizmetry.identity.v1.CheckEmailAvailabilityResponse
-	(*CheckPasswordRequest)(nil),             // 27: bizmetry.identity.v1.CheckPasswordRequest
-	(*CheckPasswordResponse)(nil),            // 28: bizmetry.identity.v1.CheckPasswordResponse
-	(*GeneratePasswordRequest)(nil),          // 29: bizmetry.identity.v1.GeneratePasswordRequest
-	(*GeneratePasswordResponse)(nil),         // 30: bizmetry.identity.v1.GeneratePasswordResponse
-	(*StartPhoneVerificationRequest)(nil),    // 31: bizmetry.identity.v1.StartPhoneVerificationRequest
-	(*PhoneVerification)(nil),                // 32: bizmetry.identity.v1.PhoneVerification
-	(*ResendPhoneCodeRequest)(nil),           // 33: bizmetry.identity.v1.ResendPhoneCodeRequest
-	(*ConfirmPhoneVerificationRequest)(nil),  // 34: bizmetry.identity.v1.ConfirmPhoneVerificationRequest
-	(*ConfirmPhoneVerificationResponse)(nil), // 35: bizmetry.identity.v1.ConfirmPhoneVerificationResponse
-	(*SendActivationRequest)(nil),            // 36: bizmetry.identity.v1.SendActivationRequest
-	(*ActivateUserRequest)(nil),              // 37: bizmetry.identity.v1.ActivateUserRequest
-	(*ActivateUserResponse)(nil),             // 38: bizmetry.identity.v1.ActivateUserResponse
-	(*GetMeRequest)(nil),                     // 39: bizmetry.identity.v1.GetMeRequest
-	(*GetMeResponse)(nil),                    // 40: bizmetry.identity.v1.GetMeResponse
-	(*ListUsersRequest_Filter)(nil),          // 41: bizmetry.identity.v1.ListUsersRequest.Filter
-	(*ListUsersResponse_Summary)(nil),        // 42: bizmetry.identity.v1.ListUsersResponse.Summary
-	(*ImportUsersResponse_Row)(nil),          // 43: bizmetry.identity.v1.ImportUsersResponse.Row
-	(*ImportUsersResponse_Summary)(nil),      // 44: bizmetry.identity.v1.ImportUsersResponse.Summary
-	(*GrantedRole)(nil),                      // 45: bizmetry.identity.v1.GrantedRole
-	(*GrantedPermission)(nil),                // 46: bizmetry.identity.v1.GrantedPermission
-	(*timestamppb.Timestamp)(nil),            // 47: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),            // 48: google.protobuf.FieldMask
-	(*ServiceAccount)(nil),                   // 49: bizmetry.identity.v1.ServiceAccount
+	(*UnlockUserRequest)(nil),                // 13: bizmetry.identity.v1.UnlockUserRequest
+	(*UndeleteUserRequest)(nil),              // 14: bizmetry.identity.v1.UndeleteUserRequest
+	(*EraseUserRequest)(nil),                 // 15: bizmetry.identity.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),                // 16: bizmetry.identity.v1.EraseUserResponse
+	(*SkippedUser)(nil),                      // 17: bizmetry.identity.v1.SkippedUser
+	(*BulkEnableUsersRequest)(nil),           // 18: bizmetry.identity.v1.BulkEnableUsersRequest
+	(*BulkDisableUsersRequest)(nil),          // 19: bizmetry.identity.v1.BulkDisableUsersRequest
+	(*BulkUsersResponse)(nil),                // 20: bizmetry.identity.v1.BulkUsersResponse
+	(*UserFile)(nil),                         // 21: bizmetry.identity.v1.UserFile
+	(*ExportUsersRequest)(nil),               // 22: bizmetry.identity.v1.ExportUsersRequest
+	(*ExportUsersResponse)(nil),              // 23: bizmetry.identity.v1.ExportUsersResponse
+	(*ImportUsersRequest)(nil),               // 24: bizmetry.identity.v1.ImportUsersRequest
+	(*ImportUsersResponse)(nil),              // 25: bizmetry.identity.v1.ImportUsersResponse
+	(*CheckEmailAvailabilityRequest)(nil),    // 26: bizmetry.identity.v1.CheckEmailAvailabilityRequest
+	(*CheckEmailAvailabilityResponse)(nil),   // 27: bizmetry.identity.v1.CheckEmailAvailabilityResponse
+	(*CheckPasswordRequest)(nil),             // 28: bizmetry.identity.v1.CheckPasswordRequest
+	(*CheckPasswordResponse)(nil),            // 29: bizmetry.identity.v1.CheckPasswordResponse
+	(*GeneratePasswordRequest)(nil),          // 30: bizmetry.identity.v1.GeneratePasswordRequest
+	(*GeneratePasswordResponse)(nil),         // 31: bizmetry.identity.v1.GeneratePasswordResponse
+	(*StartPhoneVerificationRequest)(nil),    // 32: bizmetry.identity.v1.StartPhoneVerificationRequest
+	(*PhoneVerification)(nil),                // 33: bizmetry.identity.v1.PhoneVerification
+	(*ResendPhoneCodeRequest)(nil),           // 34: bizmetry.identity.v1.ResendPhoneCodeRequest
+	(*ConfirmPhoneVerificationRequest)(nil),  // 35: bizmetry.identity.v1.ConfirmPhoneVerificationRequest
+	(*ConfirmPhoneVerificationResponse)(nil), // 36: bizmetry.identity.v1.ConfirmPhoneVerificationResponse
+	(*SendActivationRequest)(nil),            // 37: bizmetry.identity.v1.SendActivationRequest
+	(*ActivateUserRequest)(nil),              // 38: bizmetry.identity.v1.ActivateUserRequest
+	(*ActivateUserResponse)(nil),             // 39: bizmetry.identity.v1.ActivateUserResponse
+	(*GetMeRequest)(nil),                     // 40: bizmetry.identity.v1.GetMeRequest
+	(*GetMeResponse)(nil),                    // 41: bizmetry.identity.v1.GetMeResponse
+	(*ListUsersRequest_Filter)(nil),          // 42: bizmetry.identity.v1.ListUsersRequest.Filter
+	(*ListUsersResponse_Summary)(nil),        // 43: bizmetry.identity.v1.ListUsersResponse.Summary
+	(*ImportUsersResponse_Row)(nil),          // 44: bizmetry.identity.v1.ImportUsersResponse.Row
+	(*ImportUsersResponse_Summary)(nil),      // 45: bizmetry.identity.v1.ImportUsersResponse.Summary
+	(*GrantedRole)(nil),                      // 46: bizmetry.identity.v1.GrantedRole
+	(*GrantedPermission)(nil),                // 47: bizmetry.identity.v1.GrantedPermission
+	(*timestamppb.Timestamp)(nil),            // 48: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),            // 49: google.protobuf.FieldMask
+	(*ServiceAccount)(nil),                   // 50: bizmetry.identity.v1.ServiceAccount
 }
 var file_bizmetry_identity_v1_user_proto_depIdxs = []int32{
 	0,  // 0: bizmetry.identity.v1.User.state:type_name -> bizmetry.identity.v1.User.State
-	45, // 1: bizmetry.identity.v1.User.roles:type_name -> bizmetry.identity.v1.GrantedRole
-	46, // 2: bizmetry.identity.v1.User.permissions:type_name -> bizmetry.identity.v1.GrantedPermission
-	47, // 3: bizmetry.identity.v1.User.locked_until:type_name -> google.protobuf.Timestamp
-	47, // 4: bizmetry.identity.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	47, // 5: bizmetry.identity.v1.User.update_time:type_name -> google.protobuf.Timestamp
-	47, // 6: bizmetry.identity.v1.User.last_sign_in_time:type_name -> google.protobuf.Timestamp
-	47, // 7: bizmetry.identity.v1.User.delete_time:type_name -> google.protobuf.Timestamp
+	46, // 1: bizmetry.identity.v1.User.roles:type_name -> bizmetry.identity.v1.GrantedRole
+	47, // 2: bizmetry.identity.v1.User.permissions:type_name -> bizmetry.identity.v1.GrantedPermission
+	48, // 3: bizmetry.identity.v1.User.locked_until:type_name -> google.protobuf.Timestamp
+	48, // 4: bizmetry.identity.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	48, // 5: bizmetry.identity.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	48, // 6: bizmetry.identity.v1.User.last_sign_in_time:type_name -> google.protobuf.Timestamp
+	48, // 7: bizmetry.identity.v1.User.delete_time:type_name -> google.protobuf.Timestamp
 	4,  // 8: bizmetry.identity.v1.CreateUserRequest.user:type_name -> bizmetry.identity.v1.User
-	41, // 9: bizmetry.identity.v1.ListUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	42, // 9: bizmetry.identity.v1.ListUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
 	4,  // 10: bizmetry.identity.v1.ListUsersResponse.users:type_name -> bizmetry.identity.v1.User
-	42, // 11: bizmetry.identity.v1.ListUsersResponse.summary:type_name -> bizmetry.identity.v1.ListUsersResponse.Summary
+	43, // 11: bizmetry.identity.v1.ListUsersResponse.summary:type_name -> bizmetry.identity.v1.ListUsersResponse.Summary
 	4,  // 12: bizmetry.identity.v1.UpdateUserRequest.user:type_name -> bizmetry.identity.v1.User
-	48, // 13: bizmetry.identity.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	49, // 13: bizmetry.identity.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
 	1,  // 14: bizmetry.identity.v1.SkippedUser.reason:type_name -> bizmetry.identity.v1.SkippedUser.Reason
-	41, // 15: bizmetry.identity.v1.BulkEnableUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
-	41, // 16: bizmetry.identity.v1.BulkDisableUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
-	16, // 17: bizmetry.identity.v1.BulkUsersResponse.skipped:type_name -> bizmetry.identity.v1.SkippedUser
-	41, // 18: bizmetry.identity.v1.ExportUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	42, // 15: bizmetry.identity.v1.BulkEnableUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	42, // 16: bizmetry.identity.v1.BulkDisableUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
+	17, // 17: bizmetry.identity.v1.BulkUsersResponse.skipped:type_name -> bizmetry.identity.v1.SkippedUser
+	42, // 18: bizmetry.identity.v1.ExportUsersRequest.filter:type_name -> bizmetry.identity.v1.ListUsersRequest.Filter
 	2,  // 19: bizmetry.identity.v1.ExportUsersRequest.format:type_name -> bizmetry.identity.v1.UserFile.Format
 	2,  // 20: bizmetry.identity.v1.ImportUsersRequest.format:type_name -> bizmetry.identity.v1.UserFile.Format
-	43, // 21: bizmetry.identity.v1.ImportUsersResponse.rows:type_name -> bizmetry.identity.v1.ImportUsersResponse.Row
-	44, // 22: bizmetry.identity.v1.ImportUsersResponse.summary:type_name -> bizmetry.identity.v1.ImportUsersResponse.Summary
-	47, // 23: bizmetry.identity.v1.PhoneVerification.expire_time:type_name -> google.protobuf.Timestamp
-	47, // 24: bizmetry.identity.v1.PhoneVerification.resend_time:type_name -> google.protobuf.Timestamp
-	47, // 25: bizmetry.identity.v1.ConfirmPhoneVerificationResponse.expire_time:type_name -> google.protobuf.Timestamp
+	44, // 21: bizmetry.identity.v1.ImportUsersResponse.rows:type_name -> bizmetry.identity.v1.ImportUsersResponse.Row
+	45, // 22: bizmetry.identity.v1.ImportUsersResponse.summary:type_name -> bizmetry.identity.v1.ImportUsersResponse.Summary
+	48, // 23: bizmetry.identity.v1.PhoneVerification.expire_time:type_name -> google.protobuf.Timestamp
+	48, // 24: bizmetry.identity.v1.PhoneVerification.resend_time:type_name -> google.protobuf.Timestamp
+	48, // 25: bizmetry.identity.v1.ConfirmPhoneVerificationResponse.expire_time:type_name -> google.protobuf.Timestamp
 	4,  // 26: bizmetry.identity.v1.GetMeResponse.user:type_name -> bizmetry.identity.v1.User
-	49, // 27: bizmetry.identity.v1.GetMeResponse.service_account:type_name -> bizmetry.identity.v1.ServiceAccount
+	50, // 27: bizmetry.identity.v1.GetMeResponse.service_account:type_name -> bizmetry.identity.v1.ServiceAccount
 	0,  // 28: bizmetry.identity.v1.ListUsersRequest.Filter.state:type_name -> bizmetry.identity.v1.User.State
 	3,  // 29: bizmetry.identity.v1.ImportUsersResponse.Row.outcome:type_name -> bizmetry.identity.v1.ImportUsersResponse.Row.Outcome
 	5,  // 30: bizmetry.identity.v1.UserService.CreateUser:input_type -> bizmetry.identity.v1.CreateUserRequest
@@ -3548,45 +3619,47 @@ var file_bizmetry_identity_v1_user_proto_depIdxs = []int32{
 	10, // 34: bizmetry.identity.v1.UserService.DeleteUser:input_type -> bizmetry.identity.v1.DeleteUserRequest
 	11, // 35: bizmetry.identity.v1.UserService.EnableUser:input_type -> bizmetry.identity.v1.EnableUserRequest
 	12, // 36: bizmetry.identity.v1.UserService.DisableUser:input_type -> bizmetry.identity.v1.DisableUserRequest
-	13, // 37: bizmetry.identity.v1.UserService.UndeleteUser:input_type -> bizmetry.identity.v1.UndeleteUserRequest
-	14, // 38: bizmetry.identity.v1.UserService.EraseUser:input_type -> bizmetry.identity.v1.EraseUserRequest
-	17, // 39: bizmetry.identity.v1.UserService.BulkEnableUsers:input_type -> bizmetry.identity.v1.BulkEnableUsersRequest
-	18, // 40: bizmetry.identity.v1.UserService.BulkDisableUsers:input_type -> bizmetry.identity.v1.BulkDisableUsersRequest
-	21, // 41: bizmetry.identity.v1.UserService.ExportUsers:input_type -> bizmetry.identity.v1.ExportUsersRequest
-	23, // 42: bizmetry.identity.v1.UserService.ImportUsers:input_type -> bizmetry.identity.v1.ImportUsersRequest
-	25, // 43: bizmetry.identity.v1.UserService.CheckEmailAvailability:input_type -> bizmetry.identity.v1.CheckEmailAvailabilityRequest
-	27, // 44: bizmetry.identity.v1.UserService.CheckPassword:input_type -> bizmetry.identity.v1.CheckPasswordRequest
-	29, // 45: bizmetry.identity.v1.UserService.GeneratePassword:input_type -> bizmetry.identity.v1.GeneratePasswordRequest
-	31, // 46: bizmetry.identity.v1.UserService.StartPhoneVerification:input_type -> bizmetry.identity.v1.StartPhoneVerificationRequest
-	33, // 47: bizmetry.identity.v1.UserService.ResendPhoneCode:input_type -> bizmetry.identity.v1.ResendPhoneCodeRequest
-	34, // 48: bizmetry.identity.v1.UserService.ConfirmPhoneVerification:input_type -> bizmetry.identity.v1.ConfirmPhoneVerificationRequest
-	36, // 49: bizmetry.identity.v1.UserService.SendActivation:input_type -> bizmetry.identity.v1.SendActivationRequest
-	37, // 50: bizmetry.identity.v1.UserService.ActivateUser:input_type -> bizmetry.identity.v1.ActivateUserRequest
-	39, // 51: bizmetry.identity.v1.UserService.GetMe:input_type -> bizmetry.identity.v1.GetMeRequest
-	4,  // 52: bizmetry.identity.v1.UserService.CreateUser:output_type -> bizmetry.identity.v1.User
-	4,  // 53: bizmetry.identity.v1.UserService.GetUser:output_type -> bizmetry.identity.v1.User
-	8,  // 54: bizmetry.identity.v1.UserService.ListUsers:output_type -> bizmetry.identity.v1.ListUsersResponse
-	4,  // 55: bizmetry.identity.v1.UserService.UpdateUser:output_type -> bizmetry.identity.v1.User
-	4,  // 56: bizmetry.identity.v1.UserService.DeleteUser:output_type -> bizmetry.identity.v1.User
-	4,  // 57: bizmetry.identity.v1.UserService.EnableUser:output_type -> bizmetry.identity.v1.User
-	4,  // 58: bizmetry.identity.v1.UserService.DisableUser:output_type -> bizmetry.identity.v1.User
-	4,  // 59: bizmetry.identity.v1.UserService.UndeleteUser:output_type -> bizmetry.identity.v1.User
-	15, // 60: bizmetry.identity.v1.UserService.EraseUser:output_type -> bizmetry.identity.v1.EraseUserResponse
-	19, // 61: bizmetry.identity.v1.UserService.BulkEnableUsers:output_type -> bizmetry.identity.v1.BulkUsersResponse
-	19, // 62: bizmetry.identity.v1.UserService.BulkDisableUsers:output_type -> bizmetry.identity.v1.BulkUsersResponse
-	22, // 63: bizmetry.identity.v1.UserService.ExportUsers:output_type -> bizmetry.identity.v1.ExportUsersResponse
-	24, // 64: bizmetry.identity.v1.UserService.ImportUsers:output_type -> bizmetry.identity.v1.ImportUsersResponse
-	26, // 65: bizmetry.identity.v1.UserService.CheckEmailAvailability:output_type -> bizmetry.identity.v1.CheckEmailAvailabilityResponse
-	28, // 66: bizmetry.identity.v1.UserService.CheckPassword:output_type -> bizmetry.identity.v1.CheckPasswordResponse
-	30, // 67: bizmetry.identity.v1.UserService.GeneratePassword:output_type -> bizmetry.identity.v1.GeneratePasswordResponse
-	32, // 68: bizmetry.identity.v1.UserService.StartPhoneVerification:output_type -> bizmetry.identity.v1.PhoneVerification
-	32, // 69: bizmetry.identity.v1.UserService.ResendPhoneCode:output_type -> bizmetry.identity.v1.PhoneVerification
-	35, // 70: bizmetry.identity.v1.UserService.ConfirmPhoneVerification:output_type -> bizmetry.identity.v1.ConfirmPhoneVerificationResponse
-	4,  // 71: bizmetry.identity.v1.UserService.SendActivation:output_type -> bizmetry.identity.v1.User
-	38, // 72: bizmetry.identity.v1.UserService.ActivateUser:output_type -> bizmetry.identity.v1.ActivateUserResponse
-	40, // 73: bizmetry.identity.v1.UserService.GetMe:output_type -> bizmetry.identity.v1.GetMeResponse
-	52, // [52:74] is the sub-list for method output_type
-	30, // [30:52] is the sub-list for method input_type
+	13, // 37: bizmetry.identity.v1.UserService.UnlockUser:input_type -> bizmetry.identity.v1.UnlockUserRequest
+	14, // 38: bizmetry.identity.v1.UserService.UndeleteUser:input_type -> bizmetry.identity.v1.UndeleteUserRequest
+	15, // 39: bizmetry.identity.v1.UserService.EraseUser:input_type -> bizmetry.identity.v1.EraseUserRequest
+	18, // 40: bizmetry.identity.v1.UserService.BulkEnableUsers:input_type -> bizmetry.identity.v1.BulkEnableUsersRequest
+	19, // 41: bizmetry.identity.v1.UserService.BulkDisableUsers:input_type -> bizmetry.identity.v1.BulkDisableUsersRequest
+	22, // 42: bizmetry.identity.v1.UserService.ExportUsers:input_type -> bizmetry.identity.v1.ExportUsersRequest
+	24, // 43: bizmetry.identity.v1.UserService.ImportUsers:input_type -> bizmetry.identity.v1.ImportUsersRequest
+	26, // 44: bizmetry.identity.v1.UserService.CheckEmailAvailability:input_type -> bizmetry.identity.v1.CheckEmailAvailabilityRequest
+	28, // 45: bizmetry.identity.v1.UserService.CheckPassword:input_type -> bizmetry.identity.v1.CheckPasswordRequest
+	30, // 46: bizmetry.identity.v1.UserService.GeneratePassword:input_type -> bizmetry.identity.v1.GeneratePasswordRequest
+	32, // 47: bizmetry.identity.v1.UserService.StartPhoneVerification:input_type -> bizmetry.identity.v1.StartPhoneVerificationRequest
+	34, // 48: bizmetry.identity.v1.UserService.ResendPhoneCode:input_type -> bizmetry.identity.v1.ResendPhoneCodeRequest
+	35, // 49: bizmetry.identity.v1.UserService.ConfirmPhoneVerification:input_type -> bizmetry.identity.v1.ConfirmPhoneVerificationRequest
+	37, // 50: bizmetry.identity.v1.UserService.SendActivation:input_type -> bizmetry.identity.v1.SendActivationRequest
+	38, // 51: bizmetry.identity.v1.UserService.ActivateUser:input_type -> bizmetry.identity.v1.ActivateUserRequest
+	40, // 52: bizmetry.identity.v1.UserService.GetMe:input_type -> bizmetry.identity.v1.GetMeRequest
+	4,  // 53: bizmetry.identity.v1.UserService.CreateUser:output_type -> bizmetry.identity.v1.User
+	4,  // 54: bizmetry.identity.v1.UserService.GetUser:output_type -> bizmetry.identity.v1.User
+	8,  // 55: bizmetry.identity.v1.UserService.ListUsers:output_type -> bizmetry.identity.v1.ListUsersResponse
+	4,  // 56: bizmetry.identity.v1.UserService.UpdateUser:output_type -> bizmetry.identity.v1.User
+	4,  // 57: bizmetry.identity.v1.UserService.DeleteUser:output_type -> bizmetry.identity.v1.User
+	4,  // 58: bizmetry.identity.v1.UserService.EnableUser:output_type -> bizmetry.identity.v1.User
+	4,  // 59: bizmetry.identity.v1.UserService.DisableUser:output_type -> bizmetry.identity.v1.User
+	4,  // 60: bizmetry.identity.v1.UserService.UnlockUser:output_type -> bizmetry.identity.v1.User
+	4,  // 61: bizmetry.identity.v1.UserService.UndeleteUser:output_type -> bizmetry.identity.v1.User
+	16, // 62: bizmetry.identity.v1.UserService.EraseUser:output_type -> bizmetry.identity.v1.EraseUserResponse
+	20, // 63: bizmetry.identity.v1.UserService.BulkEnableUsers:output_type -> bizmetry.identity.v1.BulkUsersResponse
+	20, // 64: bizmetry.identity.v1.UserService.BulkDisableUsers:output_type -> bizmetry.identity.v1.BulkUsersResponse
+	23, // 65: bizmetry.identity.v1.UserService.ExportUsers:output_type -> bizmetry.identity.v1.ExportUsersResponse
+	25, // 66: bizmetry.identity.v1.UserService.ImportUsers:output_type -> bizmetry.identity.v1.ImportUsersResponse
+	27, // 67: bizmetry.identity.v1.UserService.CheckEmailAvailability:output_type -> bizmetry.identity.v1.CheckEmailAvailabilityResponse
+	29, // 68: bizmetry.identity.v1.UserService.CheckPassword:output_type -> bizmetry.identity.v1.CheckPasswordResponse
+	31, // 69: bizmetry.identity.v1.UserService.GeneratePassword:output_type -> bizmetry.identity.v1.GeneratePasswordResponse
+	33, // 70: bizmetry.identity.v1.UserService.StartPhoneVerification:output_type -> bizmetry.identity.v1.PhoneVerification
+	33, // 71: bizmetry.identity.v1.UserService.ResendPhoneCode:output_type -> bizmetry.identity.v1.PhoneVerification
+	36, // 72: bizmetry.identity.v1.UserService.ConfirmPhoneVerification:output_type -> bizmetry.identity.v1.ConfirmPhoneVerificationResponse
+	4,  // 73: bizmetry.identity.v1.UserService.SendActivation:output_type -> bizmetry.identity.v1.User
+	39, // 74: bizmetry.identity.v1.UserService.ActivateUser:output_type -> bizmetry.identity.v1.ActivateUserResponse
+	41, // 75: bizmetry.identity.v1.UserService.GetMe:output_type -> bizmetry.identity.v1.GetMeResponse
+	53, // [53:76] is the sub-list for method output_type
+	30, // [30:53] is the sub-list for method input_type
 	30, // [30:30] is the sub-list for extension type_name
 	30, // [30:30] is the sub-list for extension extendee
 	0,  // [0:30] is the sub-list for field type_name
@@ -3601,7 +3674,7 @@ func file_bizmetry_identity_v1_user_proto_init() {
 	file_bizmetry_identity_v1_principal_proto_init()
 	file_bizmetry_identity_v1_service_account_proto_init()
 	file_bizmetry_identity_v1_user_proto_msgTypes[0].OneofWrappers = []any{}
-	file_bizmetry_identity_v1_user_proto_msgTypes[36].OneofWrappers = []any{
+	file_bizmetry_identity_v1_user_proto_msgTypes[37].OneofWrappers = []any{
 		(*GetMeResponse_User)(nil),
 		(*GetMeResponse_ServiceAccount)(nil),
 	}
@@ -3611,7 +3684,7 @@ func file_bizmetry_identity_v1_user_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bizmetry_identity_v1_user_proto_rawDesc), len(file_bizmetry_identity_v1_user_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,7 @@ const (
 	UserService_DeleteUser_FullMethodName               = "/bizmetry.identity.v1.UserService/DeleteUser"
 	UserService_EnableUser_FullMethodName               = "/bizmetry.identity.v1.UserService/EnableUser"
 	UserService_DisableUser_FullMethodName              = "/bizmetry.identity.v1.UserService/DisableUser"
+	UserService_UnlockUser_FullMethodName               = "/bizmetry.identity.v1.UserService/UnlockUser"
 	UserService_UndeleteUser_FullMethodName             = "/bizmetry.identity.v1.UserService/UndeleteUser"
 	UserService_EraseUser_FullMethodName                = "/bizmetry.identity.v1.UserService/EraseUser"
 	UserService_BulkEnableUsers_FullMethodName          = "/bizmetry.identity.v1.UserService/BulkEnableUsers"
@@ -71,6 +72,11 @@ type UserServiceClient interface {
 	// DisableUser shuts a person out at once: sessions and tokens end.
 	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
 	DisableUser(ctx context.Context, in *DisableUserRequest, opts ...grpc.CallOption) (*User, error)
+	// UnlockUser ends the wait after wrong passwords (locked_until). Nothing else
+	// changes, and nothing at all where nobody waits. At most five times a day for
+	// one person, who is told by mail.
+	// Errors: GRANT_EXCEEDS_OWN, ETAG_MISMATCH, RATE_LIMITED.
+	UnlockUser(ctx context.Context, in *UnlockUserRequest, opts ...grpc.CallOption) (*User, error)
 	// UndeleteUser brings a deleted person back within 30 days, disabled; what
 	// had ended stays ended. One who is not deleted is answered as they are.
 	// Errors: EMAIL_TAKEN (confirmed elsewhere since), GRANT_EXCEEDS_OWN, NOT_FOUND after the purge.
@@ -210,6 +216,16 @@ func (c *userServiceClient) DisableUser(ctx context.Context, in *DisableUserRequ
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(User)
 	err := c.cc.Invoke(ctx, UserService_DisableUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) UnlockUser(ctx context.Context, in *UnlockUserRequest, opts ...grpc.CallOption) (*User, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(User)
+	err := c.cc.Invoke(ctx, UserService_UnlockUser_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -406,6 +422,11 @@ type UserServiceServer interface {
 	// DisableUser shuts a person out at once: sessions and tokens end.
 	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
 	DisableUser(context.Context, *DisableUserRequest) (*User, error)
+	// UnlockUser ends the wait after wrong passwords (locked_until). Nothing else
+	// changes, and nothing at all where nobody waits. At most five times a day for
+	// one person, who is told by mail.
+	// Errors: GRANT_EXCEEDS_OWN, ETAG_MISMATCH, RATE_LIMITED.
+	UnlockUser(context.Context, *UnlockUserRequest) (*User, error)
 	// UndeleteUser brings a deleted person back within 30 days, disabled; what
 	// had ended stays ended. One who is not deleted is answered as they are.
 	// Errors: EMAIL_TAKEN (confirmed elsewhere since), GRANT_EXCEEDS_OWN, NOT_FOUND after the purge.
@@ -501,6 +522,9 @@ func (UnimplementedUserServiceServer) EnableUser(context.Context, *EnableUserReq
 }
 func (UnimplementedUserServiceServer) DisableUser(context.Context, *DisableUserRequest) (*User, error) {
 	return nil, status.Error(codes.Unimplemented, "method DisableUser not implemented")
+}
+func (UnimplementedUserServiceServer) UnlockUser(context.Context, *UnlockUserRequest) (*User, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnlockUser not implemented")
 }
 func (UnimplementedUserServiceServer) UndeleteUser(context.Context, *UndeleteUserRequest) (*User, error) {
 	return nil, status.Error(codes.Unimplemented, "method UndeleteUser not implemented")
@@ -690,6 +714,24 @@ func _UserService_DisableUser_Handler(srv interface{}, ctx context.Context, dec 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(UserServiceServer).DisableUser(ctx, req.(*DisableUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_UnlockUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnlockUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).UnlockUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_UnlockUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).UnlockUser(ctx, req.(*UnlockUserRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -980,6 +1022,10 @@ var UserService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DisableUser",
 			Handler:    _UserService_DisableUser_Handler,
+		},
+		{
+			MethodName: "UnlockUser",
+			Handler:    _UserService_UnlockUser_Handler,
 		},
 		{
 			MethodName: "UndeleteUser",

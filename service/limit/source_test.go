@@ -1,0 +1,68 @@
+package limit
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bizmetry/identity/service/answer"
+)
+
+func TestNetwork(t *testing.T) {
+	for source, want := range map[string]string{
+		"192.0.2.77": "192.0.2.0/24", "::ffff:192.0.2.1": "192.0.2.0/24", "2001:db8:1:2ff::1": "2001:db8:1:200::/56",
+		"fe80::1%eth0": "fe80::/56", "": "", "a name": "a name",
+	} {
+		if got := network(source); got != want {
+			t.Errorf("%q: %q, want %q", source, got, want)
+		}
+	}
+}
+
+func TestSources_Fair06(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	s := newSources(func() time.Time { return now }, nil)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	taken := 0
+	for range 500 {
+		wg.Go(func() {
+			if s.Take(SigningIn, "192.0.2.1") == nil {
+				mu.Lock()
+				taken++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if taken != sourceBurst {
+		t.Errorf("%d were taken at once", taken)
+	}
+	for rule, test := range map[string]struct {
+		purpose Purpose
+		source  string
+		refused bool
+	}{
+		"a neighbour":         {SigningIn, "192.0.2.200", true},
+		"another network":     {SigningIn, "192.0.3.1", false},
+		"another purpose":     {Refreshing, "192.0.2.1", false},
+		"the same once more":  {SigningIn, "192.0.2.1", true},
+		"one without address": {SigningIn, "", false},
+	} {
+		if err := s.Take(test.purpose, test.source); errors.Is(err, answer.ErrRateLimited) != test.refused {
+			t.Errorf("%s: %v", rule, err)
+		}
+	}
+	s.GiveBack(SigningIn, "192.0.2.1")
+	if s.Take(SigningIn, "192.0.2.1") != nil || s.Take(SigningIn, "192.0.2.1") == nil {
+		t.Error("one was given back, and one only")
+	}
+	now = now.Add(time.Second)
+	if s.Take(SigningIn, "192.0.2.1") != nil || s.Take(SigningIn, "192.0.2.1") != nil || s.Take(SigningIn, "192.0.2.1") == nil {
+		t.Error("a second is two")
+	}
+	if err := s.Wrong(SigningIn, "192.0.3.1", answer.ErrToken); !errors.Is(err, answer.ErrToken) {
+		t.Error(err)
+	}
+}
