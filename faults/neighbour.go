@@ -162,8 +162,8 @@ func (n *neighbours) token(ctx context.Context) error {
 // signIn signs in from a device, which it remembers.
 func (n *neighbours) signIn(ctx context.Context, email string, device *string, source string) error {
 	in, err := n.server.logins.SignIn(as(ctx, "", source), &identityv1.SignInRequest{Email: email, Password: rig.Password, DeviceToken: *device})
-	if err == nil && in.GetTokens().GetDeviceToken() != "" {
-		*device = in.GetTokens().GetDeviceToken()
+	if err == nil && in.GetDeviceToken() != "" {
+		*device = in.GetDeviceToken()
 	}
 	return err
 }

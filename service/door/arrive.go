@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -123,24 +122,6 @@ func headerSize(ctx context.Context) (n int) {
 	return n
 }
 
-// Network is what an address that has proven nothing is counted by: a /24 of IPv4,
-// a /56 of IPv6, which one customer can have.
-func Network(source string) string {
-	ip, err := netip.ParseAddr(source)
-	if err != nil {
-		return source
-	}
-	bits := 56
-	if ip.Is4() {
-		bits = 24
-	}
-	prefix, err := ip.Prefix(bits)
-	if err != nil {
-		return source
-	}
-	return prefix.String()
-}
-
 // settle names who pays for the call from now on: before a proof the network that it
 // comes from, afterwards the organization that it is about and the caller. Operators
 // of the platform are not one tenant: what they do at home each pays alone.
@@ -148,7 +129,7 @@ func (c *Call) settle() {
 	var of fair.Payer
 	switch {
 	case c.Caller == nil:
-		of = fair.Payer{Group: "network " + Network(c.Source), Member: c.Source}
+		of = fair.Payer{Group: "network " + fair.Network(c.Source), Member: c.Source}
 	case c.Org == c.Caller.Org && c.Caller.Platform && c.Caller.holdsSystem():
 		of = fair.Payer{Group: c.Caller.ID, Member: c.Caller.ID}
 	default:

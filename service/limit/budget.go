@@ -31,6 +31,7 @@ type Limits struct {
 	lastUsed   *lastUsed
 	waits      *otter.Cache[string, waiting]
 	spent      *otter.Cache[string, store.Spent] // by key, until their windows end
+	proven     *otter.Cache[provenKey, struct{}]
 	blockedNow atomic.Pointer[blocked]
 	asking     singleflight.Group
 }
@@ -39,7 +40,7 @@ type Limits struct {
 func New(k kit.Kit, st *store.Store, ring *secret.KeyRing) *Limits {
 	return &Limits{
 		Kit: k, Sources: newSources(k.Now, k.Meter), store: st, ring: ring, activity: newActivity(), lastUsed: newLastUsed(), waits: newWaits(),
-		spent: newSpent(),
+		spent: newSpent(), proven: newProven(),
 	}
 }
 

@@ -1,7 +1,6 @@
 package limit
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 
@@ -89,7 +88,7 @@ func (s *Sources) Wrong(p Purpose, source string, wrong error) error {
 }
 
 func (s *Sources) bucket(p Purpose, source string) *bucket {
-	key := sourceKey{p, network(source)}
+	key := sourceKey{p, fair.Network(source)}
 	if b, ok := s.buckets.GetIfPresent(key); ok {
 		return b
 	}
@@ -118,22 +117,4 @@ func (b *bucket) giveBack() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left = min(b.left+1, sourceBurst)
-}
-
-// network is what a source is counted by: whoever has an address mostly has its
-// neighbours too, of IPv4 a /24 and of IPv6 a /56.
-func network(source string) string {
-	ip, err := netip.ParseAddr(source)
-	if err != nil {
-		return source
-	}
-	bits := 56
-	if ip = ip.Unmap().WithZone(""); ip.Is4() {
-		bits = 24
-	}
-	prefix, err := ip.Prefix(bits)
-	if err != nil {
-		return source
-	}
-	return prefix.String()
 }

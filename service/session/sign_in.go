@@ -54,6 +54,7 @@ func (s *Sessions) signIn(ctx context.Context, req *identityv1.SignInRequest, de
 		}
 		*taken = true
 	}
+	c.ChargeTo(s.limits.PayerOf(try.attempt, try.user.Org, try.user.ID, c.Source, try.device != ""))
 	ok, stale, err := s.verifyPassword(ctx, req.GetPassword(), try.user.PasswordHash)
 	if errors.Is(err, secret.ErrBusy) {
 		return nil, errors.Join(err, s.limits.ReturnAttempt(ctx, try.attempt))
@@ -64,6 +65,7 @@ func (s *Sessions) signIn(ctx context.Context, req *identityv1.SignInRequest, de
 	if !ok {
 		return nil, answer.ErrCredentials
 	}
+	s.limits.Proved(try.user.ID, c.Source)
 	resp, err := s.succeed(ctx, try)
 	if errors.Is(err, answer.ErrToken) { // disabled, or given another password, in this very moment
 		err = answer.ErrCredentials
