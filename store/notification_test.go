@@ -28,7 +28,7 @@ func TestListen_EndsWhileTheDatabaseIsAway(t *testing.T) {
 	cluster.Kill()
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- s.Listen(ctx, func() {}) }()
+	go func() { ended <- s.Listen(ctx, func(map[string]int64) {}) }()
 	stop()
 	select {
 	case err := <-ended:
