@@ -64,7 +64,7 @@ func (r Reads) EventsOf(ctx context.Context, spans []Span) ([]Event, error) {
 			s.From = s.To
 		}
 		args = append(args, s.Org, s.From, s.To)
-		expected += s.To - s.From
+		expected += max(s.To-s.From, 0)
 	}
 	return list(ctx, r, int(expected), func(e *Event) []any { return []any{&e.Org, &e.Seq, &e.Type, &e.Target} },
 		branch+strings.Repeat(` UNION ALL `+branch, size-1)+order, args...)
