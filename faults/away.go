@@ -73,7 +73,7 @@ func away(ctx context.Context, t *trial) error {
 func (t *trial) eachWire(do func(*proxy, bool), on bool) {
 	for _, s := range t.servers {
 		do(s.wire, on)
-		do(s.bell, on)
+		do(s.listening, on)
 	}
 }
 

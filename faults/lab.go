@@ -36,19 +36,19 @@ type lab struct {
 
 // server is one of the two, across its restarts.
 type server struct {
-	name   string
-	lab    *lab
-	wire   *proxy // to the database
-	bell   *proxy // likewise, for LISTEN alone
-	proc   *rig.Server
-	addrs  []string     // flags: the same ports after every restart
-	down   atomic.Int64 // raised when it goes and when it is back: odd while it is away
-	conns  []*grpc.ClientConn
-	calls  atomic.Uint64
-	users  identityv1.UserServiceClient
-	roles  identityv1.RoleServiceClient
-	apps   identityv1.ServiceAccountServiceClient
-	logins identityv1.SessionServiceClient
+	name      string
+	lab       *lab
+	wire      *proxy // to the database
+	listening *proxy // likewise, for LISTEN alone
+	proc      *rig.Server
+	addrs     []string     // flags: the same ports after every restart
+	down      atomic.Int64 // raised when it goes and when it is back: odd while it is away
+	conns     []*grpc.ClientConn
+	calls     atomic.Uint64
+	users     identityv1.UserServiceClient
+	roles     identityv1.RoleServiceClient
+	apps      identityv1.ServiceAccountServiceClient
+	logins    identityv1.SessionServiceClient
 }
 
 // connsEach lets a client have more calls in flight than one connection takes.
@@ -127,7 +127,7 @@ func (l *lab) startServers(ctx context.Context) (err error) {
 		if s.wire, err = newProxy(l.cluster.Socket()); err != nil {
 			return err
 		}
-		if s.bell, err = newProxy(l.cluster.Socket()); err != nil {
+		if s.listening, err = newProxy(l.cluster.Socket()); err != nil {
 			return err
 		}
 		if err := s.start(ctx); err != nil {
@@ -170,7 +170,7 @@ func (l *lab) number(s *server) int {
 
 func (s *server) start(ctx context.Context) (err error) {
 	env := append([]string{}, s.lab.env...)
-	env = append(env, "IDENTITY_DATABASE_URL="+s.wire.url(), "IDENTITY_DATABASE_LISTEN_URL="+s.bell.url())
+	env = append(env, "IDENTITY_DATABASE_URL="+s.wire.url(), "IDENTITY_DATABASE_LISTEN_URL="+s.listening.url())
 	s.proc, err = rig.StartServer(ctx, filepath.Join(s.lab.folder, s.name+".log"), nil, env, s.lab.program, append([]string{"serve"}, s.addrs...)...)
 	return err
 }
@@ -235,7 +235,7 @@ func (s *server) close() {
 	for _, conn := range s.conns {
 		_ = conn.Close()
 	}
-	for _, p := range []*proxy{s.wire, s.bell} {
+	for _, p := range []*proxy{s.wire, s.listening} {
 		if p != nil {
 			p.close()
 		}

@@ -38,7 +38,7 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"revocation", "I-5 I-14", 1000, 30, revocation},
-	{"bell", "F-29 I-5", 200, 10, withoutBell},
+	{"unheard", "F-29 I-5", 200, 10, unheard},
 	{"keys", "F-17 I-5", 1000, 15, keyEnds},
 	{"frozen", "F-28 I-5", 20, 1, frozen},
 	{"away", "I-5 I-9", 4, 1, away},

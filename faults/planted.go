@@ -25,11 +25,11 @@ type bug struct {
 }
 
 var bugs = []bug{
-	{"memory does not follow the feed", "service/authority/feed.go", []string{
-		"	s.memory.apply(events)\n	return nil\n", "	f.mu.Lock()\n	f.seq = max(f.seq, to)\n	f.mu.Unlock()\n	return nil\n",
+	{"memory does not follow the feed", "service/authority/poll.go", []string{
+		"	p.memory.apply(events)\n", "	for _, m := range part {\n		m.f.mu.Lock()\n		m.f.seq = max(m.f.seq, m.to)\n		m.f.mu.Unlock()\n	}\n",
 	}, "revocation"},
-	{"done already is answered before memory knows", "service/authority/feed.go", []string{
-		"	s.keepUp(ctx, org, seen)\n", "	_ = seen\n",
+	{"done already is answered before memory knows", "service/authority/commit.go", []string{
+		"	s.keepUp(ctx, org, seen, last[org])\n", "	_ = seen\n",
 	}, "revocation"},
 	{"memory is believed for ever", "service/authority/feed.go", []string{
 		"	if age <= freshFor {\n", "	if age <= freshFor || f.failed.Load() != 0 {\n",

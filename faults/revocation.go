@@ -259,12 +259,12 @@ func (t tenancy) stillRefused(ctx context.Context, e ending, victims []*victim) 
 	})
 }
 
-// withoutBell is revocation while no replica hears the others' notifications:
+// unheard is revocation while no replica hears the others' notifications:
 // they poll.
-func withoutBell(ctx context.Context, t *trial) error {
+func unheard(ctx context.Context, t *trial) error {
 	for _, s := range t.servers {
-		s.bell.refuse(true)
-		defer s.bell.refuse(false)
+		s.listening.refuse(true)
+		defer s.listening.refuse(false)
 	}
 	y, err := t.newTenancy(ctx)
 	if err != nil {
@@ -278,7 +278,7 @@ func withoutBell(ctx context.Context, t *trial) error {
 	for i, v := range victims { // one after the other: each is a poll's own
 		y.watchBoth(ctx, endings[t.rand.IntN(3)+2], v, t.servers[i%2], &lag)
 	}
-	t.note("without the bell seen by the other server after %v", &lag)
+	t.note("without notifications seen by the other server after %v", &lag)
 	return nil
 }
 

@@ -59,7 +59,7 @@ func outcomeOf(t *testing.T, w *servicetest.World, tap *wiretap, email, password
 }
 
 // ofBackground tells the statements that come of time, not of a call: the
-// feed, the bell and the writing of activity, with its transactions.
+// feed, notifications and the writing of activity, with its transactions.
 func ofBackground(statement string) bool {
 	return regexp.MustCompile(`organization_clock|pg_notify|INTO activity|FROM events|signing_keys|^BEGIN|^COMMIT`).MatchString(statement)
 }

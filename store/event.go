@@ -130,33 +130,3 @@ func (r Reads) CountEvents(ctx context.Context, org string, f EventFilter, limit
 	err = r.one(ctx, &n, `SELECT COUNT(*) FROM (SELECT 1 FROM events`+w.String()+` LIMIT ?) AS matched`, append(w.args, limit)...)
 	return n, err
 }
-
-// EventsAfter returns up to limit events after the given number, oldest first,
-// as far as a replica needs them to follow.
-func (r Reads) EventsAfter(ctx context.Context, org string, after int64, limit int) ([]Event, error) {
-	var events []Event
-	err := r.all(ctx, &events, `SELECT `+eventColumns+` FROM events WHERE organization_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
-		org, after, limit)
-	return events, err
-}
-
-// Clocks returns the number of the last event of each of the organizations.
-func (r Reads) Clocks(ctx context.Context, orgs []string) (map[string]int64, error) {
-	var rows []struct {
-		Org string `db:"organization_id"`
-		Seq int64  `db:"event_seq"`
-	}
-	clocks := make(map[string]int64, len(orgs))
-	for len(orgs) > 0 {
-		n := min(len(orgs), eventsAtOnce)
-		rows = rows[:0]
-		if err := r.in(ctx, &rows, `SELECT organization_id, event_seq FROM organization_clock WHERE organization_id IN (?)`, orgs[:n]); err != nil {
-			return nil, err
-		}
-		for _, row := range rows {
-			clocks[row.Org] = row.Seq
-		}
-		orgs = orgs[n:]
-	}
-	return clocks, nil
-}

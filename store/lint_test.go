@@ -32,6 +32,8 @@ var allowedParts = map[string][]string{
 	"not":                  {"other.conditions"},
 	"EraseUsers":           {"s.statement"},      // as for Sweep
 	"AddressHolders":       {"strings.Repeat()"}, // of a constant
+	"Clocks":               {"query"},            // inLists of a constant
+	"EventsOf":             {"branch", "strings.Repeat()", "order"},
 	"Spend":                {"strings.Repeat()"},
 	"Sweep":                {"old.statement"}, // an entry of a list of constants
 	"Grants":               {"query"},         // inLists of a constant

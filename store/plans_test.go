@@ -53,6 +53,7 @@ func newPlanned(t *testing.T) *planned {
 		`INSERT INTO service_accounts (organization_id, id, display_name, name_key, enabled, epoch, create_time, update_time)
 			SELECT org, id, 'a', 'a', TRUE, 1, n, n FROM people WHERE n % 10 = 0`,
 		`INSERT INTO revoked_tokens (organization_id, id, expire_time, create_time) SELECT org, id, 1, 1 FROM people WHERE n % 10 = 0`,
+		`INSERT INTO events (organization_id, seq, time, type) SELECT id, n, n, 't' FROM organizations, generate_series(1, 100) n`,
 		`INSERT INTO throttles (key, failures, retry_time, update_time) SELECT n::text, 6, n, n FROM people`,
 		`VACUUM (ANALYZE)`,
 	} {
@@ -207,6 +208,14 @@ func testPlansOfPoints(t *testing.T, p *planned) {
 				func() error { _, err := p.BlockedNow(ctx, 1, 1000); return err },
 				func() error { _, err := p.Badges(ctx, largeOrg); return err },
 				func() error { _, err := p.Clocks(ctx, []string{largeOrg, smallOrg}); return err },
+				func() error {
+					_, err := p.EventsOf(ctx, []store.Span{{Org: largeOrg, From: 90, To: 95}, {Org: smallOrg, From: 99, To: 100}})
+					return err
+				},
+				func() error {
+					_, err := p.EventsOf(ctx, spans(store.SpansAtOnce, []string{largeOrg, smallOrg}))
+					return err
+				},
 				func() error { _, _, err := p.RolesEpoch(ctx, largeOrg); return err },
 			} {
 				if err := ask(); err != nil {

@@ -57,13 +57,13 @@ func TestPool_FeedAndReadinessHaveTheirOwn(t *testing.T) {
 			hold(paidBy(t.Context(), org, "another caller"), t, s, 30)
 		}
 		noError(t, s.Ping(t.Context()))
-		noError(t, s.Ring(t.Context()))
+		noError(t, s.Notify(t.Context(), nil))
 		clocks, err := s.Reserved.Clocks(t.Context(), orgs)
 		noError(t, err)
 		if len(clocks) != len(orgs) {
 			t.Errorf("%d clocks of %d", len(clocks), len(orgs))
 		}
-		_, err = s.Reserved.EventsAfter(t.Context(), orgs[0], 0, 10)
+		_, err = s.Reserved.EventsOf(t.Context(), []store.Span{{Org: orgs[0], To: 10}})
 		noError(t, err)
 	})
 }

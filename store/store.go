@@ -26,7 +26,7 @@ type Store struct {
 	writers  *fair.Gate // of the pool that writes
 	queue    queue
 	writing  *statements // of the pool that writes
-	// listenURL reaches the database itself, for the bell.
+	// listenURL reaches the database itself, for notifications.
 	listenURL string
 	enqueued  chan struct{} // gets a sign after a commit that added messages
 	carrier   atomic.Pointer[Carrier]

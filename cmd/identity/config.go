@@ -40,8 +40,8 @@ func (databaseSettings) Help() string {
 
   IDENTITY_DATABASE_URL        sqlite:FILE, or postgres://… with an explicit
                                sslmode (default sqlite:identity.db)
-  IDENTITY_DATABASE_LISTEN_URL for the bell between replicas where the first URL
-                               leads through a pooler (default: the same)
+  IDENTITY_DATABASE_LISTEN_URL for notifications between replicas where the first
+                               URL leads through a pooler (default: the same)
   IDENTITY_BOOTSTRAP_PASSWORD  password of the first administrator (default:
                                generated and printed once)
 `

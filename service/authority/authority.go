@@ -32,7 +32,10 @@ type Authority struct {
 	incarnation string // of the store
 	memory      *memory
 	signing     atomic.Pointer[token.Ring]
-	rope        chan struct{} // pulled after a change, rings the bell
+	tell        *pending      // what other replicas are to be told of
+	heard       *pending      // what other replicas tell of
+	pollNow     chan struct{} // has the feed polled at once
+	platform    *followed
 	onKeys      func(context.Context) error
 }
 
@@ -56,7 +59,8 @@ type Config struct {
 func New(cfg Config) *Authority {
 	s := &Authority{
 		Kit: cfg.Kit, store: cfg.Store, ring: cfg.Ring, issuer: cfg.Issuer, incarnation: cfg.Incarnation,
-		memory: newMemory(cfg.Store, cfg.Now, cfg.Elapsed, cfg.StalenessBudget), rope: make(chan struct{}, 1),
+		memory: newMemory(cfg.Store, cfg.Now, cfg.Elapsed, cfg.StalenessBudget),
+		tell:   newPending(), heard: newPending(), pollNow: make(chan struct{}, 1),
 	}
 	s.measure(cfg.Metrics)
 	return s
@@ -71,7 +75,7 @@ func (s *Authority) Begin(ctx context.Context, loadKeys func(context.Context) er
 		return fmt.Errorf("the platform organization: %w", err)
 	}
 	s.onKeys = loadKeys
-	if _, err := s.memory.follow(ctx, platform.ID); err != nil { // before the keys are read
+	if s.platform, err = s.memory.follow(ctx, platform.ID); err != nil { // before the keys are read
 		return err
 	}
 	return loadKeys(ctx)

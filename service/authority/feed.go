@@ -3,13 +3,11 @@ package authority
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -21,12 +19,6 @@ const (
 	freshFor = time.Second
 	// catchUpWait is how long a call waits for the database to say that memory is current.
 	catchUpWait = 250 * time.Millisecond
-	// eventsAtOnce bounds what is applied one by one; after more, everything of the organization is dropped.
-	eventsAtOnce = 1000
-	// bellPause collects the changes of a moment into one ring.
-	bellPause = 10 * time.Millisecond
-	// bellRest is between two rings: a busy replica rings seldom, one that changes little at once.
-	bellRest = 50 * time.Millisecond
 	// DefaultBudget and MaxBudget are how long memory is believed when the database cannot be asked.
 	DefaultBudget = 5 * time.Second
 	MaxBudget     = time.Minute
@@ -91,11 +83,14 @@ func (s *Authority) catchUp(ctx context.Context) error {
 	}
 }
 
-// poll is follow, given up on when the context ends: the driver may wait longer
-// for a connection that was cut without a word.
-func (s *Authority) poll(ctx context.Context) error {
+// poll is follow, with an end.
+func (s *Authority) poll(ctx context.Context) error { return inTime(ctx, s.follow) }
+
+// inTime gives up on work when the context ends: the driver may wait longer for
+// a connection that was cut without a word.
+func inTime(ctx context.Context, work func(context.Context) error) error {
 	done := make(chan error, 1)
-	go func() { done <- s.follow(ctx) }()
+	go func() { done <- work(ctx) }()
 	select {
 	case err := <-done:
 		return err
@@ -104,130 +99,45 @@ func (s *Authority) poll(ctx context.Context) error {
 	}
 }
 
-// follow reads which organizations have new events, and applies them.
-func (s *Authority) follow(ctx context.Context) error {
-	m := s.memory
-	begin := m.feed.elapsed()
-	m.mu.Lock()
-	following := maps.Clone(m.orgs)
-	m.mu.Unlock()
-	applied := make(map[string]int64, len(following))
-	for id, f := range following {
-		applied[id] = f.applied()
-	}
-	clocks, err := m.store.Reserved.Clocks(ctx, slices.Collect(maps.Keys(following)))
-	if err != nil {
-		return err
-	}
-	for id, f := range following {
-		if err := s.advance(ctx, f, applied[id], clocks[id]); err != nil {
-			return err
-		}
-	}
-	for {
-		former := m.feed.caughtUp.Load()
-		if former >= int64(begin) || m.feed.caughtUp.CompareAndSwap(former, int64(begin)) {
-			return nil
-		}
-	}
-}
-
-// advance applies the events of an organization up to a number, read after
-// those up to from had been applied.
-func (s *Authority) advance(ctx context.Context, f *followed, from, to int64) error {
-	if to == from {
+// reach brings memory to an event of an organization, which has happened. It
+// reads what is missing of that organization alone, once for all who ask at the
+// same moment; where that is not enough, it polls.
+func (s *Authority) reach(ctx context.Context, org string, seq int64) error {
+	if s.memory.reached(org, seq) {
 		return nil
 	}
-	if to < from { // another copy of the data: nothing that was read counts
-		s.memory.forget(f.id)
-		f.mu.Lock()
-		f.seq = to
-		f.mu.Unlock()
-		return s.onKeys(ctx)
+	flight := s.memory.flights.DoChan("reach\x00"+org+"\x00"+strconv.FormatInt(seq, 10), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), freshFor)
+		defer cancel()
+		return nil, s.readNamed(ctx, map[string]int64{org: seq})
+	})
+	select {
+	case <-flight:
+	case <-time.After(catchUpWait):
+		return context.DeadlineExceeded
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	events, err := s.store.Reserved.EventsAfter(ctx, f.id, from, eventsAtOnce)
-	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(events, store.Event.ChangesKeys) || len(events) == eventsAtOnce {
-		if err := s.onKeys(ctx); err != nil {
-			return err
-		}
-	}
-	if len(events) == eventsAtOnce {
-		s.memory.forget(f.id)
-		f.mu.Lock()
-		f.seq = max(f.seq, to)
-		f.mu.Unlock()
+	if s.memory.reached(org, seq) {
 		return nil
 	}
-	s.memory.apply(events)
-	return nil
-}
-
-// Commit runs a change, and drops what it changed from memory before anybody
-// is answered.
-func (s *Authority) Commit(ctx context.Context, org string, fn func(*store.Tx) error, others ...string) error {
-	var seen int64
-	events, err := s.store.Change(ctx, org, func(t *store.Tx) error {
-		seen = t.Seq(org)
-		return fn(t)
-	}, others...)
-	if store.Taken(err) == "users__email_key" {
-		return answer.ErrEmailTaken // told when the row was written, which may be at the end
-	}
-	if err != nil {
+	if err := s.catchUp(ctx); err != nil {
 		return err
 	}
-	s.memory.apply(events)
-	s.keepUp(ctx, org, seen)
-	if len(events) > 0 {
-		s.announce(ctx, events)
-		select {
-		case s.rope <- struct{}{}:
-		default: // the bell is about to ring anyway
-		}
+	if !s.memory.reached(org, seq) {
+		return store.ErrUnavailable
 	}
 	return nil
 }
 
-// keepUp brings memory to the event that a change began after. What the change
-// found done already was done by another replica, or by a call whose outcome
-// was unknown: the answer that it is done must not come before memory knows.
-func (s *Authority) keepUp(ctx context.Context, org string, seen int64) {
-	if !s.memory.reached(org, seen) && s.catchUp(ctx) != nil {
-		s.memory.forget(org)
-	}
-}
-
-// ringBell rings the bell for other replicas, once for all changes of a moment.
-func (s *Authority) ringBell(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.rope:
-			time.Sleep(bellPause)
-			s.Tried(ctx, "ring the bell", s.store.Ring)
-			time.Sleep(bellRest - bellPause)
-		}
-	}
-}
-
-// Follow polls until the context ends, at once when the bell rings.
+// Follow polls until the context ends, and reads what other replicas name in
+// between.
 func (s *Authority) Follow(ctx context.Context) {
-	bell := make(chan struct{}, 1)
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
-	helpers.Go(func() {
-		s.listenForBell(ctx, func() {
-			select {
-			case bell <- struct{}{}:
-			default: // one is waiting already
-			}
-		})
-	})
-	helpers.Go(func() { s.ringBell(ctx) })
+	helpers.Go(func() { s.listen(ctx) })
+	helpers.Go(func() { s.notifyOthers(ctx) })
+	helpers.Go(func() { s.readHeard(ctx) })
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
@@ -235,23 +145,12 @@ func (s *Authority) Follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-bell:
+		case <-s.pollNow:
 		}
 		s.Tried(ctx, "follow the feed", func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, pollTime)
 			defer cancel()
 			return s.poll(ctx)
 		})
-	}
-}
-
-// listenForBell listens until the context ends; without the bell the feed is
-// still polled.
-func (s *Authority) listenForBell(ctx context.Context, fn func()) {
-	for ctx.Err() == nil {
-		if err := s.store.Listen(ctx, fn); err != nil {
-			s.Log.Warn("the bell cannot be heard", "error", err.Error())
-			time.Sleep(freshFor)
-		}
 	}
 }

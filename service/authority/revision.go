@@ -27,11 +27,7 @@ func (s *Authority) revision(org string, seq int64) string {
 }
 
 // announce answers a write with its consistency token, a stream in its trailer.
-func (s *Authority) announce(ctx context.Context, events []store.Event) {
-	last := map[string]int64{}
-	for _, e := range events {
-		last[e.Org] = max(last[e.Org], e.Seq)
-	}
+func (s *Authority) announce(ctx context.Context, last map[string]int64) {
 	if c := door.CallOf(ctx); c.Revisions != nil {
 		c.Revisions.Delete(revisionHeader) // the last ones count
 		for org, seq := range last {
@@ -55,13 +51,7 @@ func (s *Authority) Reached(ctx context.Context, text string) error {
 	if err != nil || s.revision(parts[1], seq) != text {
 		return refused
 	}
-	if s.memory.reached(parts[1], seq) {
-		return nil
-	}
-	if err := s.catchUp(ctx); err != nil {
-		return store.ErrUnavailable
-	}
-	if !s.memory.reached(parts[1], seq) {
+	if err := s.reach(ctx, parts[1], seq); err != nil {
 		return store.ErrUnavailable
 	}
 	return nil

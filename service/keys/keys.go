@@ -242,9 +242,9 @@ func (k Keys) change(ctx context.Context, fn func(t *store.Tx, org string) error
 	if err != nil {
 		return err
 	}
-	_, err = k.Store.Change(ctx, platform.ID, func(t *store.Tx) error { return fn(t, platform.ID) })
-	if err != nil {
+	events, err := k.Store.Change(ctx, platform.ID, func(t *store.Tx) error { return fn(t, platform.ID) })
+	if err != nil || len(events) == 0 {
 		return err
 	}
-	return k.Store.Ring(ctx)
+	return k.Store.Notify(ctx, store.LastNumbers(events))
 }
