@@ -49,7 +49,7 @@ func (n *neighbours) attacks() []attack {
 			})
 		})},
 		{"guesses at B's password", n.on(20, func(ctx context.Context, i int) {
-			_, _ = n.server.logins.SignIn(as(ctx, "", fmt.Sprintf("192.0.2.%d", i)), &identityv1.SignInRequest{Email: n.quiet.email, Password: "a wrong one"})
+			_, _ = n.server.logins.SignIn(as(ctx, "", fmt.Sprintf("192.0.2.%d", i)), &identityv1.SignInRequest{Email: n.signing[i%2].email, Password: "a wrong one"})
 		})},
 	}
 }

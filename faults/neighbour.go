@@ -23,8 +23,9 @@ import (
 
 // Bounds of the noisy neighbour: what B may notice of A, and what the server may grow by.
 const (
-	noticeable    = 50 * time.Millisecond // beyond twice what B is used to
+	noticeable = 50 * time.Millisecond // beyond twice what B is used to
 	grownAtMax = 150 << 20
+	pauseOfB   = 30 * time.Millisecond // between two calls of a kind
 )
 
 // Sources that the servers believe in, since this machine is their proxy.
@@ -38,11 +39,12 @@ type neighbours struct {
 	*trial
 	server  *server
 	a, b    string
-	quiet   *person   // administrator of B, who signs in
+	quiet   *person   // administrator of B, whose token does most
+	signing []*person // others of B, who sign in
 	noisy   []*person // administrators of A
 	machine *rig.Machine
 	agent   *rig.Machine // of A
-	device  string       // on which B's administrator has signed in
+	turn    int          // of those who sign in
 	http    *http.Client
 }
 
@@ -135,7 +137,11 @@ func (n *neighbours) probes() []probe {
 			return err
 		}},
 		{"token", n.token},
-		{"sign-in", func(ctx context.Context) error { return n.signIn(ctx, n.quiet.email, &n.device, sourceOfB) }},
+		{"sign-in", func(ctx context.Context) error {
+			n.turn++
+			p := n.signing[n.turn%len(n.signing)]
+			return n.signIn(ctx, p.email, &p.device, sourceOfB)
+		}},
 	}
 }
 
@@ -192,7 +198,7 @@ func (n *neighbours) measure(ctx context.Context, span time.Duration) (map[strin
 					mu.Unlock()
 					return
 				}
-				time.Sleep(30 * time.Millisecond)
+				time.Sleep(pauseOfB)
 			}
 		})
 	}
@@ -260,10 +266,10 @@ func (t *trial) newNeighbours(ctx context.Context) (*neighbours, error) {
 		return nil, err
 	}
 	var quiet []*person
-	if n.b, quiet, err = n.newTenant(ctx, hash, 1); err != nil {
+	if n.b, quiet, err = n.newTenant(ctx, hash, 9); err != nil {
 		return nil, err
 	}
-	n.quiet = quiet[0]
+	n.quiet, n.signing = quiet[0], quiet[1:]
 	if n.machine, err = t.newMachine(ctx, n.b, rig.Agent); err != nil {
 		return nil, err
 	}

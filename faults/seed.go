@@ -20,6 +20,7 @@ import (
 type person struct {
 	id, email, session, token string
 	epoch                     store.Micros
+	device                    string // that it signed in on
 	hash                      string // of a password; "": of one that nothing fits
 }
 

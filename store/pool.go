@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
@@ -77,4 +78,56 @@ func (s *Store) Close() error {
 		return err
 	}
 	return errors.Join(err, s.write.Close())
+}
+
+// inFlight is how many changes of one organization may hold a connection. A
+// second one would begin a moment earlier, but wait for the lock in the
+// database, which costs that as much as half of a change.
+const inFlight = 1
+
+// maxWaiting bounds how many more may wait, so that one busy organization
+// neither drains the pool nor fills the memory.
+const maxWaiting = 256
+
+// queue lets the changes of an organization wait before they take a connection.
+type queue struct {
+	mu    sync.Mutex
+	lines map[string]*line
+}
+
+type line struct {
+	slots chan struct{}
+	users int
+}
+
+// enter waits for a place and returns the function that gives it back.
+func (q *queue) enter(ctx context.Context, org string) (leave func(), err error) {
+	q.mu.Lock()
+	l := q.lines[org]
+	if l == nil {
+		l = &line{slots: make(chan struct{}, inFlight)}
+		q.lines[org] = l
+	}
+	if l.users >= inFlight+maxWaiting {
+		q.mu.Unlock()
+		return nil, ErrBusy
+	}
+	l.users++
+	q.mu.Unlock()
+
+	select {
+	case l.slots <- struct{}{}:
+		return func() { <-l.slots; q.forget(org, l) }, nil
+	case <-ctx.Done():
+		q.forget(org, l)
+		return nil, ctx.Err()
+	}
+}
+
+func (q *queue) forget(org string, l *line) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l.users--; l.users == 0 {
+		delete(q.lines, org)
+	}
 }

@@ -17,8 +17,8 @@ const tooManySessions = "too many sessions" // why they end
 // How often a user may sign in: far more than people and scripts do, and too
 // seldom to keep the service busy with hashes of a password that is known.
 var (
-	signInsOfUser     = limit.Budget{Name: "sign-ins of a user", Limit: 60, Window: time.Minute}
-	signInsOfUserADay = limit.Budget{Name: "sign-ins of a user a day", Limit: 2000, Window: 24 * time.Hour}
+	signInsOfUser     = limit.Budget{Name: "sign-ins of a user", Limit: 200, Window: time.Minute}
+	signInsOfUserADay = limit.Budget{Name: "sign-ins of a user a day", Limit: 5000, Window: 24 * time.Hour}
 )
 
 func signIns(user string) []limit.Charge {
