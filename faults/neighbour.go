@@ -64,7 +64,7 @@ func noisyNeighbour(ctx context.Context, t *trial) error {
 	span := time.Duration(t.size) * time.Second
 	usual, failed := n.measure(ctx, span)
 	if failed != nil {
-		return fmt.Errorf("B alone: %w", failed)
+		return fmt.Errorf("without a neighbour: %w", failed)
 	}
 	for _, p := range n.probes() {
 		t.note("B alone: %-10s %v", p.name, usual[p.name])

@@ -186,10 +186,11 @@ func administratorsOf(ctx context.Context, s *store.Store, org string) (n int, e
 // trail is all events of an organization, oldest first; their numbers must
 // count from one without a gap.
 func trail(ctx context.Context, s *store.Store, org string) ([]store.Event, error) {
-	events, err := s.Events(ctx, org, store.EventFilter{}, 0, 0, 1_000_000)
+	found, err := s.Events(ctx, org, store.EventFilter{}, 0, 0, 1_000_000)
 	if err != nil {
 		return nil, err
 	}
+	events := found.Rows
 	for i := range events {
 		if events[i].Seq != int64(len(events)-i) {
 			return nil, errors.New("the numbers of the events have a gap")

@@ -260,7 +260,7 @@ var (
 	// shown are the fields that show a secret, each because its method makes it.
 	shown = []string{
 		"CreateCredentialResponse.secret", "IssueTokenResponse.access_token", "Tokens.access_token", "Tokens.refresh_token",
-		"PasswordChange.token", "GeneratePasswordResponse.password",
+		"PasswordChange.token", "SignInResponse.device_token", "ChangePasswordResponse.device_token", "GeneratePasswordResponse.password",
 		// No secrets, though they are called so.
 		"SignInResponse.password_change", "Organization.password_policy", "Organization.change_initial_password", "BulkUsersResponse.match_token",
 	}

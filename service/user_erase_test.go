@@ -238,8 +238,8 @@ func TestErase_RG20_Anew(t *testing.T) {
 			_, err = w.Users.ListUsers(w.As(token), &identityv1.ListUsersRequest{})
 			servicetest.Refused(t, err, codes.PermissionDenied, identityv1.Error_PERMISSION_DENIED)
 			events, err := w.Store.Events(t.Context(), other.GetId(), store.EventFilter{Target: old.GetId()}, 0, 0, 10)
-			if err != nil || len(events) != 0 {
-				t.Errorf("%d events of the old one, %v", len(events), err)
+			if err != nil || len(events.Rows) != 0 {
+				t.Errorf("%d events of the old one, %v", len(events.Rows), err)
 			}
 			if !erased {
 				_, err = l.undelete(w.Root, old.GetId(), "")

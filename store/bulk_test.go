@@ -144,7 +144,7 @@ func changedBy(t *testing.T, s *store.Store, org string, ids map[string]string) 
 	events, err := s.Events(t.Context(), org, store.EventFilter{Type: "bulk"}, 0, 0, 1000)
 	noError(t, err)
 	var names []string
-	for _, e := range events {
+	for _, e := range events.Rows {
 		for name, id := range ids {
 			if id == e.Target {
 				names = append(names, name)

@@ -49,8 +49,9 @@ func person(org, email string) store.User {
 // numbers are those of an organization's events, oldest first.
 func numbers(t *testing.T, s *store.Store, org string) (seqs []int64) {
 	t.Helper()
-	events, err := s.Events(t.Context(), org, store.EventFilter{}, 0, 0, 1_000_000)
+	found, err := s.Events(t.Context(), org, store.EventFilter{}, 0, 0, 1_000_000)
 	noError(t, err)
+	events := found.Rows
 	for i := len(events) - 1; i >= 0; i-- {
 		seqs = append(seqs, events[i].Seq)
 	}

@@ -43,6 +43,7 @@ func (d Data) Value() (driver.Value, error) {
 
 // Scan Reads the JSON text.
 func (d *Data) Scan(src any) error {
+	*d = nil // or what was read before would change with it
 	switch text := src.(type) {
 	case string:
 		return json.Unmarshal([]byte(text), d)
@@ -96,37 +97,4 @@ func (t *Tx) addEvents(ctx context.Context, events []Event) error {
 		events = events[n:]
 	}
 	return nil
-}
-
-// EventFilter narrows a list of events; what is zero matches all.
-type EventFilter struct {
-	Actor, Target, Type string
-	From, To            Micros
-}
-
-func (f EventFilter) where(org string) *where {
-	w := newWhere(`organization_id = ?`, org)
-	w.and(f.Actor != "", `actor_id = ?`, f.Actor)
-	w.and(f.Target != "", `target_id = ?`, f.Target)
-	w.and(f.Type != "", `type = ?`, f.Type)
-	w.and(f.From != 0, `time >= ?`, f.From)
-	w.and(f.To != 0, `time < ?`, f.To)
-	return w
-}
-
-// Events returns up to limit events before the given number (0: the newest), newest first.
-func (r Reads) Events(ctx context.Context, org string, f EventFilter, before int64, skip, limit int) ([]Event, error) {
-	w := f.where(org)
-	w.and(before != 0, `seq < ?`, before)
-	var events []Event
-	err := r.all(ctx, &events, `SELECT `+eventColumns+` FROM events`+w.String()+` ORDER BY seq DESC LIMIT ? OFFSET ?`,
-		append(w.args, limit, skip)...)
-	return events, err
-}
-
-// CountEvents counts the events that match, up to a cap.
-func (r Reads) CountEvents(ctx context.Context, org string, f EventFilter, limit int) (n int, err error) {
-	w := f.where(org)
-	err = r.one(ctx, &n, `SELECT COUNT(*) FROM (SELECT 1 FROM events`+w.String()+` LIMIT ?) AS matched`, append(w.args, limit)...)
-	return n, err
 }

@@ -18,8 +18,10 @@ var allowedParts = map[string][]string{
 	"matching":             {"w.String()", "order", "userOrders[]"}, // order is p.keyset's
 	"walk":                 {"path.String()", "w.String()", "order", "userOrders[]"},
 	"ServiceAccounts":      {"w.String()", "order", "accountOrders[]"},
-	"Events":               {"w.String()"},
-	"CountEvents":          {"w.String()"},
+	"step":                 {"t.columns", "text", "order"}, // text is chunk's, of parts that are constants of each list
+	"chunk":                {"w.column"},
+	"leading":              {"count", "many"}, // constants
+	"tally":                {"text", "kinds", "w.column", "id"},
 	"frequent":             {"people", "rows.String()"}, // people is a constant
 	"stroll":               {"rows.all()"},
 	"find":                 {"matched", "behind.String()", "order"}, // matched is made of found's parts and userOrders

@@ -87,6 +87,7 @@ func (s *Store) provider() (*goose.Provider, error) {
 			goose.NewGoMigration(12, &goose.GoFunc{RunTx: searchPostgres}, nil),
 			goose.NewGoMigration(13, &goose.GoFunc{RunTx: freeRows}, nil),
 			goose.NewGoMigration(14, &goose.GoFunc{RunTx: freePeople}, nil),
+			goose.NewGoMigration(18, &goose.GoFunc{RunTx: searchAccounts}, nil),
 		))
 }
 
@@ -119,6 +120,14 @@ func searchPostgres(ctx context.Context, tx *sql.Tx) error {
 		`CREATE EXTENSION IF NOT EXISTS pg_trgm`,
 		`CREATE EXTENSION IF NOT EXISTS btree_gin`,
 		`CREATE INDEX users__search ON users USING gin (organization_id, name_key gin_trgm_ops, email_key gin_trgm_ops)
+			WITH (gin_pending_list_limit = 512) WHERE delete_time = 0`,
+	)
+}
+
+// searchAccounts adds the same for the names of machines.
+func searchAccounts(ctx context.Context, tx *sql.Tx) error {
+	return inTurn(ctx, tx,
+		`CREATE INDEX service_accounts__search ON service_accounts USING gin (organization_id, name_key gin_trgm_ops)
 			WITH (gin_pending_list_limit = 512) WHERE delete_time = 0`,
 	)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +68,7 @@ func payloads(last map[string]int64) []string {
 			if err != nil || last[org] < 0 {
 				return []string{""}
 			}
-			data = binary.AppendUvarint(append(data, id[:]...), uint64(last[org]))
+			data = binary.AppendUvarint(append(data, id[:]...), uint64(last[org])) //nolint:gosec // it is not negative
 		}
 		all = append(all, payloadForm+base64.RawStdEncoding.EncodeToString(data))
 	}
@@ -96,10 +97,10 @@ func parsePayload(text string) (map[string]int64, error) {
 		}
 		org := uuid.UUID(data[:16]).String()
 		seq, n := binary.Uvarint(data[16:])
-		if n <= 0 || int64(seq) < 0 {
+		if n <= 0 || seq > math.MaxInt64 {
 			return nil, errPayload
 		}
-		last[org] = max(last[org], int64(seq))
+		last[org] = max(last[org], int64(seq)) //nolint:gosec // as was just checked
 		data = data[16+n:]
 	}
 	return last, nil

@@ -47,6 +47,7 @@ func (l List) Value() (driver.Value, error) {
 
 // Scan Reads the JSON text.
 func (l *List) Scan(src any) error {
+	*l = nil // or what was read before would change with it
 	switch text := src.(type) {
 	case string:
 		return json.Unmarshal([]byte(text), l)
@@ -104,7 +105,7 @@ func (f AccountFilter) where(org string) *where {
 	w := newWhere(`organization_id = ? AND delete_time = 0`, org)
 	w.name(f.Name)
 	w.and(f.ParentType != "", `parent_type = ?`, f.ParentType)
-	w.and(f.ParentID != "", `parent_id = ?`, f.ParentID)
+	w.and(f.ParentID != "", `parent_id = ? AND parent_id <> ''`, f.ParentID) // which the indexes ask for
 	return w
 }
 

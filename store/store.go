@@ -41,6 +41,7 @@ type Reads struct {
 	prepared *statements
 	gate     *fair.Gate    // of the pool; nil: nobody waits
 	count    *atomic.Int64 // of statements
+	bounds   *bounds       // of lists; nil: the usual ones
 }
 
 // handle is what *sqlx.DB and *sqlx.Tx share.

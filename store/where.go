@@ -53,14 +53,14 @@ type Cursor struct {
 const limited = ` LIMIT ? OFFSET ?`
 
 // keyset adds the condition for the page and returns the ORDER BY for it. No
-// two rows of an organization share an address, so it needs no tie-break: the
-// index that has it alone would leave sorting to do.
+// two rows of an organization share an address or a number, so those need no
+// tie-break: the index that has them alone would leave sorting to do.
 func (p Page) keyset(w *where, column string) string {
 	direction, beyond := " ASC", " > "
 	if p.Desc {
 		direction, beyond = " DESC", " < "
 	}
-	if column == `email_key` {
+	if column == `email_key` || column == `seq` {
 		if p.After != nil {
 			w.and(true, column+beyond+`?`, p.After.Key)
 		}

@@ -79,7 +79,7 @@ func (s *Authority) RemembersMachine(clientID, text string) bool {
 }
 
 // remembers tells whether an organization, a principal and a proof are all there.
-func (m *memory) remembers(org, id, proof string) bool {
+func (m *memory) remembers(org, principal, proof string) bool {
 	m.mu.Lock()
 	f := m.orgs[org]
 	m.mu.Unlock()
@@ -87,7 +87,7 @@ func (m *memory) remembers(org, id, proof string) bool {
 		return false
 	}
 	whole := f.whole.Load()
-	v, ok := m.principals.GetIfPresent(ref{org, id})
+	v, ok := m.principals.GetIfPresent(ref{org, principal})
 	if !ok || v.f != f || v.whole != whole {
 		return false
 	}

@@ -43,12 +43,13 @@ func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsReque
 	if span.After != nil {
 		before = span.After.Key.(int64)
 	}
-	events, err := s.store.Events(ctx, org, filter, before, span.Skip, span.Limit)
+	found, err := s.store.Events(ctx, org, filter, before, span.Skip, span.Limit)
 	if err != nil {
 		return nil, err
 	}
 	resp := &identityv1.ListEventsResponse{}
-	events, resp.NextPageToken = page.Next(ctx, s.pages, req, events, func(e store.Event) store.Cursor { return store.Cursor{Key: e.Seq} })
+	var events []store.Event
+	events, resp.NextPageToken = page.NextShort(ctx, s.pages, req, found, func(e store.Event) store.Cursor { return store.Cursor{Key: e.Seq} })
 	for _, e := range events {
 		resp.Events = append(resp.Events, eventProto(e))
 	}
@@ -56,7 +57,7 @@ func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsReque
 		resp.Events, resp.NextPageToken = resp.Events[:n], s.pages.After(ctx, req, store.Cursor{Key: events[n-1].Seq})
 	}
 	n, err := s.store.CountEvents(ctx, org, filter, page.MaxCount+1)
-	resp.TotalSize, resp.TotalCapped = page.Capped(int64(n))
+	resp.TotalSize, resp.TotalCapped = page.Capped(n.Matched, n.Capped)
 	return resp, err
 }
 

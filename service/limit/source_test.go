@@ -48,7 +48,8 @@ func TestSources_Fair06(t *testing.T) {
 		t.Error("one was given back, and one only")
 	}
 	now = now.Add(time.Second)
-	if s.Take(SigningIn, "192.0.2.1") != nil || s.Take(SigningIn, "192.0.2.1") != nil || s.Take(SigningIn, "192.0.2.1") == nil {
+	first, second, third := s.Take(SigningIn, "192.0.2.1"), s.Take(SigningIn, "192.0.2.1"), s.Take(SigningIn, "192.0.2.1")
+	if first != nil || second != nil || third == nil {
 		t.Error("a second is two")
 	}
 	if err := s.Wrong(SigningIn, "192.0.3.1", answer.ErrToken); !errors.Is(err, answer.ErrToken) {

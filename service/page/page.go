@@ -103,7 +103,17 @@ func Next[T any](ctx context.Context, s *Pages, req listRequest, rows []T, at fu
 	return rows, s.After(ctx, req, at(rows[len(rows)-1]))
 }
 
-// After makes the token of the page behind a cursor.
+// NextShort is Next for a list that may have been read only in part: then the
+// token continues where reading stopped, even behind a page without rows.
+func NextShort[T any](ctx context.Context, s *Pages, req listRequest, found store.Found[T], at func(T) store.Cursor) ([]T, string) {
+	rows, token := Next(ctx, s, req, found.Rows, at)
+	if token == "" && found.Stop != nil {
+		token = s.After(ctx, req, *found.Stop)
+	}
+	return rows, token
+}
+
+// After makes the token of the page behind a place.
 func (s *Pages) After(ctx context.Context, req listRequest, cursor store.Cursor) string {
 	next := place{ID: cursor.ID}
 	switch key := cursor.Key.(type) {
@@ -135,12 +145,12 @@ func (s *Pages) pageOf(ctx context.Context, req listRequest) []string {
 	return []string{s.incarnation, c.Method.Name, c.Caller.ID, c.Org, string(text)}
 }
 
-// Capped bounds a count, and tells whether it did.
-func Capped(n int64) (int32, bool) {
+// Capped bounds a count, and tells whether there may be more.
+func Capped(n int64, capped bool) (int32, bool) {
 	if n > MaxCount {
 		return MaxCount, true
 	}
-	return int32(n), false //nolint:gosec // at most MaxCount
+	return int32(n), capped //nolint:gosec // at most MaxCount
 }
 
 // Clamp fits an exact count into the type that the contract gives it.

@@ -200,7 +200,7 @@ func (s *Accounts) ListServiceAccounts(ctx context.Context, req *identityv1.List
 		resp.TotalSize = page.Clamp(b.AccountsTotal)
 	} else {
 		b, err = s.store.CountServiceAccounts(ctx, org, filter, page.MaxCount+1)
-		resp.TotalSize, resp.TotalCapped = page.Capped(b.AccountsTotal)
+		resp.TotalSize, resp.TotalCapped = page.Capped(b.AccountsTotal, false)
 	}
 	if req.GetWithSummary() {
 		resp.Summary = &identityv1.ListServiceAccountsResponse_Summary{

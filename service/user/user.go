@@ -328,7 +328,7 @@ func countUsers(resp *identityv1.ListUsersResponse, b store.Badges, exactly, sum
 	if exactly {
 		resp.TotalSize = page.Clamp(total)
 	} else {
-		resp.TotalSize, resp.TotalCapped = page.Capped(total)
+		resp.TotalSize, resp.TotalCapped = page.Capped(total, false)
 	}
 	if summary {
 		resp.Summary = &identityv1.ListUsersResponse_Summary{
