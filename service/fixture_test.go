@@ -219,7 +219,7 @@ func recount(ctx context.Context, s *store.Store, org string) (b store.Badges, e
 		}
 	}
 	accounts, err := s.ServiceAccounts(ctx, org, store.AccountFilter{}, store.Page{Order: "create_time", Limit: 1000})
-	for _, a := range accounts {
+	for _, a := range accounts.Rows {
 		b.AccountsTotal++
 		if a.Enabled {
 			b.AccountsActive++

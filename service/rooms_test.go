@@ -16,7 +16,7 @@ import (
 // Measures of a package, tests apart. store/ holds every row, so it may be longer.
 const (
 	linesOfPackage = 3500
-	linesOfStore   = 4500
+	linesOfStore   = 4700
 	filesOfPackage = 40
 	linesOfFile    = 400
 	fieldsOfStruct = 14

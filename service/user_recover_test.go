@@ -43,7 +43,7 @@ func TestRecover_Fair09(t *testing.T) {
 		servicetest.Refused(t, usable(w, u.Token), codes.Unauthenticated, identityv1.Error_TOKEN_INVALID)
 		w.Begin(u.GetEmail(), r.Password, "Zebra#river9stone")
 		events, err := w.Store.Events(t.Context(), a.GetId(), store.EventFilter{Target: u.GetId(), Type: store.EventUserRecovered}, 0, 0, 10)
-		if err != nil || len(events) != 1 || events[0].Actor != "" {
+		if err != nil || len(events.Rows) != 1 || events.Rows[0].Actor != "" {
 			t.Errorf("%v, %v", events, err)
 		}
 		lock(t, w, u.GetEmail())

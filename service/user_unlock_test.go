@@ -21,7 +21,7 @@ func TestUnlock_Fair09(t *testing.T) {
 		unlocks := func() int {
 			events, err := w.Store.Events(t.Context(), a.GetId(), store.EventFilter{Target: u.GetId(), Type: store.EventUserUnlocked}, 0, 0, 100)
 			noError(t, err)
-			return len(events)
+			return len(events.Rows)
 		}
 		if got, err := unlock(""); err != nil || got.GetLockedUntil() != nil || unlocks() != 0 {
 			t.Errorf("who does not wait: %v, %v", got, err)

@@ -164,8 +164,8 @@ func testPlansOfForeignRows(t *testing.T, p *planned) {
 	search := func(text string) string {
 		return p.indexed(text, func() error {
 			us, b, err := p.ListUsers(t.Context(), smallOrg, store.UserFilter{Email: text, Now: 1}, store.Page{Order: "email", Limit: 51}, 10_001)
-			if len(us) != 0 || b != (store.Badges{}) {
-				t.Errorf("%d found", len(us))
+			if len(us.Rows) != 0 || b != (store.Tally{}) {
+				t.Errorf("%d found", len(us.Rows))
 			}
 			return err
 		})

@@ -112,28 +112,10 @@ func (f AccountFilter) where(org string) *where {
 // accountOrders are the columns that machines can be ordered by.
 var accountOrders = map[string]string{"display_name": "name_key", "create_time": "create_time"}
 
-// ServiceAccounts returns a page of machines.
-func (r Reads) ServiceAccounts(ctx context.Context, org string, f AccountFilter, p Page) ([]ServiceAccount, error) {
-	w := f.where(org)
-	order := p.keyset(w, accountOrders[p.Order])
-	var as []ServiceAccount
-	err := r.all(ctx, &as, `SELECT `+accountColumns+` FROM service_accounts`+w.String()+order+limited, append(w.args, p.Limit, p.Skip)...)
-	return as, err
-}
-
 // Cursor is the place of a machine in an order.
 func (a ServiceAccount) Cursor(order string) Cursor {
 	if order == "display_name" {
 		return Cursor{a.NameKey, a.ID}
 	}
 	return Cursor{int64(a.Created), a.ID}
-}
-
-// CountServiceAccounts counts the machines that match, up to a cap.
-func (r Reads) CountServiceAccounts(ctx context.Context, org string, f AccountFilter, limit int) (b Badges, err error) {
-	w := f.where(org)
-	err = r.one(ctx, &b, `
-		SELECT COUNT(*) AS accounts_total, COUNT(*) FILTER (WHERE enabled) AS accounts_active
-		FROM (SELECT enabled FROM service_accounts`+w.String()+` LIMIT ?) AS matched`, append(w.args, limit)...)
-	return b, err
 }

@@ -173,25 +173,22 @@ func of(org string, us []User) []User {
 	return us
 }
 
-// ListUsers returns a page of the people who match, and counts them by state:
-// exactly where at most the state is asked for, up to a cap in all otherwise.
-func (r Reads) ListUsers(ctx context.Context, org string, f UserFilter, p Page, limit int) (us []User, b Badges, err error) {
-	search, cancel := context.WithTimeout(ctx, searches)
-	defer cancel()
+// searchUsers is ListUsers without a bound.
+func (r Reads) searchUsers(ctx context.Context, org string, f UserFilter, p Page, limit int) (us []User, b Badges, err error) {
 	if f.Counted() {
-		return r.counted(search, org, f, p)
+		return r.counted(ctx, org, f, p)
 	}
-	walks, err := r.frequent(search, org, f)
+	walks, err := r.frequent(ctx, org, f)
 	if err != nil {
 		return nil, b, err
 	}
 	if walks {
-		b, err = r.stroll(search, org, f, limit)
+		b, err = r.stroll(ctx, org, f, limit)
 	} else {
-		us, b, err = r.find(search, org, f, p, limit)
+		us, b, err = r.find(ctx, org, f, p, limit)
 	}
 	if err == nil && (walks || b.total() >= int64(limit)) {
-		us, err = r.Users(search, org, f, p)
+		us, err = r.Users(ctx, org, f, p)
 	}
 	return us, b, err
 }

@@ -98,8 +98,9 @@ func TestListUsers(t *testing.T) {
 				if p.Limit == 0 {
 					p.Limit = 50
 				}
-				us, b, err := s.ListUsers(t.Context(), org, f, p, most)
+				found, b, err := s.ListUsers(t.Context(), org, f, p, most)
 				noError(t, err)
+				us := found.Rows
 				got := "-"
 				if len(us) > 0 {
 					got = us[0].EmailKey[1:5] + " " + us[len(us)-1].EmailKey[1:5]

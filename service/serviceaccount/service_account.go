@@ -182,25 +182,26 @@ func (s *Accounts) ListServiceAccounts(ctx context.Context, req *identityv1.List
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := s.store.ServiceAccounts(ctx, org, filter, span)
+	found, err := s.store.ServiceAccounts(ctx, org, filter, span)
 	if err != nil {
 		return nil, err
 	}
 	resp := &identityv1.ListServiceAccountsResponse{}
-	accounts, resp.NextPageToken = page.Next(ctx, s.pages, req, accounts, func(a store.ServiceAccount) store.Cursor { return a.Cursor(span.Order) })
+	accounts, next := page.NextShort(ctx, s.pages, req, found, func(a store.ServiceAccount) store.Cursor { return a.Cursor(span.Order) })
+	resp.NextPageToken = next
 	if resp.ServiceAccounts, err = s.answers(ctx, org, accounts...); err != nil {
 		return nil, err
 	}
 	if n := page.Fit(resp.ServiceAccounts); n < len(accounts) {
 		resp.ServiceAccounts, resp.NextPageToken = resp.ServiceAccounts[:n], s.pages.After(ctx, req, accounts[n-1].Cursor(span.Order))
 	}
-	var b store.Badges
+	var b store.Tally
 	if filter == (store.AccountFilter{}) {
-		b, err = s.store.Badges(ctx, org)
+		b.Badges, err = s.store.Badges(ctx, org)
 		resp.TotalSize = page.Clamp(b.AccountsTotal)
 	} else {
 		b, err = s.store.CountServiceAccounts(ctx, org, filter, page.MaxCount+1)
-		resp.TotalSize, resp.TotalCapped = page.Capped(b.AccountsTotal, false)
+		resp.TotalSize, resp.TotalCapped = page.Capped(b.AccountsTotal, b.Capped)
 	}
 	if req.GetWithSummary() {
 		resp.Summary = &identityv1.ListServiceAccountsResponse_Summary{

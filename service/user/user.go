@@ -280,13 +280,14 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 		}
 		return resp, nil
 	}
-	users, badges, err := s.store.ListUsers(ctx, org, filter, span, page.MaxCount+1)
+	found, sum, err := s.store.ListUsers(ctx, org, filter, span, page.MaxCount+1)
 	if err != nil {
 		return nil, err
 	}
 	resp := &identityv1.ListUsersResponse{}
-	users, resp.NextPageToken = page.Next(ctx, s.pages, req, users, func(u store.User) store.Cursor { return u.Cursor(span.Order) })
-	countUsers(resp, badges, filter.Counted(), req.GetWithSummary())
+	users, next := page.NextShort(ctx, s.pages, req, found, func(u store.User) store.Cursor { return u.Cursor(span.Order) })
+	resp.NextPageToken = next
+	countUsers(resp, sum, filter.Counted(), req.GetWithSummary())
 	if resp.Users, err = s.answers(ctx, org, users...); err != nil {
 		return nil, err
 	}
@@ -323,12 +324,12 @@ func (s *Users) userFilter(ctx context.Context, org string, in *identityv1.ListU
 
 // countUsers fills in how many match: exactly where the badges know, up to a
 // cap otherwise.
-func countUsers(resp *identityv1.ListUsersResponse, b store.Badges, exactly, summary bool) {
+func countUsers(resp *identityv1.ListUsersResponse, b store.Tally, exactly, summary bool) {
 	total := b.UsersActive + b.UsersPending + b.UsersDisabled
 	if exactly {
 		resp.TotalSize = page.Clamp(total)
 	} else {
-		resp.TotalSize, resp.TotalCapped = page.Capped(total, false)
+		resp.TotalSize, resp.TotalCapped = page.Capped(total, b.Capped)
 	}
 	if summary {
 		resp.Summary = &identityv1.ListUsersResponse_Summary{
