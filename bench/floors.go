@@ -46,15 +46,14 @@ func (b *bench) startFloors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(recorded)
-	if err != nil {
+	if b.recorded, err = json.Marshal(recorded); err != nil {
 		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	if b.echo, err = rig.StartServer(ctx, filepath.Join(b.folder, "echo.log"), bytes.NewReader(text), nil, self, "echo"); err != nil {
+	if b.echo, err = rig.StartServer(ctx, filepath.Join(b.folder, "echo.log"), bytes.NewReader(b.recorded), nil, self, "echo"); err != nil {
 		return err
 	}
 	echoConn, err := rig.Dial(b.echo.GRPC)
