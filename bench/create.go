@@ -115,16 +115,16 @@ func (b *bench) writtenRows(ctx context.Context, table, where string, arg any) (
 // statements: BEGIN, the clock row, the budgets, all other rows, COMMIT. It
 // reads nothing, checks nothing and sends no mail.
 func (b *bench) createFloor(ctx context.Context, c recordedCreate) (*job, error) {
-	clock, err := b.postgres.db.PrepareContext(ctx, //nolint:sqlclosecheck // as long as the database is
+	clock, err := b.postgres.db.PrepareContext(ctx,
 		`UPDATE organization_clock SET event_seq = event_seq + 1, users_pending = users_pending + 1 WHERE organization_id = $1 RETURNING event_seq`)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := b.postgres.db.PrepareContext(ctx, insertJoined(c.rows)) //nolint:sqlclosecheck // as above
+	rows, err := b.postgres.db.PrepareContext(ctx, insertJoined(c.rows))
 	if err != nil {
 		return nil, err
 	}
-	budgets, err := b.postgres.db.PrepareContext(ctx, spendOn(len(c.budgets))) //nolint:sqlclosecheck // as above
+	budgets, err := b.postgres.db.PrepareContext(ctx, spendOn(len(c.budgets)))
 	if err != nil {
 		return nil, err
 	}
@@ -139,13 +139,13 @@ func (b *bench) createFloor(ctx context.Context, c recordedCreate) (*job, error)
 		}
 		defer tx.Rollback()
 		var seq, used int64
-		if err := tx.StmtContext(ctx, clock).QueryRowContext(ctx, b.floorOrg).Scan(&seq); err != nil {
+		if err := tx.StmtContext(ctx, clock).QueryRowContext(ctx, b.floorOrg).Scan(&seq); err != nil { //nolint:sqlclosecheck // the transaction closes it
 			return err
 		}
-		if err := tx.StmtContext(ctx, budgets).QueryRowContext(ctx, spent...).Scan(&used); err != nil {
+		if err := tx.StmtContext(ctx, budgets).QueryRowContext(ctx, spent...).Scan(&used); err != nil { //nolint:sqlclosecheck // as above
 			return err
 		}
-		if _, err := tx.StmtContext(ctx, rows).ExecContext(ctx, c.renamed(u, seq)...); err != nil {
+		if _, err := tx.StmtContext(ctx, rows).ExecContext(ctx, c.renamed(u, seq)...); err != nil { //nolint:sqlclosecheck // as above
 			return err
 		}
 		return tx.Commit()

@@ -199,7 +199,7 @@ func (b *bench) printMillion(out io.Writer, wholes []whole) {
 	b.printJobs(out, map[string]float64{})
 	fmt.Fprint(out, "| at once | rows | s | rows a second | server CPU s | database CPU s | memory of the service, MiB | |\n|---|--:|--:|--:|--:|--:|--:|---|\n")
 	for _, w := range wholes {
-		fmt.Fprintf(out, "| %s | %d | %.1f | %.0f | %.1f | %.1f | %.0f | %s |\n", w.name, w.rows, w.took.Seconds(), float64(w.rows)/w.took.Seconds(),
+		fmt.Fprintf(out, "| %s | %d | %.2f | %.0f | %.2f | %.2f | %.0f | %s |\n", w.name, w.rows, w.took.Seconds(), float64(w.rows)/w.took.Seconds(),
 			w.server.Seconds(), w.database.Seconds(), mebibytes(w.peak), w.note)
 	}
 	fmt.Fprintln(out)
