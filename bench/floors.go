@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -30,7 +29,7 @@ const (
 	floorIntrospection = "HTTP echo, introspection"
 	floorRow           = "SQL, one row by key"
 	floorRows          = "SQL, 50 rows by keyset"
-	floorInsert        = "SQL, insert and commit"
+	floorCreate        = "SQL, all rows of a new person and commit"
 	floorSign          = "ES256 JWT, sign"
 	floorVerify        = "ES256 JWT, verify"
 	floorHash          = "argon2id, 19 MiB, 2 passes"
@@ -47,15 +46,14 @@ func (b *bench) startFloors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(recorded)
-	if err != nil {
+	if b.recorded, err = json.Marshal(recorded); err != nil {
 		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	if b.echo, err = rig.StartServer(ctx, filepath.Join(b.folder, "echo.log"), bytes.NewReader(text), nil, self, "echo"); err != nil {
+	if b.echo, err = rig.StartServer(ctx, filepath.Join(b.folder, "echo.log"), bytes.NewReader(b.recorded), nil, self, "echo"); err != nil {
 		return err
 	}
 	echoConn, err := rig.Dial(b.echo.GRPC)
@@ -63,7 +61,15 @@ func (b *bench) startFloors(ctx context.Context) error {
 		return err
 	}
 	statements, err := b.statementFloors(ctx)
-	b.floors = append(b.echoFloors(echoConn), statements...)
+	if err != nil {
+		return err
+	}
+	written, err := b.recordCreate(ctx, conn)
+	if err != nil {
+		return err
+	}
+	create, err := b.createFloor(ctx, written)
+	b.floors = append(append(b.echoFloors(echoConn), statements...), create)
 	b.jobs = b.serviceJobs(conn)
 	return err
 }
@@ -164,12 +170,6 @@ func (b *bench) statementFloors(ctx context.Context) ([]*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	insert, err := b.postgres.db.PrepareContext(ctx, //nolint:sqlclosecheck // as above
-		`INSERT INTO users (`+personColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`)
-	if err != nil {
-		return nil, err
-	}
 	floors := []*job{
 		{name: floorRow, calls: callsOfRow, call: func(ctx context.Context, n int) error {
 			var u store.User
@@ -178,11 +178,6 @@ func (b *bench) statementFloors(ctx context.Context) ([]*job, error) {
 		{name: floorRows, calls: callsOfPage, call: func(ctx context.Context, n int) error {
 			at := b.users[n%len(b.users)]
 			return readRows(ctx, rows, b.org, at.email, at.id)
-		}},
-		{name: floorInsert, calls: callsOfCreate, call: func(ctx context.Context, n int) error {
-			u := person(b.floorOrg, n, store.At(time.Now()))
-			_, err := insert.ExecContext(ctx, personValues(&u)...)
-			return err
 		}},
 	}
 	for _, f := range floors {

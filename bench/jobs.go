@@ -60,8 +60,8 @@ func (b *bench) serviceJobs(conn *grpc.ClientConn) []*job {
 		{name: jobList, calls: callsOfPage, floor: []string{floorPage, floorRows}, call: b.list(r, "")},
 		{name: jobListREST, calls: callsOfPage, floor: []string{jobList}, call: b.get(rest+"/v1/users", func(int) string { return "" })},
 		{name: jobDeep, calls: callsOfPage, floor: []string{floorPage, floorRows}, call: b.list(r, b.deep)},
-		{name: jobCreate, calls: callsOfCreate, floor: []string{floorUser, floorInsert}, call: b.create(r, "")},
-		{name: jobPassword, calls: callsOfHash, floor: []string{floorUser, floorInsert, floorHash}, call: b.create(r, rig.Password)},
+		{name: jobCreate, calls: callsOfCreate, floor: []string{floorUser, floorCreate}, call: b.create(r, "")},
+		{name: jobPassword, calls: callsOfHash, floor: []string{floorUser, floorCreate, floorHash}, call: b.create(r, rig.Password)},
 	}
 	for _, j := range jobs {
 		j.pid = pid
@@ -107,15 +107,20 @@ func (b *bench) list(r rpc, pageToken string) func(context.Context, int) error {
 
 func (b *bench) create(r rpc, secret string) func(context.Context, int) error {
 	return func(ctx context.Context, n int) error {
-		email := fmt.Sprintf("new.%06d.%d@customer.example", n, len(secret))
-		first, last := firstNames[n%len(firstNames)], lastNames[n%len(lastNames)]
-		u := &identityv1.User{Email: &email, FirstName: &first, LastName: &last, RoleIds: []string{rig.Developer}}
-		if secret != "" {
-			u.Password = &secret
-		}
-		resp, err := r.user.CreateUser(rig.Bearing(ctx, b.admin.Token), &identityv1.CreateUserRequest{User: u})
+		resp, err := r.user.CreateUser(rig.Bearing(ctx, b.admin.Token), &identityv1.CreateUserRequest{User: newcomer("new", n, secret)})
 		return expected(err, resp.GetId() != "")
 	}
+}
+
+// newcomer is a person to be created, with a role and, unless it is "", a password.
+func newcomer(prefix string, n int, secret string) *identityv1.User {
+	email := fmt.Sprintf("%s.%06d.%d@customer.example", prefix, n, len(secret))
+	first, last := firstNames[n%len(firstNames)], lastNames[n%len(lastNames)]
+	u := &identityv1.User{Email: &email, FirstName: &first, LastName: &last, RoleIds: []string{rig.Developer}}
+	if secret != "" {
+		u.Password = &secret
+	}
+	return u
 }
 
 func (b *bench) issue(address string) func(context.Context, int) error {

@@ -23,6 +23,14 @@ const (
 	bulkEvery = 10
 )
 
+// part is how many of so many there are: with -quick one in twenty.
+func (b *bench) part(n int) int {
+	if b.quick {
+		return n / 20
+	}
+	return n
+}
+
 // crowd is an organization that is seeded: the people from first on.
 type crowd struct {
 	org   string
@@ -33,11 +41,11 @@ type crowd struct {
 // seedMillion fills the customer with a million people and a thousand other
 // organizations, by COPY, with the indexes made afterwards.
 func (b *bench) seedMillion(ctx context.Context) error {
-	crowds := []crowd{{b.org, 0, millionUsers}}
-	for n := range smallOrgs {
-		crowds = append(crowds, crowd{uuid.Must(uuid.NewV7()).String(), millionUsers + n*smallUsers, smallUsers})
+	crowds := []crowd{{b.org, 0, b.part(millionUsers)}}
+	for n := range b.part(smallOrgs) {
+		crowds = append(crowds, crowd{uuid.Must(uuid.NewV7()).String(), crowds[0].users + n*smallUsers, smallUsers})
 	}
-	for n := range usersKnown {
+	for n := range b.part(usersKnown) {
 		u := member(crowds[0], n)
 		b.users = append(b.users, seededUser{u.ID, u.Email})
 	}
@@ -45,7 +53,7 @@ func (b *bench) seedMillion(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	progress("copy %d people", millionUsers+smallOrgs*smallUsers)
+	progress("copy %d people", b.part(millionUsers)+b.part(smallOrgs)*smallUsers)
 	tx, err := b.postgres.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

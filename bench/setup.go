@@ -31,8 +31,10 @@ type bench struct {
 	agent         *rig.Machine // whose tokens are asked about
 	deep          string       // token of a page far down the list
 	tokens        []string     // fresh ones, each for one introspection
+	recorded      []byte       // answers of the service, as JSON, for the echo
 
 	floors, jobs []*job
+	searchAims   []aim          // by how many match
 	used         map[string]int // serial numbers that are spent, by job
 	rounds       map[cell][]measurement
 	crypto       []cryptoCost
