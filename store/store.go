@@ -224,18 +224,6 @@ func someOf(list []string) []string {
 	return list
 }
 
-func filledUp(list []string) []string {
-	size := 1
-	for size < len(list) {
-		size *= 2
-	}
-	full := append(make([]string, 0, size), list...)
-	for len(full) > 0 && len(full) < size {
-		full = append(full, list[len(list)-1])
-	}
-	return full
-}
-
 // inTx runs fn in an explicit transaction. A failed commit is ErrUnavailable:
 // whether the change happened is then unknown.
 func (s *Store) inTx(ctx context.Context, fn func(writes) error) error {

@@ -81,3 +81,16 @@ func begins(text string) string { return escapeLike(text) + "%" }
 var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 func escapeLike(text string) string { return likeEscaper.Replace(text) }
+
+// filledUp repeats the last element up to a power of two.
+func filledUp(list []string) []string {
+	size := 1
+	for size < len(list) {
+		size *= 2
+	}
+	full := append(make([]string, 0, size), list...)
+	for len(full) > 0 && len(full) < size {
+		full = append(full, list[len(list)-1])
+	}
+	return full
+}

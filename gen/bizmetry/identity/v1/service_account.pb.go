@@ -699,7 +699,8 @@ type ListServiceAccountsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The machines.
 	ServiceAccounts []*ServiceAccount `protobuf:"bytes,1,rep,name=service_accounts,json=serviceAccounts,proto3" json:"service_accounts,omitempty"`
-	// For the next page; empty: this is the last.
+	// For the next page; empty: this is the last. A page may be shorter than
+	// page_size, even empty, and still have one: a search looks at so many rows a call.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// How many match the filter.
 	TotalSize int32 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
