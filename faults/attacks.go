@@ -163,9 +163,11 @@ func (n *neighbours) fill(ctx context.Context) error {
 		{`INSERT INTO grants (organization_id, principal_id, role_id, create_time)
 			SELECT $1, users.id, CAST(roles.id AS TEXT), 1 FROM users, roles
 			WHERE users.organization_id = $1 AND users.display_name = 'A Person' AND NOT roles.platform_only ON CONFLICT DO NOTHING`, []any{n.a}},
-		{`INSERT INTO events (organization_id, seq, time, type, actor_id, target_id)
+		{
+			`INSERT INTO events (organization_id, seq, time, type, actor_id, target_id)
 			SELECT $1, event_seq + i, 1, 'user.updated', $2, $3 FROM organization_clock, generate_series(1, $4) AS i WHERE organization_id = $1`,
-			[]any{n.a, n.noisy[0].id, people[0].id, events}},
+			[]any{n.a, n.noisy[0].id, people[0].id, events},
+		},
 		{`UPDATE organization_clock SET event_seq = event_seq + $2 WHERE organization_id = $1`, []any{n.a, events}},
 		{`ANALYZE events`, nil},
 	} {

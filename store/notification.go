@@ -100,7 +100,7 @@ func parsePayload(text string) (map[string]int64, error) {
 		if n <= 0 || seq > math.MaxInt64 {
 			return nil, errPayload
 		}
-		last[org] = max(last[org], int64(seq)) //nolint:gosec // as was just checked
+		last[org] = max(last[org], int64(seq))
 		data = data[16+n:]
 	}
 	return last, nil
