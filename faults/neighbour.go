@@ -262,7 +262,7 @@ func (t *trial) newNeighbours(ctx context.Context) (*neighbours, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.a, n.noisy, err = n.newTenant(ctx, hash, 24); err != nil {
+	if n.a, n.noisy, err = n.newTenant(ctx, hash, 28); err != nil {
 		return nil, err
 	}
 	var quiet []*person

@@ -3,6 +3,7 @@ package service_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -28,13 +29,22 @@ func TestSources_Fair06_RightAfterWrong(t *testing.T) {
 			_, err := w.Sessions.Refresh(t.Context(), &identityv1.RefreshRequest{RefreshToken: token})
 			return err
 		}
-		said := map[string]map[string]int{"sign-in": {}, "machine": {}, "refresh": {}}
-		for n := range 150 {
-			said["sign-in"][attempt(t, w, fmt.Sprintf("nobody%d@people.test", n), "wrong")]++
-			said["machine"][servicetest.Reason(issue("bms_wrong"))]++
-			said["refresh"][servicetest.Reason(refresh("bmr_wrong"))]++
-		}
-		for rule, reasons := range said {
+		for rule, wrong := range map[string]func(n int) string{
+			"sign-in": func(n int) string { return attempt(t, w, fmt.Sprintf("nobody%d@people.test", n), "wrong") },
+			"machine": func(int) string { return servicetest.Reason(issue("bms_wrong")) },
+			"refresh": func(int) string { return servicetest.Reason(refresh("bmr_wrong")) },
+		} {
+			reasons := map[string]int{}
+			for n := range 100 {
+				reasons[wrong(n)]++
+			}
+			var mu sync.Mutex
+			servicetest.Together(50, func(n int) {
+				said := wrong(100 + n)
+				mu.Lock()
+				defer mu.Unlock()
+				reasons[said]++
+			})
 			if reasons[limited] != 50 || len(reasons) != 2 {
 				t.Errorf("%s: %v", rule, reasons)
 			}

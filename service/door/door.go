@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"buf.build/go/protovalidate"
@@ -62,6 +63,7 @@ type Door struct {
 	proxies   []netip.Prefix
 	streams   *streams
 	flows     flows
+	lingering atomic.Int64  // answers that wait
 	stopping  chan struct{} // closed when streams have to end
 	metrics   *metrics
 }
@@ -115,6 +117,9 @@ func (s *Door) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, r
 			resp, err = nil, answer.Of(c.cause).Err()
 		}
 		s.note(ctx, c, err)
+		if status.Code(err) == codes.ResourceExhausted {
+			s.linger(ctx, c)
+		}
 	}()
 	if err = s.admit(ctx, c, req.(proto.Message)); err == nil {
 		resp, err = rule(ctx, req)

@@ -27,7 +27,7 @@ const (
 	// large is from where a message counts.
 	large = 64 << 10
 	// rowAtMost is what a row of a list may take while its answer is made.
-	rowAtMost = 8 << 10
+	rowAtMost = 16 << 10
 )
 
 // flows are the bytes in flight.
@@ -170,6 +170,29 @@ func (s *Door) holdReply(ctx context.Context, c *Call, size int64) (err error) {
 		err = answer.Limited(answer.ErrOverloaded, answerBytes, time.Second)
 	}
 	return err
+}
+
+// A caller who is told to come later and comes at once keeps the processors from
+// others, however little each refusal costs.
+const (
+	// limitedAnswerDelay is how long the answer "too many" waits.
+	limitedAnswerDelay = 200 * time.Millisecond
+	// lingeringAtMost is how many such answers wait; more are sent at once.
+	lingeringAtMost = 1024
+)
+
+// linger holds back the answer of a call that a limit refused. The call keeps nothing
+// that others could wait for.
+func (s *Door) linger(ctx context.Context, c *Call) {
+	c.reply.Leave()
+	defer s.lingering.Add(-1)
+	if s.lingering.Add(1) > lingeringAtMost {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(limitedAnswerDelay):
+	}
 }
 
 // Made says that an answer was made, and how large it may become on another transport

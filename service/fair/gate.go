@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // ErrFull says that as many wait already as may, or that others who wait with
@@ -23,6 +24,8 @@ type Config struct {
 	// OfGroup and OfMember bound what one group and one member of it may use at a
 	// time; 0: all of it.
 	OfGroup, OfMember int64
+	// Spare is what a group leaves free for as long as another group keeps coming.
+	Spare int64
 	// Waiting is how many may wait, in all; WaitingOfMember, how many of one member; 0: as many as in all.
 	Waiting, WaitingOfMember int
 }
@@ -40,7 +43,18 @@ type Gate struct {
 	queued int
 	groups map[string]*group
 	known  int // members that there are records of
+	visits [2]visit
 }
+
+// visit is when a group came last. A gate remembers two: of the group that came last,
+// and of the last other one.
+type visit struct {
+	group *group
+	at    time.Time
+}
+
+// regular is how soon a group that comes again and again is back.
+const regular = time.Second
 
 // knownAtMost is how many members there are records of before those who neither
 // hold nor wait are forgotten.
@@ -105,6 +119,7 @@ func (g *Gate) Enter(ctx context.Context, of Payer, weight int64) (Place, error)
 	weight = max(0, min(weight, g.cfg.OfMember))
 	g.mu.Lock()
 	gr, m := g.find(of)
+	g.visit(gr)
 	if m.waiting.Len() == 0 && g.fits(gr, m, weight) {
 		g.admit(gr, m, weight)
 		g.mu.Unlock()
@@ -212,7 +227,35 @@ func (g *Gate) forgetIdle() {
 }
 
 func (g *Gate) fits(gr *group, m *member, weight int64) bool {
-	return g.used+weight <= g.cfg.Capacity && gr.held+weight <= g.cfg.OfGroup && m.held+weight <= g.cfg.OfMember
+	return g.used+weight <= g.cfg.Capacity && g.within(gr, m, weight)
+}
+
+// within tells whether a member stays within its share and that of its group.
+func (g *Gate) within(gr *group, m *member, weight int64) bool {
+	if m.held+weight > g.cfg.OfMember || gr.held+weight > g.cfg.OfGroup {
+		return false
+	}
+	return gr.held == 0 || gr.held+weight <= g.cfg.Capacity-g.cfg.Spare || !g.shared(gr)
+}
+
+// visit remembers that a group came.
+func (g *Gate) visit(gr *group) {
+	if g.cfg.Spare == 0 {
+		return
+	}
+	if g.visits[0].group != gr {
+		g.visits[1] = g.visits[0]
+	}
+	g.visits[0] = visit{gr, time.Now()}
+}
+
+// shared tells whether another group came lately.
+func (g *Gate) shared(gr *group) bool {
+	other := g.visits[0]
+	if other.group == gr {
+		other = g.visits[1]
+	}
+	return time.Since(other.at) < regular
 }
 
 func (g *Gate) admit(gr *group, m *member, weight int64) {
@@ -306,7 +349,7 @@ func (g *Gate) nextOf(gr *group) (first *member) {
 			continue
 		}
 		w, _ := m.waiting.Front().Value.(*waiter)
-		if m.held+w.weight <= g.cfg.OfMember && gr.held+w.weight <= g.cfg.OfGroup {
+		if g.within(gr, m, w.weight) {
 			first = m
 		}
 	}

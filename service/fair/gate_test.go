@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bizmetry/identity/service/fair"
@@ -160,6 +161,27 @@ func TestGate_SharesBoundGroupAndMember(t *testing.T) {
 	a.Shrink(1)
 	a.Shrink(2) // nothing is taken again
 	enter(t, g, fair.Payer{Group: "c", Member: "1"}, 3)
+}
+
+func TestGate_SpareRoomWhereAnotherGroupKeepsComing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := fair.NewGate(fair.Config{Capacity: 2, Spare: 1})
+		a, b := fair.Payer{Group: "a", Member: "1"}, fair.Payer{Group: "b", Member: "1"}
+		first, second := enter(t, g, a, 1), enter(t, g, a, 1) // nobody else is there
+		first.Leave()
+		second.Leave()
+
+		other := enter(t, g, b, 1)
+		other.Leave()
+		enter(t, g, a, 1)
+		if _, err := g.Enter(t.Context(), a, 1); !errors.Is(err, fair.ErrFull) {
+			t.Errorf("a takes all while b keeps coming: %v, want ErrFull", err)
+		}
+		other = enter(t, g, b, 1)
+		other.Leave()
+		time.Sleep(time.Second)
+		enter(t, g, a, 1) // b stays away
+	})
 }
 
 func TestGate_WhoGivesUpKeepsNothing(t *testing.T) {

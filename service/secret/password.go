@@ -69,9 +69,10 @@ type Passwords struct {
 	runs   atomic.Uint64
 }
 
-// newGate shares slots between organizations and accounts.
+// newGate shares slots between organizations and accounts. A hash takes long, so where
+// several sign in none of them has all slots.
 func newGate(slots, waiting int) *fair.Gate {
-	return fair.NewGate(fair.Config{Capacity: int64(slots), Waiting: max(0, waiting)})
+	return fair.NewGate(fair.Config{Capacity: int64(slots), Spare: int64(min(1, slots-1)), Waiting: max(0, waiting)})
 }
 
 // Gates are what calls wait at to hash a password, by name.
