@@ -62,7 +62,7 @@ type echo struct {
 }
 
 // serveEcho runs in a process of its own, until it is ended.
-func serveEcho(in io.Reader, out io.Writer) error {
+func serveEcho(ctx context.Context, in io.Reader, out io.Writer) error {
 	var e echo
 	if err := json.NewDecoder(in).Decode(&e.recorded); err != nil {
 		return err
@@ -78,7 +78,7 @@ func serveEcho(in io.Reader, out io.Writer) error {
 	var ports [2]net.Listener
 	for i := range ports {
 		var err error
-		if ports[i], err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0"); err != nil {
+		if ports[i], err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 			return err
 		}
 	}
@@ -92,7 +92,12 @@ func serveEcho(in io.Reader, out io.Writer) error {
 	go func() { failed <- server.Serve(ports[0]) }()
 	go func() { failed <- http.Serve(ports[1], mux) }() //nolint:gosec // no limits: it is the least that can be
 	_, _ = fmt.Fprintf(out, "gRPC %s\nREST http://%s\nready\n", ports[0].Addr(), ports[1].Addr())
-	return <-failed
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 func (e *echo) answer(w http.ResponseWriter, r *http.Request, body any) {

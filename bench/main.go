@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 1 {
 		switch args[0] {
 		case "echo":
-			return serveEcho(os.Stdin, os.Stdout)
+			return serveEcho(ctx, os.Stdin, os.Stdout)
 		case "crypto":
 			return measureCrypto(os.Stdin, os.Stdout)
 		}

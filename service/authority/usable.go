@@ -158,18 +158,30 @@ func (s *Authority) VerifyCaller(ctx context.Context, text string) (*door.Caller
 	return by, err
 }
 
-// Dead tells, from memory, that a bearer token cannot be one, or is not accepted any
-// more. It never waits; what would have to be looked up is not dead.
-func (s *Authority) Dead(text string) bool {
+// Glance implements door.Authenticator.
+func (s *Authority) Glance(text string) (by *door.Caller, dead bool) {
 	if strings.Count(text, ".") != 2 {
-		return true
+		return nil, true
 	}
 	claims, ok := s.memory.tokens.GetIfPresent(sha256.Sum256([]byte(text)))
 	if !ok || s.memory.feed.age() > freshFor {
-		return false
+		return nil, false
 	}
 	want := token.Want{Issuer: s.issuer, Audience: s.issuer, Now: s.Now()}
-	return want.Check(&claims) != nil || s.memory.dead(proofOf(claims), store.At(s.Now()))
+	if want.Check(&claims) != nil {
+		return nil, true
+	}
+	p := proofOf(claims)
+	r, known := s.memory.glance(p)
+	switch {
+	case !known:
+		return nil, false
+	case r.org.revoked[p.token] || !p.usable(r.Standing, store.At(s.Now())):
+		return nil, true
+	case r.org.unlisted || p.token == "" || p.epoch == 0 || p.orgEpoch == 0 || !p.wellFormed():
+		return nil, false
+	}
+	return s.callerOf(r, claims), false
 }
 
 // RecallCaller makes of verified claims the caller, out of memory.
@@ -181,10 +193,14 @@ func (s *Authority) RecallCaller(ctx context.Context, claims token.Claims) (*doo
 	if err != nil {
 		return nil, err
 	}
+	return s.callerOf(r, claims), nil
+}
+
+func (s *Authority) callerOf(r recalled, claims token.Claims) *door.Caller {
 	now := r.view.rightsNow(r.org.cat, store.At(s.Now()))
 	return &door.Caller{
 		Standing: r.Standing, Claims: claims, Model: r.org.cat.Model, Held: now.held, Set: narrowed(r.org.cat, now.set, claims.Scope),
-	}, nil
+	}
 }
 
 // ReadCaller makes of verified claims the caller who changes an organization,
@@ -277,24 +293,22 @@ func (s *Authority) Organization(ctx context.Context, org string) (store.Organiz
 	return v.org, v.cat, nil
 }
 
-// dead tells whether what is remembered of a principal and its proof is enough to
-// refuse it.
-func (m *memory) dead(p proof, now store.Micros) bool {
+// glance is recall of what is remembered now. Nothing is known where something was
+// forgotten, or is older than the token.
+func (m *memory) glance(p proof) (r recalled, known bool) {
 	m.mu.Lock()
 	f := m.orgs[p.org]
 	m.mu.Unlock()
 	if f == nil {
-		return false
+		return r, false
 	}
-	org := f.view.Load()
+	r.org = f.view.Load()
 	principal, known := m.principals.GetIfPresent(ref{p.org, p.principal})
 	proven, shown := m.proofs.GetIfPresent(ref{p.org, p.credential + p.session})
-	if org == nil || !known || !shown || principal.f != f || principal.whole != f.whole.Load() || proven.f != f || proven.whole != f.whole.Load() {
-		return false
+	if r.org == nil || !known || !shown || principal.f != f || principal.whole != f.whole.Load() || proven.f != f || proven.whole != f.whole.Load() {
+		return r, false
 	}
-	standing := standingOf(org, principal, proven, p)
-	if p.epoch > int64(standing.Epoch) || p.orgEpoch > int64(standing.OrgEpoch) {
-		return false // issued after what is remembered
-	}
-	return org.revoked[p.token] || !p.usable(standing, now)
+	f.used.Store(int64(m.feed.elapsed()))
+	r.view, r.Standing = principal, standingOf(r.org, principal, proven, p)
+	return r, p.epoch <= int64(r.Epoch) && p.orgEpoch <= int64(r.OrgEpoch)
 }

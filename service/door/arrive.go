@@ -23,8 +23,9 @@ import (
 func (s *Door) Arrive(ctx context.Context, fullMethod string) (context.Context, *Call, error) {
 	c, ok := ctx.Value(callKey{}).(*Call)
 	if !ok { // of gRPC the tap saw it first
-		c = s.newCall(ctx, fullMethod)
-		if err := s.glance(ctx, c); err != nil {
+		md, _ := metadata.FromIncomingContext(ctx)
+		c = s.newCall(ctx, md, fullMethod)
+		if err := s.glance(c, md); err != nil {
 			return ctx, c, s.turnedAway(ctx, c, err)
 		}
 		ctx = s.begin(ctx, c)
@@ -32,17 +33,27 @@ func (s *Door) Arrive(ctx context.Context, fullMethod string) (context.Context, 
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < minDeadline {
 		return ctx, c, s.turnedAway(ctx, c, context.DeadlineExceeded)
 	}
-	if !c.Method.anonymous() {
-		err := s.authenticate(ctx, c)
-		if c.Method.atLeast != nil && errors.Is(err, ErrNotUsable) && !s.dead(ctx) { // perhaps it names a moment that memory has not seen
-			c.doubt, err = err, nil
-		}
-		if err != nil {
-			return ctx, c, s.turnedAway(ctx, c, err)
-		}
+	if err := s.recognize(ctx, c); err != nil {
+		return ctx, c, s.turnedAway(ctx, c, err)
 	}
 	c.arrived = true
 	return ctx, c, nil
+}
+
+// glanceLasts is how long the door believes what it saw of a caller when the headers
+// came: a call may have waited since, or the whole process may have stood still.
+const glanceLasts = 50 * time.Millisecond
+
+// recognize finds out who calls, unless memory told already.
+func (s *Door) recognize(ctx context.Context, c *Call) error {
+	if c.Method.anonymous() || (c.Caller != nil && time.Since(c.start) < glanceLasts) {
+		return nil
+	}
+	err := s.authenticate(ctx, c)
+	if c.Method.atLeast != nil && errors.Is(err, ErrNotUsable) && !s.dead(ctx) { // perhaps it names a moment that memory has not seen
+		c.doubt, err = err, nil
+	}
+	return err
 }
 
 // tap sees every call of a gRPC connection when its headers are there, in the
@@ -51,8 +62,8 @@ func (s *Door) Arrive(ctx context.Context, fullMethod string) (context.Context, 
 func (s *Door) tap(ctx context.Context, info *tap.Info) (inside context.Context, err error) {
 	c := &Call{Method: unknown, start: time.Now()}
 	defer s.recovered(ctx, c, &err)
-	c = s.newCall(ctx, info.FullMethodName)
-	if err := s.glance(ctx, c); err != nil {
+	c = s.newCall(ctx, info.Header, info.FullMethodName)
+	if err := s.glance(c, info.Header); err != nil {
 		return nil, s.turnedAway(ctx, c, err)
 	}
 	return s.begin(ctx, c), nil
@@ -67,28 +78,36 @@ func (s *Door) recovered(ctx context.Context, c *Call, err *error) {
 }
 
 // glance refuses what can be refused without waiting: too many headers, and a token
-// that is missing, malformed, or known to be dead.
-func (s *Door) glance(ctx context.Context, c *Call) error {
-	if headerSize(ctx) > MaxHeaders {
+// that is missing, malformed, or known to be dead. It notes a caller who is known.
+func (s *Door) glance(c *Call, md metadata.MD) error {
+	if headerSize(md) > MaxHeaders {
 		return answer.Refuse(answer.ErrTooLarge, "part", "headers")
 	}
 	if c.Method == unknown || c.Method.anonymous() {
 		return nil
 	}
-	text, err := bearer(ctx)
+	text, err := bearer(md.Get("authorization"))
 	if err != nil {
 		return err
 	}
-	if s.auth.Dead(text) {
+	by, dead := s.auth.Glance(text)
+	if dead {
 		return answer.ErrToken
+	}
+	if by != nil {
+		c.Caller, c.Org = by, by.Org
 	}
 	return nil
 }
 
 // dead tells whether the call's token is known to be dead.
 func (s *Door) dead(ctx context.Context) bool {
-	text, err := bearer(ctx)
-	return err != nil || s.auth.Dead(text)
+	text, err := bearerOf(ctx)
+	if err != nil {
+		return true
+	}
+	_, dead := s.auth.Glance(text)
+	return dead
 }
 
 // begin has the call end at its deadline. Streams have none.
@@ -112,8 +131,7 @@ func (s *Door) turnedAway(ctx context.Context, c *Call, err error) error {
 
 // headerSize counts headers as HTTP/2 does (RFC 9113 section 6.5.2), without those
 // that gRPC itself needs.
-func headerSize(ctx context.Context) (n int) {
-	md, _ := metadata.FromIncomingContext(ctx)
+func headerSize(md metadata.MD) (n int) {
 	for name, values := range md {
 		for _, value := range values {
 			n += len(name) + len(value) + 32
@@ -122,33 +140,25 @@ func headerSize(ctx context.Context) (n int) {
 	return n
 }
 
-// settle names who pays for the call from now on: before a proof the network that it
-// comes from, afterwards the organization that it is about and the caller. Operators
-// of the platform are not one tenant: what they do at home each pays alone.
-func (c *Call) settle() {
-	var of fair.Payer
-	switch {
-	case c.Caller == nil:
-		of = fair.Payer{Group: "network " + fair.Network(c.Source), Member: c.Source}
-	case c.Org == c.Caller.Org && c.Caller.Platform && c.Caller.holdsSystem():
-		of = fair.Payer{Group: c.Caller.ID, Member: c.Caller.ID}
-	default:
-		of = fair.Payer{Group: c.Org, Member: c.Caller.ID}
-	}
-	c.payer.Store(&of)
-}
-
-// Payer implements fair.Paying.
+// Payer implements fair.Paying. Before a proof the network pays that the call comes
+// from, afterwards the organization that it is about and the caller. Operators of the
+// platform are not one tenant: what they do at home each pays alone.
 func (c *Call) Payer() fair.Payer {
-	if of := c.payer.Load(); of != nil {
+	switch of := c.charged.Load(); {
+	case of != nil:
 		return *of
+	case c.Caller == nil:
+		return fair.Payer{Group: "network " + fair.Network(c.Source), Member: c.Source}
+	case c.Org == c.Caller.Org && c.Caller.Platform && c.Caller.holdsSystem():
+		return fair.Payer{Group: c.Caller.ID, Member: c.Caller.ID}
+	default:
+		return fair.Payer{Group: c.Org, Member: c.Caller.ID}
 	}
-	return fair.Payer{}
 }
 
 // ChargeTo has an account and its organization pay for what follows, or the
 // claimed account of a network where nothing is proven.
-func (c *Call) ChargeTo(of fair.Payer) { c.payer.Store(&of) }
+func (c *Call) ChargeTo(of fair.Payer) { c.charged.Store(&of) }
 
 // Leave gives back what the call holds.
 func (c *Call) Leave() {
@@ -159,9 +169,12 @@ func (c *Call) Leave() {
 	c.reply.Leave()
 }
 
-// bearer takes the access token from the one place where it may be.
-func bearer(ctx context.Context) (string, error) {
-	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+// bearerOf takes the access token of a call from the one place where it may be.
+func bearerOf(ctx context.Context) (string, error) {
+	return bearer(metadata.ValueFromIncomingContext(ctx, "authorization"))
+}
+
+func bearer(values []string) (string, error) {
 	if len(values) > 1 {
 		return "", answer.ErrMalformed
 	}

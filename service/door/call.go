@@ -36,10 +36,10 @@ type Call struct {
 
 // flow is what a call holds while it lasts.
 type flow struct {
-	payer  atomic.Pointer[fair.Payer]
-	cancel context.CancelFunc // of a unary call
-	upload upload
-	reply  fair.Place
+	charged atomic.Pointer[fair.Payer] // who pays, where a rule says so
+	cancel  context.CancelFunc         // of a unary call
+	upload  upload
+	reply   fair.Place
 }
 
 // tellID tells the client the id of the call.
@@ -70,9 +70,10 @@ type Authenticator interface {
 	// VerifyCaller verifies a bearer token and returns its caller with current rights;
 	// ErrNotUsable where only those are missing.
 	VerifyCaller(ctx context.Context, bearer string) (*Caller, error)
-	// Dead tells, from memory, that a bearer token cannot be one or is not accepted any
-	// more. It never waits; what would have to be looked up is not dead.
-	Dead(bearer string) bool
+	// Glance is VerifyCaller out of memory alone, which never waits: the caller, or
+	// that the bearer token cannot be one or is not accepted any more, or neither where
+	// something would have to be looked up.
+	Glance(bearer string) (by *Caller, dead bool)
 	// RecallCaller makes of verified claims the caller, with the rights it has now.
 	RecallCaller(ctx context.Context, claims token.Claims) (*Caller, error)
 	// Knows refuses an organization that is not there.

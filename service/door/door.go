@@ -199,7 +199,7 @@ func (s *Door) reach(ctx context.Context, c *Call, msg proto.Message) error {
 
 // authenticate finds out who calls.
 func (s *Door) authenticate(ctx context.Context, c *Call) error {
-	text, err := bearer(ctx)
+	text, err := bearerOf(ctx)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,6 @@ func (s *Door) authenticate(ctx context.Context, c *Call) error {
 		return err
 	}
 	c.Org = c.Caller.Org
-	c.settle()
 	return nil
 }
 
@@ -260,7 +259,7 @@ func (s *Door) moveTo(ctx context.Context, c *Call, org string) error {
 		return err
 	}
 	c.Org = org
-	c.settle()
+	c.charged.Store(nil)
 	return nil
 }
 

@@ -14,19 +14,18 @@ import (
 )
 
 // newCall notes what the transport knows about a call.
-func (s *Door) newCall(ctx context.Context, fullMethod string) *Call {
+func (s *Door) newCall(ctx context.Context, md metadata.MD, fullMethod string) *Call {
 	c := &Call{Method: unknown, start: time.Now()}
 	if m := s.methods[fullMethod]; m != nil {
 		c.Method = m
 	}
-	if agent := metadata.ValueFromIncomingContext(ctx, "user-agent"); len(agent) > 0 {
+	if agent := md.Get("user-agent"); len(agent) > 0 {
 		c.UserAgent = wire.Cut(agent[0], 200)
 	}
 	if p, ok := peer.FromContext(ctx); ok {
-		c.Source = s.Source(p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))
+		c.Source = s.Source(p.Addr.String(), md.Get("x-forwarded-for"))
 	}
 	c.RequestID = s.NewID()
-	c.settle()
 	return c
 }
 

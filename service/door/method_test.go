@@ -104,7 +104,7 @@ func TestAuthorize_AC01(t *testing.T) {
 		})
 	}
 	c := &Call{Method: &Method{Name: "unknown"}}
-	c = (&Door{methods: map[string]*Method{}, Kit: kit.Kit{Rand: rand.Reader, Now: time.Now}}).newCall(t.Context(), "/nobody.Knows/It")
+	c = (&Door{methods: map[string]*Method{}, Kit: kit.Kit{Rand: rand.Reader, Now: time.Now}}).newCall(t.Context(), nil, "/nobody.Knows/It")
 	if c.Method.anonymous() || c.Method.access != nil {
 		t.Errorf("an unknown method is %+v", c.Method)
 	}

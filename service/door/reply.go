@@ -2,6 +2,7 @@ package door
 
 import (
 	"context"
+	"net"
 	"sync"
 
 	"google.golang.org/grpc/mem"
@@ -16,7 +17,7 @@ type reply struct {
 	msg    proto.Message
 	call   *Call
 	unread *unread
-	remote string
+	remote net.Addr
 }
 
 // bytes makes the bytes of an answer. Large ones hold their place until the
@@ -33,7 +34,7 @@ func (r *reply) bytes() (mem.BufferSlice, error) {
 		return mem.BufferSlice{mem.SliceBuffer(text)}, nil
 	}
 	place.Shrink(int64(len(text)))
-	return mem.BufferSlice{mem.NewBuffer(&text, r.unread.add(r.remote, place))}, nil
+	return mem.BufferSlice{mem.NewBuffer(&text, r.unread.add(r.remote.String(), place))}, nil
 }
 
 // unread are the answers that clients have not read yet, by connection. gRPC gives a
@@ -87,10 +88,10 @@ func (u *unread) closed(remote string) {
 	delete(u.of, remote)
 }
 
-// remote names the connection of a call.
-func remote(ctx context.Context) string {
+// remote is the other end of the connection of a call.
+func remote(ctx context.Context) net.Addr {
 	if p, ok := peer.FromContext(ctx); ok {
-		return p.Addr.String()
+		return p.Addr
 	}
-	return ""
+	return &net.UnixAddr{}
 }

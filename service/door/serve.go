@@ -27,7 +27,7 @@ func (s *Door) Serve(ctx context.Context, name string, from Origin, fn func(cont
 		Method: &Method{Name: name}, RequestID: s.NewID(), UserAgent: wire.Cut(from.UserAgent, 200),
 		Source: s.Source(from.Peer, from.Forwarded), start: time.Now(),
 	}
-	c.settle()
+	c.charged.Store(nil)
 	ctx = s.begin(ctx, c)
 	defer c.Leave()
 	defer func() {
@@ -48,7 +48,7 @@ func (s *Door) Serve(ctx context.Context, name string, from Origin, fn func(cont
 func (s *Door) ActAs(ctx context.Context, by *Caller, fullMethod string) {
 	c := CallOf(ctx)
 	c.Caller, c.Org = by, by.Org
-	c.settle()
+	c.charged.Store(nil)
 	if fullMethod != "" {
 		c.Method = s.methods[fullMethod]
 	}
