@@ -84,8 +84,10 @@ type met[T any] struct {
 func (t *trip[T]) on(ctx context.Context, r Reads, atMost int) error {
 	b := r.bound()
 	until := time.Now().Add(b.time)
+	next := min(b.chunk, 2*(t.page.Limit+t.page.Skip)) // mostly enough; chunks grow where little matches
 	for !t.ended && t.visited < min(atMost, b.rows) {
-		size := min(b.chunk, b.rows-t.visited)
+		size := min(next, b.rows-t.visited)
+		next = min(b.chunk, 8*next)
 		if err := t.step(ctx, r, size); err != nil {
 			return err
 		}

@@ -51,9 +51,11 @@ func newPlanned(t *testing.T) *planned {
 		`INSERT INTO sessions (organization_id, id, user_id, epoch, org_epoch, create_time, refresh_time, expire_time)
 			SELECT org, id, id, 1, 1, 1, 1, 1 FROM people`,
 		`INSERT INTO service_accounts (organization_id, id, display_name, name_key, enabled, epoch, create_time, update_time)
-			SELECT org, id, 'a', 'a', TRUE, 1, n, n FROM people WHERE n % 10 = 0`,
+			SELECT org, id, name, name, TRUE, 1, n, n FROM people WHERE n % 2 = 0`,
 		`INSERT INTO revoked_tokens (organization_id, id, expire_time, create_time) SELECT org, id, 1, 1 FROM people WHERE n % 10 = 0`,
-		`INSERT INTO events (organization_id, seq, time, type) SELECT id, n, n, 't' FROM organizations, generate_series(1, 100) n`,
+		`INSERT INTO events (organization_id, seq, time, type, actor_id, target_id)
+			SELECT org, n, n, CASE WHEN n % 5000 = 1 THEN 'rare' ELSE 'frequent' END, id, id FROM people WHERE n < 50000`,
+		`INSERT INTO events (organization_id, seq, time, type) SELECT DISTINCT org, 100, 1, 'frequent' FROM people WHERE n >= 50000`,
 		`INSERT INTO throttles (key, failures, retry_time, update_time) SELECT n::text, 6, n, n FROM people`,
 		`VACUUM (ANALYZE)`,
 	} {
@@ -129,6 +131,7 @@ func TestPlans_F27_AC04(t *testing.T) {
 	p := newPlanned(t)
 	for name, test := range map[string]func(*testing.T, *planned){
 		"F27: any list, count and search": testPlansOfLists, "AC04: rows of others": testPlansOfForeignRows, "points": testPlansOfPoints,
+		"events": testPlansOfEvents, "service accounts": testPlansOfAccounts,
 	} {
 		t.Run(name, func(t *testing.T) { p.t = t; test(t, p) })
 	}
@@ -155,6 +158,54 @@ func testPlansOfLists(t *testing.T, p *planned) {
 			list(largeOrg, store.Page{Order: order, Desc: true, After: cursor})
 		}
 		list(smallOrg, store.Page{Order: "email"})
+	}
+}
+
+// No list and no count of events reads all rows, or sorts what it has not bounded.
+func testPlansOfEvents(t *testing.T, p *planned) {
+	var someone string
+	noError(t, p.pool.GetContext(t.Context(), &someone, `SELECT actor_id FROM events WHERE organization_id = $1 LIMIT 1`, largeOrg))
+	for name, f := range map[string]store.EventFilter{
+		"none": {}, "rare type": {Type: "rare"}, "frequent type": {Type: "frequent"}, "type of none": {Type: "absent"},
+		"actor": {Actor: someone}, "target": {Target: someone}, "actor of none": {Actor: largeOrg},
+		"actor and type": {Actor: someone, Type: "frequent"}, "everything": {Actor: someone, Target: someone, Type: "frequent", From: 1, To: 50_000},
+		"first": {To: 1000}, "last": {From: 49_000}, "between": {From: 20_000, To: 20_100}, "type and time": {Type: "rare", From: 20_000},
+	} {
+		for _, org := range []string{largeOrg, smallOrg} {
+			for _, before := range []int64{0, 25_000} {
+				plans := p.indexed(name, func() error {
+					_, err := p.Events(t.Context(), org, f, before, 0, 51)
+					return err
+				})
+				if strings.Contains(plans, "Sort Key: events.") {
+					t.Errorf("%s: sorts\n%s", name, plans)
+				}
+			}
+			p.indexed("count: "+name, func() error {
+				_, err := p.CountEvents(t.Context(), org, f, 10_001)
+				return err
+			})
+		}
+	}
+}
+
+// No list and no count of service accounts reads all rows.
+func testPlansOfAccounts(t *testing.T, p *planned) {
+	for name, f := range map[string]store.AccountFilter{
+		"none": {}, "rare name": {Name: "lastd41d"}, "nobody": {Name: "zzzz"}, "parent": {ParentID: "nothing"}, "type and parent": {ParentType: "agent", ParentID: "nothing"},
+	} {
+		for _, org := range []string{largeOrg, smallOrg} {
+			for _, order := range []string{"display_name", "create_time"} {
+				p.indexed(name, func() error {
+					_, err := p.ServiceAccounts(t.Context(), org, f, store.Page{Order: order, Limit: 51})
+					return err
+				})
+			}
+			p.indexed("count: "+name, func() error {
+				_, err := p.CountServiceAccounts(t.Context(), org, f, 10_001)
+				return err
+			})
+		}
 	}
 }
 
