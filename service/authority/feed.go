@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -60,10 +61,10 @@ func (s *Authority) current(ctx context.Context) error {
 // catchUp polls now, once for all who ask at the same moment. A poll that was
 // under way already when a call came does not count for it.
 func (s *Authority) catchUp(ctx context.Context) error {
-	wanted := s.memory.feed.elapsed()
+	wanted, apart := s.memory.feed.elapsed(), fair.Detach(ctx)
 	for {
 		flight := s.memory.flights.DoChan("poll", func() (any, error) {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), freshFor)
+			ctx, cancel := context.WithTimeout(apart, freshFor)
 			defer cancel()
 			return nil, s.poll(ctx)
 		})
@@ -106,8 +107,9 @@ func (s *Authority) reach(ctx context.Context, org string, seq int64) error {
 	if s.memory.reached(org, seq) {
 		return nil
 	}
+	apart := fair.Detach(ctx)
 	flight := s.memory.flights.DoChan("reach\x00"+org+"\x00"+strconv.FormatInt(seq, 10), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), freshFor)
+		ctx, cancel := context.WithTimeout(apart, freshFor)
 		defer cancel()
 		return nil, s.readNamed(ctx, map[string]int64{org: seq})
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
 	"github.com/bizmetry/identity/service/wire"
@@ -187,8 +188,9 @@ func (m *memory) join(f *followed) *followed {
 func fill[V any](ctx context.Context, m *memory, f *followed, kind, id string, read func(context.Context) (V, error), keep func(V)) (V, error) {
 	gen := f.gen.Load()
 	key := kind + "\x00" + f.id + "\x00" + id + "\x00" + strconv.FormatUint(gen, 10)
+	apart := fair.Detach(ctx)
 	flight := m.flights.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillTime)
+		ctx, cancel := context.WithTimeout(apart, fillTime)
 		defer cancel()
 		v, err := read(ctx)
 		if err != nil {

@@ -24,3 +24,10 @@ func PayerOf(ctx context.Context) Payer {
 	}
 	return Payer{}
 }
+
+// Detach makes a context for work that may outlive the call that began it. It does
+// not end with the call, and whoever pays now pays for all of it: the call itself
+// must not be asked later.
+func Detach(ctx context.Context) context.Context {
+	return WithPaying(context.WithoutCancel(ctx), PayerOf(ctx))
+}

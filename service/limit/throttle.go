@@ -9,6 +9,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/secret"
 	"github.com/bizmetry/identity/store"
 )
@@ -201,8 +202,9 @@ func (s *Limits) whoIsBlocked(ctx context.Context) (*blocked, error) {
 	if b := s.blockedNow.Load(); b != nil && s.Elapsed()-b.read <= blockedFor {
 		return b, nil
 	}
+	apart := fair.Detach(ctx)
 	flight := s.asking.DoChan("blocked", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), blockedTime)
+		ctx, cancel := context.WithTimeout(apart, blockedTime)
 		defer cancel()
 		b := &blocked{read: s.Elapsed()}
 		var err error
