@@ -136,7 +136,7 @@ func (s *Service) showGates(gates ...map[string]*fair.Gate) {
 // makeNouns makes the rooms that implement the services of the contract.
 func (s *Service) makeNouns(cfg Config, incarnation string) {
 	availability := user.NewAvailability(s.Kit, cfg.Store, s.limits)
-	changes := change.New(s.Kit, cfg.Store, cfg.Ring, s.Authority, availability.TellTaken)
+	changes := change.New(s.Kit, cfg.Store, cfg.Ring, s.Authority)
 	pages := page.New(cfg.Ring, incarnation)
 	letters := letter.New(s.Kit, cfg.Issuer, s.limits, s.outbox)
 	passwords := password.New(s.Kit, cfg.Passwords, s.Authority, s.limits)
@@ -152,7 +152,7 @@ func (s *Service) makeNouns(cfg Config, incarnation string) {
 	})
 	s.Accounts = serviceaccount.New(s.Kit, cfg.Store, cfg.Ring, s.Door, s.Authority, s.limits, changes, pages)
 	s.nouns.users = &userService{Users: s.Users, Phones: phones, Passwords: passwords, accounts: s.Accounts}
-	s.nouns.organizations = organization.New(s.Kit, cfg.Store, s.Door, changes, letters, phones, s.Users)
+	s.nouns.organizations = organization.New(s.Kit, cfg.Store, s.Door, changes, letters, phones, s.Users, availability)
 	s.nouns.events = event.New(cfg.Store, pages)
 }
 

@@ -52,14 +52,22 @@ func (w writes) Delist(ctx context.Context, kind, key, id string) error {
 	return err
 }
 
-// EmailTaken tells whether an address is that of anybody in the organization,
-// or confirmed anywhere, but for one person of the organization.
-func (r Reads) EmailTaken(ctx context.Context, org, key, but string) (taken bool, err error) {
-	err = r.one(ctx, &taken, `SELECT
-		(SELECT COUNT(*) FROM users WHERE organization_id = ? AND email_key = ? AND id <> ?) +
-		(SELECT COUNT(*) FROM directory WHERE kind = 'email' AND key = ? AND NOT (organization_id = ? AND id = ?)) > 0`,
-		org, key, but, key, org, but)
-	return taken, err
+// EmailHolder is who has an e-mail address.
+type EmailHolder struct {
+	Here      string `db:"here"`      // id of the user of the organization, deleted ones too; empty: none
+	Elsewhere bool   `db:"elsewhere"` // a user of another organization has confirmed it
+}
+
+// Taken tells whether anybody has it.
+func (h EmailHolder) Taken() bool { return h.Here != "" || h.Elsewhere }
+
+// EmailHolder returns who has an address, passing over one user of the organization.
+func (r Reads) EmailHolder(ctx context.Context, org, key, but string) (h EmailHolder, err error) {
+	err = r.one(ctx, &h, `SELECT
+		COALESCE((SELECT CAST(id AS TEXT) FROM users WHERE organization_id = ? AND email_key = ? AND id <> ?), '') AS here,
+		(SELECT COUNT(*) FROM directory WHERE kind = 'email' AND key = ? AND organization_id <> ?) > 0 AS elsewhere`,
+		org, key, but, key, org)
+	return h, err
 }
 
 // Link is the one-time link of a person: one at a time, found by the digest of

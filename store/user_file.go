@@ -9,9 +9,12 @@ import (
 // of both databases.
 const rowsAtOnce = 500
 
-// AddressHolder is who has an e-mail address. An empty ID stands for a deleted
-// person, for whom the address is reserved.
-type AddressHolder struct{ Key, ID string }
+// AddressHolder is the user of an organization who has an e-mail address. That of a
+// deleted user stays reserved.
+type AddressHolder struct {
+	Key, ID string
+	Deleted bool
+}
 
 // AddressHolders returns who of an organization has which of the addresses. It
 // looks each of them up by itself: for a list of a thousand PostgreSQL also
@@ -25,17 +28,17 @@ func (r Reads) AddressHolders(ctx context.Context, org string, keys []string) (h
 		args = append(args, key)
 	}
 	var found []struct {
-		Key string  `db:"column1"`
-		ID  *string `db:"id"`
+		Key   string  `db:"column1"`
+		Found *string `db:"found"` // the id, behind a 1 where the user is deleted and a 0 otherwise
 	}
 	err = r.all(ctx, &found, `
 		SELECT column1, (
-			SELECT CASE WHEN delete_time = 0 THEN CAST(id AS TEXT) ELSE '' END FROM users
-			WHERE organization_id = ? AND email_key = column1) AS id
+			SELECT CASE WHEN delete_time = 0 THEN '0' ELSE '1' END || CAST(id AS TEXT) FROM users
+			WHERE organization_id = ? AND email_key = column1) AS found
 		FROM (VALUES (?)`+strings.Repeat(`, (?)`, len(keys)-1)+`) AS wanted`, args...)
 	for _, f := range found {
-		if f.ID != nil {
-			holders = append(holders, AddressHolder{f.Key, *f.ID})
+		if f.Found != nil {
+			holders = append(holders, AddressHolder{Key: f.Key, ID: (*f.Found)[1:], Deleted: (*f.Found)[0] == '1'})
 		}
 	}
 	return holders, err

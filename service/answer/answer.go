@@ -43,6 +43,7 @@ var (
 	ErrMatchChanged       = errors.New("match changed")
 	ErrRequestIDReused    = errors.New("request id reused")
 	ErrRateLimited        = errors.New("rate limited")
+	ErrAddressesLimited   = errors.New("new e-mail addresses are limited")
 	ErrPageToken          = errors.New("page token refused")
 	ErrUnknownPermission  = errors.New("unknown permission")
 	ErrOrganizationNeeded = errors.New("organization required")
@@ -84,6 +85,7 @@ var answers = []struct {
 	{ErrEtag, codes.Aborted, identityv1.Error_ETAG_MISMATCH, "the resource has changed since it was read"},
 	{ErrMatchChanged, codes.Aborted, identityv1.Error_MATCH_CHANGED, "other people match by now"},
 	{ErrRequestIDReused, codes.InvalidArgument, identityv1.Error_REQUEST_ID_REUSED, "the request id was used with other content"},
+	{ErrAddressesLimited, codes.ResourceExhausted, identityv1.Error_RATE_LIMITED, "too many addresses that were named belong to users of other organizations: new e-mail addresses are refused until the limit ends"},
 	{ErrRateLimited, codes.ResourceExhausted, identityv1.Error_RATE_LIMITED, "too many attempts"},
 	{ErrPageToken, codes.InvalidArgument, identityv1.Error_PAGE_TOKEN_INVALID, "the page token does not belong to this list"},
 	{ErrUnknownPermission, codes.InvalidArgument, identityv1.Error_UNKNOWN_PERMISSION, "there is no such permission"},
@@ -185,6 +187,9 @@ func Of(err error) *status.Status {
 	if errors.As(err, &r) {
 		info.Metadata = maps.Clone(r.metadata)
 		retry = max(retry, r.retry)
+		if limit := r.metadata["limit"]; limit != "" {
+			text += " (limit: " + limit + ")"
+		}
 		if len(r.violations) > 0 {
 			details = append(details, &errdetails.BadRequest{FieldViolations: r.violations})
 		}

@@ -7,7 +7,6 @@ package change
 
 import (
 	"context"
-	"errors"
 
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/authority"
@@ -26,13 +25,11 @@ type Changes struct {
 	store     *store.Store
 	ring      *secret.KeyRing
 	authority *authority.Authority
-	onTaken   func(context.Context, error) error
 }
 
-// New returns the runner of changes. onTaken decides the answer when a change was
-// refused for an address that is taken.
-func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, a *authority.Authority, onTaken func(context.Context, error) error) *Changes {
-	return &Changes{Kit: k, store: st, ring: ring, authority: a, onTaken: onTaken}
+// New returns the runner of changes.
+func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, a *authority.Authority) *Changes {
+	return &Changes{Kit: k, store: st, ring: ring, authority: a}
 }
 
 // Decision is what a change, or a look ahead of one, is decided by: the call,
@@ -59,17 +56,13 @@ type Tx struct {
 // administrators who remove each other, one wins.
 func (s *Changes) Run(ctx context.Context, fn func(*Tx) error) error {
 	c := door.CallOf(ctx)
-	err := s.authority.Commit(ctx, c.Org, func(t *store.Tx) error {
+	return s.authority.Commit(ctx, c.Org, func(t *store.Tx) error {
 		d, err := s.decide(ctx, t.Reads)
 		if err != nil {
 			return err
 		}
 		return fn(&Tx{Tx: t, Decision: d, s: s})
 	}, c.Caller.Org)
-	if errors.Is(err, answer.ErrEmailTaken) {
-		return s.onTaken(ctx, err)
-	}
-	return err
 }
 
 // decide reads the caller, and what is decided by, and repeats what the door

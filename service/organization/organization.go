@@ -11,6 +11,7 @@ import (
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/change"
+	"github.com/bizmetry/identity/service/contact"
 	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/kit"
 	"github.com/bizmetry/identity/service/letter"
@@ -32,11 +33,13 @@ type Organizations struct {
 	letters *letter.Letters
 	phones  *phone.Phones
 	users   *user.Users
+
+	availability *user.Availability
 }
 
 // New returns the implementation of OrganizationService.
-func New(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *letter.Letters, phones *phone.Phones, users *user.Users) *Organizations {
-	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users}
+func New(k kit.Kit, st *store.Store, d *door.Door, changes *change.Changes, letters *letter.Letters, phones *phone.Phones, users *user.Users, availability *user.Availability) *Organizations {
+	return &Organizations{Kit: k, store: st, door: d, changes: changes, letters: letters, phones: phones, users: users, availability: availability}
 }
 
 // Ids of the built-in roles that the rules themselves assign.
@@ -47,9 +50,18 @@ const (
 
 // CreateOrganization adds an organization with its first administrator.
 func (s *Organizations) CreateOrganization(ctx context.Context, req *identityv1.CreateOrganizationRequest) (*identityv1.CreateOrganizationResponse, error) {
+	resp, err := s.createOrganization(ctx, req)
+	address, _ := contact.ParseEmail(req.GetAdministrator().GetEmail())
+	return resp, s.availability.Taken(ctx, err, address.Key, "")
+}
+
+func (s *Organizations) createOrganization(ctx context.Context, req *identityv1.CreateOrganizationRequest) (*identityv1.CreateOrganizationResponse, error) {
 	resp := &identityv1.CreateOrganizationResponse{}
 	if done, err := s.changes.Replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
+	}
+	if err := s.availability.MayLearn(ctx); err != nil {
+		return nil, err
 	}
 	now := store.At(s.Now())
 	in := req.GetOrganization()

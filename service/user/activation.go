@@ -20,9 +20,6 @@ func (s *Users) SendActivation(ctx context.Context, req *identityv1.SendActivati
 	if done, err := s.changes.Replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	if err := s.availability.mayLearn(ctx); err != nil {
-		return nil, err
-	}
 	err := s.changes.Run(ctx, func(tx *change.Tx) error {
 		if done, err := s.changes.Replay(ctx, tx.Reads, req, resp); done || err != nil {
 			return err

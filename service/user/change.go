@@ -17,11 +17,15 @@ import (
 
 // UpdateUser changes the fields of the mask together or not at all.
 func (s *Users) UpdateUser(ctx context.Context, req *identityv1.UpdateUserRequest) (*identityv1.User, error) {
-	edit, err := s.readEdit(ctx, req)
-	if err != nil {
+	edit := &edit{}
+	resp, err := s.update(ctx, req, edit)
+	return resp, s.availability.Taken(ctx, err, edit.newKey, req.GetUser().GetId())
+}
+
+func (s *Users) update(ctx context.Context, req *identityv1.UpdateUserRequest, edit *edit) (resp *identityv1.User, err error) {
+	if err := s.readEdit(ctx, req, edit); err != nil {
 		return nil, err
 	}
-	var resp *identityv1.User
 	var changed store.User
 	err = s.changes.Run(ctx, func(tx *change.Tx) error {
 		former, err := tx.User(ctx, tx.Org.ID, req.GetUser().GetId())
@@ -49,6 +53,7 @@ func (s *Users) UpdateUser(ctx context.Context, req *identityv1.UpdateUserReques
 // edit is what an update asks for; nil is left as it is.
 type edit struct {
 	email       *contact.Email
+	newKey      string // of the address, once it is known to be another one
 	first, last *string
 	confirmed   *bool
 	hash        string // of the new password
@@ -58,7 +63,7 @@ type edit struct {
 
 // readEdit reads the fields of the mask. It hashes the password, so it is
 // called before the lock is taken.
-func (s *Users) readEdit(ctx context.Context, req *identityv1.UpdateUserRequest) (e edit, err error) {
+func (s *Users) readEdit(ctx context.Context, req *identityv1.UpdateUserRequest, e *edit) (err error) {
 	in := req.GetUser()
 	newPassword := ""
 	for _, path := range req.GetUpdateMask().GetPaths() {
@@ -85,20 +90,15 @@ func (s *Users) readEdit(ctx context.Context, req *identityv1.UpdateUserRequest)
 			newPassword = in.GetPassword() // empty: keep the present one
 		}
 	}
-	if e.email != nil || e.confirmed != nil {
-		if err := s.availability.mayLearn(ctx); err != nil {
-			return e, err
-		}
-	}
 	if newPassword != "" {
 		e.hash, err = s.hashPasswordOf(ctx, in, e, newPassword)
 	}
-	return e, err
+	return err
 }
 
 // hashPasswordOf hashes a new password of a person, as they will be after the
 // edit, unless it is known already that the edit will be refused.
-func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e edit, chosen string) (string, error) {
+func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e *edit, chosen string) (string, error) {
 	look, err := s.changes.Look(ctx)
 	if err != nil {
 		return "", err
@@ -123,7 +123,7 @@ func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e edit,
 
 // updateUser applies an edit to a person: u begins as the former row and is
 // left as it was written. Every part checks its own right.
-func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User, u *store.User, e edit) error {
+func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User, u *store.User, e *edit) error {
 	var changed []string
 	if e.first != nil || e.last != nil {
 		SetName(u, or(e.first, u.FirstName), or(e.last, u.LastName))
@@ -168,8 +168,8 @@ func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User
 
 // editLogin changes what a person signs in with: address, confirmation,
 // password and phone. Whoever changes it could become that person.
-func (s *Users) editLogin(ctx context.Context, tx *change.Tx, former store.User, u *store.User, e edit) (changed []string, err error) {
-	if changed, err = editAddress(&tx.Decision, former, u, e); err != nil {
+func (s *Users) editLogin(ctx context.Context, tx *change.Tx, former store.User, u *store.User, e *edit) (changed []string, err error) {
+	if changed, err = s.editAddress(ctx, &tx.Decision, former, u, e); err != nil {
 		return nil, err
 	}
 	if e.hash != "" {
@@ -203,12 +203,15 @@ func (s *Users) editLogin(ctx context.Context, tx *change.Tx, former store.User,
 }
 
 // editAddress changes address and confirmation in the row.
-func editAddress(d *change.Decision, former store.User, u *store.User, e edit) (changed []string, err error) {
+func (s *Users) editAddress(ctx context.Context, d *change.Decision, former store.User, u *store.User, e *edit) (changed []string, err error) {
 	if e.email != nil && *e.email != (contact.Email{Text: u.Email, Key: u.EmailKey}) {
 		u.Email, u.EmailKey = e.email.Text, e.email.Key
 		changed = append(changed, "email")
-		if u.EmailKey != former.EmailKey && !d.MayConfirm() {
-			u.Confirmed = false // the new address is not proven
+		if u.EmailKey != former.EmailKey {
+			if err := s.availability.MayLearn(ctx); err != nil {
+				return nil, err
+			}
+			e.newKey, u.Confirmed = u.EmailKey, u.Confirmed && d.MayConfirm() // who may not vouch for it has to have it proven
 		}
 	}
 	if e.confirmed != nil && *e.confirmed != former.Confirmed {

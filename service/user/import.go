@@ -137,9 +137,6 @@ func (im *importing) settle(ctx context.Context, rows []*importRow) error {
 		return nil
 	}
 	if undecided := open(rows); len(undecided) > 0 {
-		if err := im.s.availability.mayLearn(ctx); err != nil {
-			return err
-		}
 		ctx, cancel := context.WithTimeout(ctx, batchTime)
 		defer cancel()
 		if err := im.s.changes.Run(ctx, func(tx *change.Tx) error { return im.change(ctx, tx, undecided) }); err != nil {
@@ -177,6 +174,11 @@ func (im *importing) change(ctx context.Context, tx *change.Tx, rows []*importRo
 	taken, err := findHolders(ctx, tx, rows)
 	if err != nil {
 		return err
+	}
+	if len(open(rows)) > 0 {
+		if err := im.s.availability.MayLearn(ctx); err != nil {
+			return err
+		}
 	}
 	if im.refused, err = im.tellHolders(ctx, tx, rows, taken); err != nil {
 		return err

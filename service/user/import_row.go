@@ -11,6 +11,7 @@ import (
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/change"
 	"github.com/bizmetry/identity/service/contact"
+	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/table"
 	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
@@ -169,17 +170,20 @@ func findHolders(ctx context.Context, tx *change.Tx, rows []*importRow) (taken m
 	for _, e := range confirmed {
 		taken[e.Key] = true
 	}
-	here := map[string]string{}
+	here := map[string]store.AddressHolder{}
 	for _, h := range holders {
-		here[h.Key] = h.ID
+		here[h.Key] = h
 	}
 	for _, row := range rows {
-		switch id, known := here[row.user.EmailKey]; {
+		switch h, known := here[row.user.EmailKey]; {
 		case !known:
-		case id == "": // a deleted person's
+		case h.Deleted:
 			row.refuseFor(answer.ErrEmailTaken)
+			if tx.By.Has(perm.UsersRead) {
+				row.status.Id = h.ID
+			}
 		default:
-			row.settled(identityv1.ImportUsersResponse_Row_EXISTS, id)
+			row.settled(identityv1.ImportUsersResponse_Row_EXISTS, h.ID)
 		}
 	}
 	return taken, nil

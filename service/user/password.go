@@ -61,9 +61,9 @@ func (s *Users) mayAdd(ctx context.Context, l *change.Look, u store.User, add ch
 
 // mayEdit refuses what is known to be wrong with an edit that has a new
 // password. It leaves the person as they will be.
-func (s *Users) mayEdit(ctx context.Context, l *change.Look, u *store.User, e edit) error {
+func (s *Users) mayEdit(ctx context.Context, l *change.Look, u *store.User, e *edit) error {
 	former := *u
-	if _, err := editAddress(&l.Decision, former, u, e); err != nil {
+	if _, err := s.editAddress(ctx, &l.Decision, former, u, e); err != nil {
 		return err
 	}
 	if _, _, err := s.phones.Edit(ctx, &l.Decision, s.phones.PeekProof, u.ID, *u, e.phone); err != nil {
@@ -93,9 +93,9 @@ func (s *Users) mayEdit(ctx context.Context, l *change.Look, u *store.User, e ed
 
 // free tells whether the address of a person is free, here and elsewhere.
 func (s *Users) free(ctx context.Context, u store.User) error {
-	taken, err := s.store.EmailTaken(ctx, u.Org, u.EmailKey, u.ID)
-	if err == nil && taken {
-		err = s.availability.TellTaken(ctx, answer.ErrEmailTaken)
+	holder, err := s.store.EmailHolder(ctx, u.Org, u.EmailKey, u.ID)
+	if err == nil && holder.Taken() {
+		err = answer.ErrEmailTaken
 	}
 	return err
 }

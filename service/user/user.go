@@ -77,11 +77,17 @@ func New(cfg Config) *Users {
 
 // CreateUser adds a person.
 func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserRequest) (*identityv1.User, error) {
+	resp, err := s.createUser(ctx, req)
+	address, _ := contact.ParseEmail(req.GetUser().GetEmail())
+	return resp, s.availability.Taken(ctx, err, address.Key, "")
+}
+
+func (s *Users) createUser(ctx context.Context, req *identityv1.CreateUserRequest) (*identityv1.User, error) {
 	resp := &identityv1.User{}
 	if done, err := s.changes.Replay(ctx, s.store.Reads, req, resp); done || err != nil {
 		return resp, err
 	}
-	if err := s.availability.mayLearn(ctx); err != nil {
+	if err := s.availability.MayLearn(ctx); err != nil {
 		return nil, err
 	}
 	u := s.NewUser(door.CallOf(ctx).Org, req.GetUser())
