@@ -9,6 +9,9 @@ import "context"
 // ListUsers returns a page of the users who match, and counts them by state: exactly
 // where at most the state is asked for, up to a cap in all otherwise.
 func (r Reads) ListUsers(ctx context.Context, org string, f UserFilter, p Page, limit int) (found Found[User], sum Tally, err error) {
+	if f.State == Deleted {
+		return r.listDeleted(ctx, org, f, p, limit)
+	}
 	done, err := r.inTime(ctx, func(ctx context.Context) (err error) {
 		found.Rows, sum.Badges, err = r.searchUsers(ctx, org, f, p, limit)
 		return err
@@ -33,11 +36,27 @@ func (r Reads) ListUsers(ctx context.Context, org string, f UserFilter, p Page, 
 	return found, sum, err
 }
 
+// listDeleted is ListUsers for those who are deleted. They are not counted by state.
+func (r Reads) listDeleted(ctx context.Context, org string, f UserFilter, p Page, limit int) (found Found[User], sum Tally, err error) {
+	if found, err = along(ctx, r, f.along(org, p.Order), p); err != nil {
+		return found, sum, err
+	}
+	of(org, found.Rows)
+	sum, err = tally(ctx, r, f.along(org, "create_time"), Page{}, ``, `id`, limit)
+	return found, sum, err
+}
+
 func (f UserFilter) along(org, order string) way[User] {
 	return way[User]{
 		table: `users`, columns: listColumns, column: userOrders[order], fields: listFields,
-		at:   func(u User) Cursor { return u.Cursor(order) },
-		path: func() *where { return newWhere(everybody, org) }, rows: f.passing(),
+		at: func(u User) Cursor { return u.Cursor(order) },
+		path: func() *where {
+			if f.State == Deleted {
+				return newWhere(gone, org)
+			}
+			return newWhere(everybody, org)
+		},
+		rows: f.passing(),
 	}
 }
 

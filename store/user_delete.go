@@ -27,7 +27,7 @@ func (r Reads) OrganizationsOfDeleted(ctx context.Context, until Micros) (orgs [
 // EraseUsers removes people of one organization, at most some hundred, with
 // all that is kept of them; throttles are the keys that their wrong passwords have.
 // A table that keeps something of a person has a line here; events keep the id
-// alone. First sign-ins under way are waited for; then the order is that of
+// alone, so that the address is taken out of those of deletions. First sign-ins under way are waited for; then the order is that of
 // Sweep, so that neither waits for the other crosswise.
 func (t *Tx) EraseUsers(ctx context.Context, throttles []string, users ...User) error {
 	if len(users) == 0 {
@@ -54,6 +54,7 @@ func (t *Tx) EraseUsers(ctx context.Context, throttles []string, users ...User) 
 		{`DELETE FROM devices WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
 		{`DELETE FROM outbox WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},
 		{`DELETE FROM links WHERE organization_id = ? AND user_id IN (?)`, []any{org, ids}},
+		{`UPDATE events SET data = '{}' WHERE organization_id = ? AND target_id IN (?) AND type = 'user.deleted'`, []any{org, ids}},
 		{`DELETE FROM activity WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},
 		{`DELETE FROM grants WHERE organization_id = ? AND principal_id IN (?)`, []any{org, ids}},
 		{`DELETE FROM users WHERE organization_id = ? AND id IN (?)`, []any{org, ids}},

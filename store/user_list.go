@@ -15,6 +15,7 @@ const (
 	Active
 	Pending
 	Disabled
+	Deleted
 )
 
 // UserFilter narrows a list of people; what is zero matches all. Name and
@@ -23,6 +24,7 @@ type UserFilter struct {
 	Name, Email, EmailKey, RoleID string
 	State                         UserState
 	Now                           Micros // decides which grants of RoleID count
+	DeletedAfter                  Micros // who of the deleted can be brought back
 }
 
 // Unfiltered tells whether everybody matches.
@@ -31,7 +33,9 @@ func (f UserFilter) Unfiltered() bool {
 }
 
 // Counted tells whether the badges know exactly how many match.
-func (f UserFilter) Counted() bool { return f == UserFilter{State: f.State, Now: f.Now} }
+func (f UserFilter) Counted() bool {
+	return f.State != Deleted && f == UserFilter{State: f.State, Now: f.Now, DeletedAfter: f.DeletedAfter}
+}
 
 // wordLength is where text is long enough to be searched anywhere; what is
 // shorter matches the beginning of a word.
@@ -39,6 +43,9 @@ const wordLength = 3
 
 // everybody is all people of an organization who are not deleted.
 const everybody = `users.organization_id = ? AND delete_time = 0`
+
+// gone is all users of an organization who are deleted.
+const gone = `users.organization_id = ? AND delete_time <> 0`
 
 // narrow adds the conditions of the filter but the role.
 func (f UserFilter) narrow(w *where) {
@@ -52,6 +59,7 @@ func (f UserFilter) narrow(w *where) {
 	w.and(f.State == Active, `enabled AND confirmed`)
 	w.and(f.State == Pending, `enabled AND NOT confirmed`)
 	w.and(f.State == Disabled, `NOT enabled`)
+	w.and(f.State == Deleted, `delete_time > ?`, f.DeletedAfter)
 }
 
 // where is the filter for statements that find those who match by an index of
@@ -113,12 +121,12 @@ func (u User) Cursor(order string) Cursor {
 
 // listColumns are what lists show of people; the rest is left zero.
 const listColumns = `id, email, email_key, first_name, last_name, display_name, name_key, confirmed, enabled, version,
-	phone_masked, phone_verified, create_time, update_time, created_by, last_sign_in_time`
+	phone_masked, phone_verified, create_time, update_time, created_by, last_sign_in_time, delete_time`
 
 func listFields(u *User) []any {
 	return []any{
 		&u.ID, &u.Email, &u.EmailKey, &u.FirstName, &u.LastName, &u.DisplayName, &u.NameKey, &u.Confirmed, &u.Enabled, &u.Version,
-		&u.PhoneMasked, &u.PhoneVerified, &u.Created, &u.Updated, &u.CreatedBy, &u.LastSignIn,
+		&u.PhoneMasked, &u.PhoneVerified, &u.Created, &u.Updated, &u.CreatedBy, &u.LastSignIn, &u.Deleted,
 	}
 }
 

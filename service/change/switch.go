@@ -2,6 +2,8 @@ package change
 
 import (
 	"context"
+
+	"github.com/bizmetry/identity/store"
 )
 
 // Switched is a change of the state of one principal (enabled, disabled,
@@ -13,7 +15,9 @@ type Switched[R, A any] struct {
 	Read    func(context.Context, *Tx) (R, error)
 	Version func(R) int64
 	// Flip changes the row, and tells whether it changed anything.
-	Flip   func(*R) bool
+	Flip func(*R) bool
+	// Data is what the event says, if it says anything.
+	Data   func(R) store.Data
 	Save   func(ctx context.Context, tx *Tx, former R, row *R) error
 	Answer func(context.Context, *Tx, R) (*A, error)
 }
@@ -37,7 +41,11 @@ func Switch[R, A any](ctx context.Context, s *Changes, sw Switched[R, A]) (resp 
 			if err := sw.Save(ctx, tx, former, &row); err != nil {
 				return err
 			}
-			tx.Note(sw.Event, sw.ID, nil)
+			var data store.Data
+			if sw.Data != nil {
+				data = sw.Data(row)
+			}
+			tx.Note(sw.Event, sw.ID, data)
 		}
 		resp, err = sw.Answer(ctx, tx, row)
 		return err

@@ -314,7 +314,7 @@ func or(value *string, otherwise string) string {
 
 // EnableUser lets a disabled person in again.
 func (s *Users) EnableUser(ctx context.Context, req *identityv1.EnableUserRequest) (*identityv1.User, error) {
-	return s.switchUser(ctx, req.GetId(), req.GetEtag(), store.EventUserEnabled, func(u *store.User) bool {
+	return s.switchUser(ctx, req.GetId(), req.GetEtag(), store.EventUserEnabled, nil, func(u *store.User) bool {
 		done := !u.Enabled
 		u.Enabled = true
 		return done
@@ -323,7 +323,7 @@ func (s *Users) EnableUser(ctx context.Context, req *identityv1.EnableUserReques
 
 // DisableUser shuts a person out.
 func (s *Users) DisableUser(ctx context.Context, req *identityv1.DisableUserRequest) (*identityv1.User, error) {
-	return s.switchUser(ctx, req.GetId(), req.GetEtag(), store.EventUserDisabled, func(u *store.User) bool {
+	return s.switchUser(ctx, req.GetId(), req.GetEtag(), store.EventUserDisabled, nil, func(u *store.User) bool {
 		done := u.Enabled
 		u.Enabled = false
 		return done
@@ -331,9 +331,9 @@ func (s *Users) DisableUser(ctx context.Context, req *identityv1.DisableUserRequ
 }
 
 // switchUser changes the state of a person.
-func (s *Users) switchUser(ctx context.Context, id, etag, event string, flip func(*store.User) bool) (*identityv1.User, error) {
+func (s *Users) switchUser(ctx context.Context, id, etag, event string, data func(store.User) store.Data, flip func(*store.User) bool) (*identityv1.User, error) {
 	return change.Switch(ctx, s.changes, change.Switched[store.User, identityv1.User]{
-		Kind: store.KindUser, ID: id, Etag: etag, Event: event, Flip: flip,
+		Kind: store.KindUser, ID: id, Etag: etag, Event: event, Flip: flip, Data: data,
 		Read:    func(ctx context.Context, tx *change.Tx) (store.User, error) { return tx.User(ctx, tx.Org.ID, id) },
 		Version: func(u store.User) int64 { return u.Version },
 		Save: func(ctx context.Context, tx *change.Tx, former store.User, u *store.User) error {

@@ -34,6 +34,19 @@ func (s *Users) checkPeople() {
 			checkAssigned(found, "user.role_ids", len(req.GetUser().GetRoleIds())+len(req.GetUser().GetPermissionKeys()))
 		}
 	})
+	for _, req := range []filtered{&identityv1.BulkEnableUsersRequest{}, &identityv1.BulkDisableUsersRequest{}, &identityv1.ExportUsersRequest{}} {
+		s.door.CheckFurther(req, func(found *answer.Refusal, msg proto.Message) {
+			if msg.(filtered).GetFilter().GetState() == identityv1.User_DELETED {
+				found.Add("filter.state", "not_listed", "must be ACTIVE, PENDING or DISABLED: deleted users are only listed")
+			}
+		})
+	}
+}
+
+// filtered is a request about all users who match a filter.
+type filtered interface {
+	proto.Message
+	GetFilter() *identityv1.ListUsersRequest_Filter
 }
 
 // checkPerson checks the fields that are asked for. That one is missing is said already.

@@ -19,21 +19,22 @@ const purgedAtOnce = 200
 // DeleteUser removes a person; the row stays for thirty days.
 func (s *Users) DeleteUser(ctx context.Context, req *identityv1.DeleteUserRequest) (*identityv1.User, error) {
 	now := store.At(s.Now())
-	return s.switchUser(ctx, req.GetId(), req.GetEtag(), store.EventUserDeleted, func(u *store.User) bool {
+	address := func(u store.User) store.Data { return store.Data{"deleted_email": u.Email} } // erased with the user
+	return s.switchUser(ctx, req.GetId(), req.GetEtag(), store.EventUserDeleted, address, func(u *store.User) bool {
 		u.Deleted = now
 		return true
 	})
 }
 
 // expired is the time of deletion up to which nobody comes back.
-func (s *Users) expired() store.Micros { return store.At(s.Now().Add(-keptFor)) }
+func expired(now time.Time) store.Micros { return store.At(now.Add(-keptFor)) }
 
 // UndeleteUser brings a person back, disabled. What they held is still theirs,
 // so the caller must hold it too; the address may be somebody else's by now.
 func (s *Users) UndeleteUser(ctx context.Context, req *identityv1.UndeleteUserRequest) (*identityv1.User, error) {
 	var resp *identityv1.User
 	err := s.changes.Run(ctx, func(tx *change.Tx) error {
-		former, err := tx.UserDeletedAfter(ctx, tx.Org.ID, req.GetId(), s.expired())
+		former, err := tx.UserDeletedAfter(ctx, tx.Org.ID, req.GetId(), expired(s.Now()))
 		if err != nil {
 			return err
 		}
@@ -97,7 +98,7 @@ func (s *Users) erase(ctx context.Context, t *store.Tx, users ...store.User) err
 // replicas may do it at once: each batch is found again under the lock of its
 // organization.
 func (s *Users) Purge(ctx context.Context) error {
-	orgs, err := s.store.OrganizationsOfDeleted(ctx, s.expired())
+	orgs, err := s.store.OrganizationsOfDeleted(ctx, expired(s.Now()))
 	for _, org := range orgs {
 		for more := true; more && ctx.Err() == nil; {
 			var failed error
@@ -112,7 +113,7 @@ func (s *Users) Purge(ctx context.Context) error {
 
 func (s *Users) purgeSome(ctx context.Context, org string) (more bool, err error) {
 	err = s.authority.Commit(ctx, org, func(t *store.Tx) error {
-		users, err := t.DeletedUsers(ctx, org, s.expired(), purgedAtOnce)
+		users, err := t.DeletedUsers(ctx, org, expired(s.Now()), purgedAtOnce)
 		if err != nil {
 			return err
 		}

@@ -195,9 +195,14 @@ func emailTaken(err error) error {
 	return err
 }
 
-// GetUser returns one person.
+// GetUser returns one user, also one who was deleted and can be brought back.
 func (s *Users) GetUser(ctx context.Context, req *identityv1.GetUserRequest) (*identityv1.User, error) {
-	return s.Read(ctx, door.CallOf(ctx).Org, req.GetId())
+	org := door.CallOf(ctx).Org
+	u, err := s.store.UserDeletedAfter(ctx, org, req.GetId(), expired(s.Now()))
+	if err != nil {
+		return nil, err
+	}
+	return first(s.answers(ctx, org, u))
 }
 
 // Read returns a person of an organization as answers show them.
@@ -206,7 +211,11 @@ func (s *Users) Read(ctx context.Context, org, id string) (*identityv1.User, err
 	if err != nil {
 		return nil, err
 	}
-	answers, err := s.answers(ctx, org, u)
+	return first(s.answers(ctx, org, u))
+}
+
+// first is the answer about one user.
+func first(answers []*identityv1.User, err error) (*identityv1.User, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -233,11 +242,7 @@ func (s *Users) Answer(ctx context.Context, tx *change.Tx, u store.User) (*ident
 	if err != nil {
 		return nil, err
 	}
-	answers, err := s.describe(ctx, tx.Reads, tx.Catalogue, u.Org, users, locked)
-	if err != nil {
-		return nil, err
-	}
-	return answers[0], nil
+	return first(s.describe(ctx, tx.Reads, tx.Catalogue, u.Org, users, locked))
 }
 
 // describe describes people of one organization, with one query for all their
@@ -293,7 +298,7 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 	resp := &identityv1.ListUsersResponse{}
 	users, next := page.NextShort(ctx, s.pages, req, found, func(u store.User) store.Cursor { return u.Cursor(span.Order) })
 	resp.NextPageToken = next
-	countUsers(resp, sum, filter.Counted(), req.GetWithSummary())
+	countUsers(resp, sum, filter, req.GetWithSummary())
 	if resp.Users, err = s.answers(ctx, org, users...); err != nil {
 		return nil, err
 	}
@@ -307,7 +312,7 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 func (s *Users) userFilter(ctx context.Context, org string, in *identityv1.ListUsersRequest_Filter) (f store.UserFilter, none bool, err error) {
 	f = store.UserFilter{
 		Name: contact.Fold(in.GetName()), Email: contact.Fold(in.GetEmail()), RoleID: in.GetRoleId(), Now: store.At(s.Now()),
-		State: store.UserState(in.GetState()),
+		State: store.UserState(in.GetState()), DeletedAfter: expired(s.Now()),
 	}
 	if in.GetEmailExact() != "" {
 		address, ok := contact.ParseEmail(in.GetEmailExact())
@@ -330,9 +335,12 @@ func (s *Users) userFilter(ctx context.Context, org string, in *identityv1.ListU
 
 // countUsers fills in how many match: exactly where the badges know, up to a
 // cap otherwise.
-func countUsers(resp *identityv1.ListUsersResponse, b store.Tally, exactly, summary bool) {
+func countUsers(resp *identityv1.ListUsersResponse, b store.Tally, f store.UserFilter, summary bool) {
 	total := b.UsersActive + b.UsersPending + b.UsersDisabled
-	if exactly {
+	if f.State == store.Deleted {
+		total = b.Matched
+	}
+	if f.Counted() {
 		resp.TotalSize = page.Clamp(total)
 	} else {
 		resp.TotalSize, resp.TotalCapped = page.Capped(total, b.Capped)
@@ -347,6 +355,8 @@ func countUsers(resp *identityv1.ListUsersResponse, b store.Tally, exactly, summ
 
 func stateOf(u *store.User) identityv1.User_State {
 	switch {
+	case u.Deleted != 0:
+		return identityv1.User_DELETED
 	case !u.Enabled:
 		return identityv1.User_DISABLED
 	case !u.Confirmed:

@@ -36,6 +36,9 @@ const (
 	User_PENDING User_State = 2
 	// Disabled.
 	User_DISABLED User_State = 3
+	// Deleted, and can be brought back with UndeleteUser until 30 days after
+	// delete_time. Only GetUser and a list with this filter show such users.
+	User_DELETED User_State = 4
 )
 
 // Enum value maps for User_State.
@@ -45,12 +48,14 @@ var (
 		1: "ACTIVE",
 		2: "PENDING",
 		3: "DISABLED",
+		4: "DELETED",
 	}
 	User_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
 		"ACTIVE":            1,
 		"PENDING":           2,
 		"DISABLED":          3,
+		"DELETED":           4,
 	}
 )
 
@@ -3222,7 +3227,7 @@ var File_bizmetry_identity_v1_user_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\f\n" +
+	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\f\n" +
 	"\x04User\x12L\n" +
 	"\x02id\x18\x01 \x01(\tB<\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\xb0\xbb\x18\x01R\x02id\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12)\n" +
@@ -3254,13 +3259,14 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"deleteTime\x12\x1b\n" +
 	"\x04etag\x18\x17 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x121\n" +
 	"\vphone_proof\x18\x18 \x01(\tB\v\xe0A\x04\xbaH\x05r\x03\x18\xc8\x01H\x06R\n" +
-	"phoneProof\x88\x01\x01\"E\n" +
+	"phoneProof\x88\x01\x01\"R\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06ACTIVE\x10\x01\x12\v\n" +
 	"\aPENDING\x10\x02\x12\f\n" +
-	"\bDISABLED\x10\x03B\b\n" +
+	"\bDISABLED\x10\x03\x12\v\n" +
+	"\aDELETED\x10\x04B\b\n" +
 	"\x06_emailB\r\n" +
 	"\v_first_nameB\f\n" +
 	"\n" +
