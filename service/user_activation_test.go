@@ -193,7 +193,7 @@ func TestActivate_RG36_OnceOnly(t *testing.T) {
 				won++
 				continue
 			}
-			linkInvalid(t, err)
+			servicetest.Refused(t, err, codes.FailedPrecondition, identityv1.Error_ALREADY_ACTIVATED)
 		}
 		if won != 1 {
 			t.Errorf("%d succeeded", won)
@@ -251,9 +251,9 @@ func TestActivate_RG25_VoidAfterChanges(t *testing.T) {
 	})
 }
 
-// RG-25: a link that was sent while somebody was disabled does not outlive that
-// either, however they are enabled; one that is sent then is good.
-func TestActivate_RG25_SentWhileDisabled(t *testing.T) {
+// RG-25: a link that was sent before somebody was disabled does not come back,
+// however they are enabled; one that is sent then is good.
+func TestActivate_RG25_Disabled(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		for name, enable := range map[string]func(ctx context.Context, u *identityv1.User) error{
 			"enabled": func(ctx context.Context, u *identityv1.User) error {
@@ -268,10 +268,9 @@ func TestActivate_RG25_SentWhileDisabled(t *testing.T) {
 			a := w.newTenant()
 			as := w.As(a.Admin.Token)
 			u := w.invite(a, noPassword)
-			w.Link(u.GetEmail())
-			must[*identityv1.User](t)(w.Users.DisableUser(as, &identityv1.DisableUserRequest{Id: u.GetId()}))
-			must[*identityv1.User](t)(w.Users.SendActivation(as, &identityv1.SendActivationRequest{Id: u.GetId()}))
 			token := w.Link(u.GetEmail())
+			must[*identityv1.User](t)(w.Users.DisableUser(as, &identityv1.DisableUserRequest{Id: u.GetId()}))
+			linkInvalid(t, w.activate(token, servicetest.RootPassword))
 			noError(t, enable(as, u))
 			t.Run(name, func(t *testing.T) { linkInvalid(t, w.activate(token, servicetest.RootPassword)) })
 			must[*identityv1.User](t)(w.Users.SendActivation(as, &identityv1.SendActivationRequest{Id: u.GetId()}))
@@ -419,5 +418,114 @@ func TestCreateUserAgain_OneMail(t *testing.T) {
 		if n := len(w.Letters(draft.GetEmail())); n != 1 {
 			t.Errorf("%d mails", n)
 		}
+	})
+}
+
+// Whoever is confirmed but has no password gets a link to choose one.
+func TestActivate_ConfirmedWithoutPassword(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		a := w.newTenant()
+		root := w.As(w.Root)
+		create := func(edit func(*identityv1.User)) *identityv1.User {
+			draft := w.Draft()
+			edit(draft)
+			return must[*identityv1.User](t)(w.Users.CreateUser(root, &identityv1.CreateUserRequest{OrganizationId: a.GetId(), User: draft}))
+		}
+		rows := []struct {
+			rule string
+			make func() *identityv1.User
+		}{
+			{"created", func() *identityv1.User { return create(noPassword) }},
+			{"vouched for later", func() *identityv1.User {
+				u := create(func(u *identityv1.User) { u.Password, u.Confirmed = nil, nil })
+				first := w.Link(u.GetEmail())
+				must[*identityv1.User](t)(w.Users.UpdateUser(root, &identityv1.UpdateUserRequest{
+					OrganizationId: a.GetId(), User: &identityv1.User{Id: u.GetId(), Confirmed: ptr(true)}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"confirmed"}},
+				}))
+				linkInvalid(t, w.activate(first, servicetest.RootPassword))
+				return u
+			}},
+			{"asked for again", func() *identityv1.User {
+				u := create(noPassword)
+				w.Link(u.GetEmail())
+				must[*identityv1.User](t)(w.Users.SendActivation(root, &identityv1.SendActivationRequest{OrganizationId: a.GetId(), Id: u.GetId()}))
+				return u
+			}},
+			{"imported", func() *identityv1.User {
+				email := w.Draft().GetEmail()
+				req := &identityv1.ImportUsersRequest{OrganizationId: a.GetId(), SendActivation: true}
+				got := imported(t, w, w.Root, req, "email,first_name,last_name,roles,confirmed\n"+email+",Ann,Ng,Monitoring User,true\n")
+				if !got[0].GetActivationSent() {
+					t.Errorf("the row says that no mail went: %v", got[0])
+				}
+				return &identityv1.User{Id: got[0].GetId(), Email: &email}
+			}},
+		}
+		for _, row := range rows {
+			u := row.make()
+			token := w.Link(u.GetEmail())
+			refusedField(t, w.activate(token, ""), "password")
+			if err := w.activate(token, servicetest.RootPassword); err != nil {
+				t.Errorf("%s: %v", row.rule, err)
+				continue
+			}
+			w.SignIn(u.GetEmail(), servicetest.RootPassword)
+			servicetest.Refused(t, w.activate(token, servicetest.RootPassword), codes.FailedPrecondition, identityv1.Error_ALREADY_ACTIVATED)
+			_, err := w.Users.SendActivation(root, &identityv1.SendActivationRequest{OrganizationId: a.GetId(), Id: u.GetId()})
+			servicetest.Refused(t, err, codes.FailedPrecondition, identityv1.Error_ALREADY_CONFIRMED)
+		}
+		got := imported(t, w, w.Root, &identityv1.ImportUsersRequest{OrganizationId: a.GetId()}, "email,first_name,last_name,roles,confirmed\nquiet@import.test,Ann,Ng,Monitoring User,true\n")
+		if got[0].GetActivationSent() || len(w.Letters("quiet@import.test")) != 0 {
+			t.Errorf("a mail went that nobody asked for: %v", got[0])
+		}
+	})
+}
+
+// A link is never mailed to somebody who could not follow it, and enabling mails anew.
+func TestActivate_DisabledAndEnabled(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		a := w.newTenant()
+		as := w.As(a.Admin.Token)
+		u := w.invite(a, noPassword)
+		first := w.Link(u.GetEmail())
+		flip := func(on bool) {
+			t.Helper()
+			var err error
+			if on {
+				_, err = w.Users.EnableUser(as, &identityv1.EnableUserRequest{Id: u.GetId()})
+			} else {
+				_, err = w.Users.DisableUser(as, &identityv1.DisableUserRequest{Id: u.GetId()})
+			}
+			noError(t, err)
+		}
+		mails := func() int { return w.number(`SELECT COUNT(*) FROM outbox WHERE principal_id = '` + u.GetId() + `'`) }
+		flip(false)
+		_, err := w.Users.SendActivation(as, &identityv1.SendActivationRequest{Id: u.GetId()})
+		servicetest.Refused(t, err, codes.FailedPrecondition, identityv1.Error_USER_DISABLED)
+		flip(true) // within ten minutes of the first link
+		if n := mails(); n != 1 {
+			t.Errorf("%d mails", n)
+		}
+		flip(false)
+		w.Clock.Add(10 * time.Minute)
+		admin := w.SignIn(a.Admin.GetEmail(), a.Admin.Password)
+		as = w.As(admin)
+		flip(true)
+		second := w.Link(u.GetEmail())
+		if n := mails(); n != 2 || second == first {
+			t.Errorf("%d mails", n)
+		}
+		flip(false)
+		flip(true)
+		if n := mails(); n != 2 {
+			t.Errorf("%d mails", n)
+		}
+		linkInvalid(t, w.activate(first, servicetest.RootPassword))
+		linkInvalid(t, w.activate(second, servicetest.RootPassword)) // enabled again since
+		w.Clock.Add(10 * time.Minute)
+		as = w.As(w.SignIn(a.Admin.GetEmail(), a.Admin.Password))
+		flip(false)
+		flip(true)
+		noError(t, w.activate(w.Link(u.GetEmail()), servicetest.RootPassword))
 	})
 }

@@ -161,7 +161,7 @@ func TestImport_ConfirmedAndMailed(t *testing.T) {
 			}
 		}
 		var mails int
-		if err := w.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM links WHERE organization_id = '`+a.GetId()+`'`).Scan(&mails); err != nil || mails != 1 {
+		if err := w.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM links WHERE organization_id = '`+a.GetId()+`'`).Scan(&mails); err != nil || mails != 2 { // Ann has to choose a password
 			t.Errorf("%d links, %v", mails, err)
 		}
 		other := w.newTenant()

@@ -41,6 +41,7 @@ var allowedParts = map[string][]string{
 	"Grants":               {"query"},         // inLists of a constant
 	"Claim":                {"these"},         // rowsOf repeats a constant
 	"Sent":                 {"these"},
+	"OpenLinks":            {"these"},
 	"inLists":              {"query"},
 	"Revive":               {"revive"}, // a constant
 	"inTurn":               {"statement"},

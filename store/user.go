@@ -28,6 +28,10 @@ type User struct {
 	Deleted         Micros `db:"delete_time"`
 }
 
+// NeedsLink tells whether the user gets a link: to prove the address, or to choose a
+// password where there is none yet.
+func (u User) NeedsLink() bool { return !u.Confirmed || u.PasswordHash == "" }
+
 const userColumns = `organization_id, id, email, email_key, first_name, last_name, display_name, name_key,
 	confirmed, enabled, password_hash, password_initial, phone_masked, phone_verified, epoch, version,
 	create_time, update_time, created_by, last_sign_in_time, delete_time`

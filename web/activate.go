@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"html/template"
@@ -46,13 +47,9 @@ func (p *port) pageStyle(w http.ResponseWriter, _ *http.Request) {
 // showActivation is where an activation link leads. It changes nothing: mail
 // scanners and previews follow links too.
 func (p *port) showActivation(w http.ResponseWriter, r *http.Request) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	token := query.Get("token")
-	if err != nil || len(query) != 1 || !isLinkToken(token) {
-		token = "-" // asked for all the same, so that it looks like one that is not there
-	}
+	token := linkToken(r.URL.RawQuery)
 	needed := false
-	_, err = p.svc.Door.Serve(r.Context(), "/activate", origin(r), func(ctx context.Context) (err error) {
+	_, err := p.svc.Door.Serve(r.Context(), "/activate", origin(r), func(ctx context.Context) (err error) {
 		needed, err = p.svc.Users.LinkNeedsPassword(ctx, token)
 		return err
 	})
@@ -89,6 +86,25 @@ func (p *port) activate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.sayActivation(w, http.StatusOK, "Your account is active", "You can now sign in as "+done.GetEmail()+".")
+}
+
+// linkToken takes the token out of a query; what mail programs and trackers add to a
+// link is passed over. Without one, or with two, it is "-", which is asked for all the
+// same, so that it looks like one that is not there.
+func linkToken(query string) string {
+	token := ""
+	for part := range strings.SplitSeq(query, "&") {
+		value, found := strings.CutPrefix(part, "token=")
+		if !found {
+			continue
+		}
+		text, err := url.QueryUnescape(value)
+		if err != nil || !isLinkToken(text) || token != "" {
+			return "-"
+		}
+		token = text
+	}
+	return cmp.Or(token, "-")
 }
 
 func isLinkToken(token string) bool {
@@ -128,8 +144,10 @@ func (p *port) answerActivation(w http.ResponseWriter, err error, token string, 
 	st := answer.Of(err)
 	switch infoOf(st).GetReason() {
 	case identityv1.Error_LINK_INVALID.String():
-		p.sayActivation(w, http.StatusBadRequest, "This link is not good any more",
-			"It was used already, is older than 72 hours, or was replaced by a newer one. Ask your administrator for a new one.")
+		p.sayActivation(w, http.StatusBadRequest, "This link is invalid or has expired",
+			"It is older than 72 hours, was replaced by a newer one, or your account has changed since. Ask your administrator for a new one.")
+	case identityv1.Error_ALREADY_ACTIVATED.String():
+		p.sayActivation(w, http.StatusOK, "You are already activated", "Sign in with your e-mail address and your password.")
 	case identityv1.Error_EMAIL_TAKEN.String():
 		p.sayActivation(w, http.StatusConflict, "This address is in use", "Another account was confirmed with this e-mail address. Ask your administrator.")
 	case identityv1.Error_WEAK_PASSWORD.String():

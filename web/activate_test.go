@@ -83,25 +83,29 @@ func TestActivatePage_WithPassword(t *testing.T) {
 	}
 }
 
-// PW-09: used, unknown and misshapen tokens look alike, shown or spent.
+// PW-09: replaced, unknown and misshapen tokens look alike, shown or spent.
 func TestActivatePage_PW09_Alike(t *testing.T) {
 	s := newSite(t)
-	_, used := s.invite(servicetest.RootPassword)
-	if a := s.submit(url.Values{"token": {used}}); a.StatusCode != 200 {
-		t.Fatalf("%d %s", a.StatusCode, a.text)
+	email, replaced := s.invite(servicetest.RootPassword)
+	found, err := s.Users.ListUsers(s.As(s.Root), &identityv1.ListUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{EmailExact: email}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	want := s.show(used)
-	if want.StatusCode != 400 || !strings.Contains(want.text, "not good any more") {
+	if _, err := s.Users.SendActivation(s.As(s.Root), &identityv1.SendActivationRequest{Id: found.GetUsers()[0].GetId()}); err != nil {
+		t.Fatal(err)
+	}
+	want := s.show(replaced)
+	if want.StatusCode != 400 || !strings.Contains(want.text, "invalid or has expired") {
 		t.Errorf("%d %s", want.StatusCode, want.text)
 	}
-	for _, token := range []string{used, "", "x", strings.Repeat("A", 43), strings.Repeat("A", 1000), "a&token=b", "<script>alert(1)</script>", "\x00", "é"} {
+	for _, token := range []string{replaced, "", "x", strings.Repeat("A", 43), strings.Repeat("A", 1000), "a&token=b", "<script>alert(1)</script>", "\x00", "é"} {
 		for _, a := range []reply{s.show(token), s.submit(url.Values{"token": {token}, "password": {"x"}, "again": {"x"}})} {
 			if a.StatusCode != want.StatusCode || (a.text != want.text && token != "\x00") {
 				t.Errorf("%s of %q: %d %s", a.Request.Method, token, a.StatusCode, a.text)
 			}
 		}
 	}
-	for _, query := range []string{"", "?", "?token", "?token=" + used + "&token=" + used, "?token=" + used + "&x=1", "?%zz"} {
+	for _, query := range []string{"", "?", "?token", "?token=" + replaced + "&token=" + replaced, "?token=" + replaced + "&x=1", "?%zz"} {
 		if a := s.send("GET", "/activate"+query, ""); a.StatusCode != want.StatusCode || a.text != want.text {
 			t.Errorf("%q: %d %s", query, a.StatusCode, a.text)
 		}
@@ -189,5 +193,40 @@ func (s *site) post(token, path, body, name, value string) {
 	s.t.Helper()
 	if a := s.send("POST", path, body, "Authorization", "Bearer "+token, "Content-Type", "application/json", name, value); a.StatusCode != 200 {
 		s.t.Fatalf("%s with %s: %d %s", path, name, a.StatusCode, a.text)
+	}
+}
+
+// What mail programs, trackers and readers add to a link does not spoil it, and who
+// clicks twice is told that all is well.
+func TestActivatePage_AsPeopleFollowIt(t *testing.T) {
+	s := newSite(t)
+	_, token := s.invite("")
+	for rule, query := range map[string]string{
+		"a tracker's parameter":      "token=" + token + "&utm_source=x",
+		"a parameter before":         "utm_medium=mail&token=" + token,
+		"a parameter that is broken": "token=" + token + "&a=%zz;b",
+		"a full stop":                "token=" + token + ".",
+		"a bracket":                  "token=" + token + ")",
+		"a bracket and a comma":      "token=" + token + "%3E,",
+	} {
+		if a := s.send("GET", "/activate?"+query, ""); a.StatusCode != 200 || strings.Count(a.text, `type="password"`) != 2 {
+			t.Errorf("%s: %d %s", rule, a.StatusCode, a.text)
+		}
+	}
+	for rule, query := range map[string]string{
+		"two tokens": "token=" + token + "&token=" + token, "a part of it": "token=" + token[:42], "no token": "utm_source=x", "another": "token=A" + token,
+	} {
+		if a := s.send("GET", "/activate?"+query, ""); a.StatusCode != 400 || !strings.Contains(a.text, "invalid or has expired") {
+			t.Errorf("%s: %d %s", rule, a.StatusCode, a.text)
+		}
+	}
+	form := url.Values{"token": {token + "."}, "password": {servicetest.RootPassword}, "again": {servicetest.RootPassword}}
+	if a := s.submit(form); a.StatusCode != 200 || !strings.Contains(a.text, "Your account is active") {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+	for rule, a := range map[string]reply{"a second click": s.submit(form), "following it again": s.show(token)} {
+		if a.StatusCode != 200 || !strings.Contains(a.text, "already activated") || strings.Contains(a.text, "<form") {
+			t.Errorf("%s: %d %s", rule, a.StatusCode, a.text)
+		}
 	}
 }

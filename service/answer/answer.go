@@ -58,6 +58,8 @@ var (
 	ErrUnknownMethod      = errors.New("unknown method")
 	ErrLink               = errors.New("link refused")
 	ErrAlreadyConfirmed   = errors.New("already confirmed")
+	ErrAlreadyActivated   = errors.New("already activated")
+	ErrUserDisabled       = errors.New("user disabled")
 	ErrStopping           = errors.New("stopping")
 	ErrTooManyStreams     = errors.New("too many streams")
 	ErrOverloaded         = errors.New("overloaded")
@@ -99,7 +101,9 @@ var answers = []struct {
 	{ErrCode, codes.InvalidArgument, identityv1.Error_CODE_INVALID, "the code is not the one that was sent"},
 	{ErrVerificationOver, codes.FailedPrecondition, identityv1.Error_VERIFICATION_OVER, "the verification is over, start a new one"},
 	{ErrLink, codes.FailedPrecondition, identityv1.Error_LINK_INVALID, "the link is not, or no longer, good"},
-	{ErrAlreadyConfirmed, codes.FailedPrecondition, identityv1.Error_ALREADY_CONFIRMED, "the address is confirmed already"},
+	{ErrAlreadyActivated, codes.FailedPrecondition, identityv1.Error_ALREADY_ACTIVATED, "the account is already activated: sign in"},
+	{ErrUserDisabled, codes.FailedPrecondition, identityv1.Error_USER_DISABLED, "the user is disabled: enable them first"},
+	{ErrAlreadyConfirmed, codes.FailedPrecondition, identityv1.Error_ALREADY_CONFIRMED, "the address is confirmed, and the user has a password"},
 	{ErrUnknownMethod, codes.Unimplemented, identityv1.Error_UNKNOWN_METHOD, "there is no such method"},
 	{ErrStopping, codes.Unavailable, identityv1.Error_UNAVAILABLE, "the server is stopping, try another or again shortly"},
 	{secret.ErrBusy, codes.ResourceExhausted, identityv1.Error_OVERLOADED, "too much to do, try again shortly"},

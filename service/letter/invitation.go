@@ -13,6 +13,7 @@ import (
 	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/outbox"
 	"github.com/bizmetry/identity/service/secret"
+	"github.com/bizmetry/identity/service/wire"
 	"github.com/bizmetry/identity/store"
 )
 
@@ -101,9 +102,25 @@ func (s *Letters) spendOnLinks(ctx context.Context, tx *change.Tx, org store.Org
 	return withheld, nil
 }
 
-// InviteUnlessConfirmed is Invite for a person whose address may be proven already.
-func (s *Letters) InviteUnlessConfirmed(ctx context.Context, tx *change.Tx, org store.Organization, u store.User) error {
-	if u.Confirmed {
+// againAfter is how long after a link enabling the user mails no other.
+const againAfter = 10 * time.Minute
+
+// InviteEnabled is InviteIfNeeded for a user who was just enabled: disabling made the
+// link void. Whoever switches a user back and forth mails one link in ten minutes.
+func (s *Letters) InviteEnabled(ctx context.Context, tx *change.Tx, u store.User) error {
+	if !u.NeedsLink() {
+		return nil
+	}
+	last, err := tx.LinkOf(ctx, u.Org, u.ID)
+	if wire.IsNotFound(err) || (err == nil && tx.Now.Time().Sub(last.Created.Time()) >= againAfter) {
+		_, err = s.Invite(ctx, tx, tx.Org, u)
+	}
+	return err
+}
+
+// InviteIfNeeded is Invite for a user who may need no link.
+func (s *Letters) InviteIfNeeded(ctx context.Context, tx *change.Tx, org store.Organization, u store.User) error {
+	if !u.NeedsLink() || !u.Enabled {
 		return nil
 	}
 	_, err := s.Invite(ctx, tx, org, u)
@@ -129,8 +146,10 @@ func (s *Letters) invitation(org store.Organization, u store.User) (store.Link, 
 	if u.PasswordHash == "" {
 		values["password"] = "none"
 	}
-	m, err := s.outbox.Message(u.Org, "mail.activation", mailbox(u), values)
+	m, err := s.outbox.Message(u.Org, outbox.Activation, mailbox(u), values)
 	m.Principal, m.Expires = u.ID, l.Expires
+	m.Due += l.Created - m.Created
+	m.Created = l.Created // by which the outbox knows whether it is still the link of the message
 	return l, m, err
 }
 

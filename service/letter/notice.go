@@ -64,7 +64,8 @@ func (s *Letters) Notify(ctx context.Context, t *store.Tx, org store.Organizatio
 // Tell mails what was changed to the person, in the same transaction: under
 // the address that they had before, so that whoever took an account over
 // cannot keep it from them. A new address is told too. One that nobody proved
-// gets nothing but links: in place of those that the change made void.
+// gets nothing but links: in place of those that the change made void. Who is
+// confirmed without a link, and has no password, gets one to choose it.
 func (s *Letters) Tell(ctx context.Context, tx *change.Tx, former, u store.User, changed []string) error {
 	var notices []Notice
 	for _, what := range []string{"password", "phone"} {
@@ -84,8 +85,9 @@ func (s *Letters) Tell(ctx context.Context, tx *change.Tx, former, u store.User,
 	if err := s.Notify(ctx, tx.Tx, tx.Org, u, notices...); err != nil {
 		return err
 	}
-	if void := former.EmailKey != u.EmailKey || slices.Contains(changed, "password"); !void || !u.Enabled {
+	void := former.EmailKey != u.EmailKey || slices.Contains(changed, "password")
+	if vouched := !former.Confirmed && u.Confirmed; (!void && !vouched) || !u.Enabled {
 		return nil
 	}
-	return s.InviteUnlessConfirmed(ctx, tx, tx.Org, u)
+	return s.InviteIfNeeded(ctx, tx, tx.Org, u)
 }

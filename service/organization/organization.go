@@ -115,7 +115,7 @@ func (s *Organizations) found(ctx context.Context, tx *change.Tx, org store.Orga
 	if err := user.Add(ctx, &here, u, extra); err != nil {
 		return err
 	}
-	return s.letters.InviteUnlessConfirmed(ctx, &here, org, u)
+	return s.letters.InviteIfNeeded(ctx, &here, org, u)
 }
 
 // founderPassword hashes the password that the first administrator gets, if any.

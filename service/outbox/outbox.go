@@ -74,10 +74,11 @@ type lane struct {
 	more    bool // the last claim found as many as it could take
 }
 
-// leased is a message that waits for a sender; own tells that it has a place of the carrier.
+// leased is a message that waits for a sender; own tells that it has a place of the
+// carrier, void that the link in it leads nowhere any more.
 type leased struct {
 	store.Message
-	own bool
+	own, void bool
 }
 
 // outcome is how a send ended.
@@ -196,7 +197,7 @@ func (s *Outbox) finish(ctx context.Context) {
 func (s *Outbox) accept(m store.Message) {
 	for _, l := range s.lanes {
 		if l.channel == m.Channel {
-			l.waiting = append(l.waiting, leased{m, true})
+			l.waiting = append(l.waiting, leased{m, true, false})
 		}
 	}
 }
@@ -226,10 +227,40 @@ func (s *Outbox) claim(ctx context.Context, l *lane) error {
 	if err != nil {
 		return err
 	}
+	void, err := s.voidOf(ctx, claimed, store.At(now))
+	if err != nil {
+		return err // they are claimed again when the lease is over
+	}
 	for _, m := range claimed {
-		l.waiting = slices.Insert(l.waiting, 0, leased{m, false}) // it has waited longer
+		l.waiting = slices.Insert(l.waiting, 0, leased{m, false, void[m.ID]}) // it has waited longer
 	}
 	return nil
+}
+
+// Activation is the kind of message that is nothing without its link.
+const Activation = "mail.activation"
+
+// voidOf returns which messages have a link that leads nowhere any more: the address
+// was corrected, the user was deleted or disabled, or a newer link was sent.
+func (s *Outbox) voidOf(ctx context.Context, claimed []store.Message, now store.Micros) (map[string]bool, error) {
+	with := slices.DeleteFunc(slices.Clone(claimed), func(m store.Message) bool { return m.Kind != Activation })
+	if len(with) == 0 {
+		return nil, nil
+	}
+	links, err := s.store.OpenLinks(ctx, with, now)
+	if err != nil {
+		return nil, err
+	}
+	made := map[string]store.Micros{}
+	for _, l := range links {
+		made[l.User] = l.Created
+	}
+	void := map[string]bool{}
+	for _, m := range with {
+		link, open := made[m.Principal]
+		void[m.ID] = !open || m.Created < link // that of the message was replaced
+	}
+	return void, nil
 }
 
 // begin sends what waits, as far as there is room. What waited so long that
@@ -246,15 +277,18 @@ func (s *Outbox) begin(sending context.Context) {
 				continue
 			}
 			l.busy++
-			go func() { s.done <- outcome{l, m.Message, s.send(sending, l.sender, m.Message)} }()
+			go func() { s.done <- outcome{l, m.Message, s.send(sending, l.sender, m)} }()
 		}
 	}
 }
 
-// errExpired is why a message is not sent any more.
-var errExpired = errors.New("expired")
+// Why a message is not sent any more, though it could be.
+var (
+	errExpired = errors.New("expired")
+	errVoid    = errors.New("its link is void")
+)
 
-func (s *Outbox) send(ctx context.Context, sender notify.Sender, m store.Message) (err error) {
+func (s *Outbox) send(ctx context.Context, sender notify.Sender, m leased) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
@@ -263,7 +297,10 @@ func (s *Outbox) send(ctx context.Context, sender notify.Sender, m store.Message
 	if wire.Ended(m.Expires, store.At(s.Now())) {
 		return errExpired
 	}
-	out, err := s.written(m)
+	if m.void {
+		return errVoid
+	}
+	out, err := s.written(m.Message)
 	if err != nil {
 		return err
 	}
@@ -334,15 +371,18 @@ func (o outcome) word() string {
 
 // final tells whether the message is not tried again.
 func (o outcome) final() bool {
-	return o.message.Attempts >= maxAttempts || errors.Is(o.err, errExpired) || errors.Is(o.err, notify.ErrRejected)
+	return o.message.Attempts >= maxAttempts || o.pointless() || errors.Is(o.err, notify.ErrRejected)
 }
+
+// pointless tells whether the message means nothing any more, to anybody.
+func (o outcome) pointless() bool { return errors.Is(o.err, errExpired) || errors.Is(o.err, errVoid) }
 
 // write notes a failure.
 func (o outcome) write(ctx context.Context, t *store.ShortTx, now time.Time) error {
 	m := o.message
 	switch {
 	case o.final():
-		return t.Bury(ctx, m, store.At(now), wire.Cut(o.err.Error(), 300), errors.Is(o.err, errExpired))
+		return t.Bury(ctx, m, store.At(now), wire.Cut(o.err.Error(), 300), o.pointless())
 	case errors.Is(o.err, context.Canceled): // the service stopped: this was no try
 		return t.Postpone(ctx, m, store.At(now), m.Attempts-1, "")
 	}

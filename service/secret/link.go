@@ -19,8 +19,13 @@ func NewLinkToken(rand io.Reader) (text, digest string, err error) {
 	return text, LinkDigest(text), nil
 }
 
+// linkToken is how long the text of a token is.
+var linkToken = base64.RawURLEncoding.EncodedLen(32)
+
 // LinkDigest is what a link is found by. A random 256-bit token needs no slow hash.
+// Programs that show a mail often take punctuation behind a link for a part of it, so
+// what follows the token is passed over.
 func LinkDigest(text string) string {
-	digest := sha256.Sum256([]byte(text))
+	digest := sha256.Sum256([]byte(text[:min(len(text), linkToken)]))
 	return hex.EncodeToString(digest[:])
 }

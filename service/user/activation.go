@@ -14,7 +14,7 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// SendActivation mails a new link to a person who is not confirmed.
+// SendActivation mails a new link to a user who is not confirmed or has no password yet.
 func (s *Users) SendActivation(ctx context.Context, req *identityv1.SendActivationRequest) (*identityv1.User, error) {
 	resp := &identityv1.User{}
 	if done, err := s.changes.Replay(ctx, s.store.Reads, req, resp); done || err != nil {
@@ -28,14 +28,19 @@ func (s *Users) SendActivation(ctx context.Context, req *identityv1.SendActivati
 		if err != nil {
 			return err
 		}
-		if u.Confirmed {
+		switch {
+		case !u.Enabled:
+			return answer.ErrUserDisabled
+		case !u.NeedsLink():
 			return answer.ErrAlreadyConfirmed
 		}
 		if err := tx.MustOutlive(ctx, tx.PrincipalOf(store.KindUser, u.ID), 0); err != nil {
 			return err
 		}
-		if err := claimEmail(ctx, tx, u); err != nil { // confirmed elsewhere: the link would be good for nothing
-			return err
+		if !u.Confirmed {
+			if err := claimEmail(ctx, tx, u); err != nil { // confirmed elsewhere: the link would be good for nothing
+				return err
+			}
 		}
 		withheld, err := s.letters.Invite(ctx, tx, tx.Org, u)
 		if err != nil {
@@ -53,8 +58,8 @@ func (s *Users) SendActivation(ctx context.Context, req *identityv1.SendActivati
 	return resp, err
 }
 
-// ActivateUser follows an activation link. Used, expired, replaced and unknown
-// ones are refused alike.
+// ActivateUser follows an activation link. Expired, replaced and unknown ones are
+// refused alike; of a used one the user learns that the account is active.
 func (s *Users) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRequest) (*identityv1.ActivateUserResponse, error) {
 	digest := secret.LinkDigest(req.GetToken())
 	u, org, err := s.followLink(ctx, digest)
@@ -83,8 +88,10 @@ func (s *Users) ActivateUser(ctx context.Context, req *identityv1.ActivateUserRe
 		if hash != "" {
 			u.PasswordHash, u.PasswordInitial = hash, false
 		}
-		if err := t.Enlist(ctx, store.Entry{Kind: store.ConfirmedEmail, Key: u.EmailKey, Org: u.Org, ID: u.ID}); err != nil {
-			return emailTaken(err)
+		if !former.Confirmed {
+			if err := t.Enlist(ctx, store.Entry{Kind: store.ConfirmedEmail, Key: u.EmailKey, Org: u.Org, ID: u.ID}); err != nil {
+				return emailTaken(err)
+			}
 		}
 		if err := t.SaveUser(ctx, former, u); err != nil {
 			return err
@@ -116,7 +123,7 @@ func (s *Users) followLink(ctx context.Context, digest string) (store.User, stor
 
 // linked is the person of an open link, if they are still as the link was made for.
 func linked(ctx context.Context, q store.Reads, digest string, now store.Micros) (store.User, store.Organization, error) {
-	l, err := q.OpenLink(ctx, digest, now)
+	l, err := q.Link(ctx, digest, now)
 	if wire.IsNotFound(err) {
 		return store.User{}, store.Organization{}, answer.ErrLink
 	}
@@ -130,8 +137,19 @@ func linked(ctx context.Context, q store.Reads, digest string, now store.Micros)
 	if err != nil {
 		return u, store.Organization{}, err
 	}
+	if !u.NeedsLink() && l.Spent == 0 { // it may have been spent since it was read
+		if l, err = q.Link(ctx, digest, now); err != nil {
+			return u, store.Organization{}, err
+		}
+	}
 	org, err := q.Organization(ctx, l.Org)
-	if err == nil && (u.Confirmed || !u.Enabled || org.Suspended || u.EmailKey != l.EmailKey || u.Epoch != l.Epoch) {
+	switch {
+	case err != nil:
+	case !u.Enabled || org.Suspended || u.EmailKey != l.EmailKey:
+		err = answer.ErrLink
+	case l.Spent != 0 && !u.NeedsLink():
+		err = answer.ErrAlreadyActivated
+	case l.Spent != 0 || !u.NeedsLink() || u.Epoch != l.Epoch:
 		err = answer.ErrLink
 	}
 	return u, org, err

@@ -337,7 +337,13 @@ func (s *Users) switchUser(ctx context.Context, id, etag, event string, data fun
 		Read:    func(ctx context.Context, tx *change.Tx) (store.User, error) { return tx.User(ctx, tx.Org.ID, id) },
 		Version: func(u store.User) int64 { return u.Version },
 		Save: func(ctx context.Context, tx *change.Tx, former store.User, u *store.User) error {
-			return tx.KeepAdministrator(ctx, func() error { return saveSwitched(ctx, tx, former, u) })
+			if err := tx.KeepAdministrator(ctx, func() error { return saveSwitched(ctx, tx, former, u) }); err != nil {
+				return err
+			}
+			if former.Enabled || !u.Enabled {
+				return nil
+			}
+			return s.letters.InviteEnabled(ctx, tx, *u)
 		},
 		Answer: s.Answer,
 	})

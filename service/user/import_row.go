@@ -246,7 +246,7 @@ func (im *importing) addImported(ctx context.Context, tx *change.Tx, rows []*imp
 		// made the one behind the hash themselves.
 		u.PasswordInitial = u.PasswordHash != "" && !tx.MayConfirm()
 		users = append(users, u)
-		if invite && u.Enabled && !u.Confirmed {
+		if invite && u.Enabled && u.NeedsLink() {
 			invited = append(invited, u)
 		}
 		g := store.Grant{Org: u.Org, Principal: u.ID, Created: tx.Now, CreatedBy: tx.By.ID}
@@ -267,7 +267,12 @@ func (im *importing) addImported(ctx context.Context, tx *change.Tx, rows []*imp
 		return err
 	}
 	withheld, err := im.s.letters.Invite(ctx, tx, tx.Org, invited...)
+	sent := map[string]bool{}
+	for _, u := range invited {
+		sent[u.ID] = true
+	}
 	for _, row := range rows {
+		row.status.ActivationSent = sent[row.user.ID] && withheld[row.user.ID] == 0
 		if withheld[row.user.ID] != 0 { // created, without a mail
 			row.status.Reason = identityv1.Error_RATE_LIMITED.String()
 		}

@@ -125,7 +125,7 @@ func (s *Users) createUser(ctx context.Context, req *identityv1.CreateUserReques
 				return err
 			}
 		}
-		if err := s.letters.InviteUnlessConfirmed(ctx, tx, tx.Org, u); err != nil {
+		if err := s.letters.InviteIfNeeded(ctx, tx, tx.Org, u); err != nil {
 			return err
 		}
 		resp = newUserAnswer(tx, u, add)

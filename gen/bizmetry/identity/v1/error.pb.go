@@ -89,7 +89,7 @@ const (
 	Error_TOO_LARGE Error_Reason = 30
 	// ABORTED: other people match the filter than the preview said.
 	Error_MATCH_CHANGED Error_Reason = 31
-	// FAILED_PRECONDITION: the link is unknown, used or expired.
+	// FAILED_PRECONDITION: the link is unknown, replaced or expired.
 	Error_LINK_INVALID Error_Reason = 32
 	// FAILED_PRECONDITION: a phone number counts only with a proof that it was verified.
 	Error_PHONE_NOT_VERIFIED Error_Reason = 33
@@ -97,8 +97,12 @@ const (
 	Error_CODE_INVALID Error_Reason = 34
 	// FAILED_PRECONDITION: the verification is expired, used, or had too many wrong codes: start a new one.
 	Error_VERIFICATION_OVER Error_Reason = 35
-	// FAILED_PRECONDITION: the address is confirmed already.
+	// FAILED_PRECONDITION: the address is confirmed, and the user has a password.
 	Error_ALREADY_CONFIRMED Error_Reason = 36
+	// FAILED_PRECONDITION: the link was followed before, and the account is active.
+	Error_ALREADY_ACTIVATED Error_Reason = 37
+	// FAILED_PRECONDITION: the user is disabled.
+	Error_USER_DISABLED Error_Reason = 38
 )
 
 // Enum value maps for Error_Reason.
@@ -141,6 +145,8 @@ var (
 		34: "CODE_INVALID",
 		35: "VERIFICATION_OVER",
 		36: "ALREADY_CONFIRMED",
+		37: "ALREADY_ACTIVATED",
+		38: "USER_DISABLED",
 	}
 	Error_Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":    0,
@@ -180,6 +186,8 @@ var (
 		"CODE_INVALID":          34,
 		"VERIFICATION_OVER":     35,
 		"ALREADY_CONFIRMED":     36,
+		"ALREADY_ACTIVATED":     37,
+		"USER_DISABLED":         38,
 	}
 )
 
@@ -254,8 +262,8 @@ var File_bizmetry_identity_v1_error_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_error_proto_rawDesc = "" +
 	"\n" +
-	" bizmetry/identity/v1/error.proto\x12\x14bizmetry.identity.v1\"\x82\x06\n" +
-	"\x05Error\"\xf8\x05\n" +
+	" bizmetry/identity/v1/error.proto\x12\x14bizmetry.identity.v1\"\xac\x06\n" +
+	"\x05Error\"\xa2\x06\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eINVALID_FIELDS\x10\x01\x12\x15\n" +
@@ -295,7 +303,9 @@ const file_bizmetry_identity_v1_error_proto_rawDesc = "" +
 	"\x12PHONE_NOT_VERIFIED\x10!\x12\x10\n" +
 	"\fCODE_INVALID\x10\"\x12\x15\n" +
 	"\x11VERIFICATION_OVER\x10#\x12\x15\n" +
-	"\x11ALREADY_CONFIRMED\x10$BBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
+	"\x11ALREADY_CONFIRMED\x10$\x12\x15\n" +
+	"\x11ALREADY_ACTIVATED\x10%\x12\x11\n" +
+	"\rUSER_DISABLED\x10&BBZ@github.com/bizmetry/identity/gen/bizmetry/identity/v1;identityv1b\x06proto3"
 
 var (
 	file_bizmetry_identity_v1_error_proto_rawDescOnce sync.Once

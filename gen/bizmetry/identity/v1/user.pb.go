@@ -3073,9 +3073,11 @@ type ImportUsersResponse_Row struct {
 	// person is there, but no mail was sent.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The fields that break their rules, as "column: rule".
-	Violations    []string `protobuf:"bytes,6,rep,name=violations,proto3" json:"violations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Violations []string `protobuf:"bytes,6,rep,name=violations,proto3" json:"violations,omitempty"`
+	// Whether a link to activate the account, or to choose a password, is mailed.
+	ActivationSent bool `protobuf:"varint,8,opt,name=activation_sent,json=activationSent,proto3" json:"activation_sent,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ImportUsersResponse_Row) Reset() {
@@ -3148,6 +3150,13 @@ func (x *ImportUsersResponse_Row) GetViolations() []string {
 		return x.Violations
 	}
 	return nil
+}
+
+func (x *ImportUsersResponse_Row) GetActivationSent() bool {
+	if x != nil {
+		return x.ActivationSent
+	}
+	return false
 }
 
 // Summary counts the rows.
@@ -3395,10 +3404,10 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x06format\x18\x02 \x01(\x0e2%.bizmetry.identity.v1.UserFile.FormatB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06format\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12'\n" +
 	"\x0fsend_activation\x18\x04 \x01(\bR\x0esendActivation\x12\x1d\n" +
-	"\x04data\x18\x05 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80 R\x04data\"\xa7\x04\n" +
+	"\x04data\x18\x05 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80 R\x04data\"\xd0\x04\n" +
 	"\x13ImportUsersResponse\x12A\n" +
 	"\x04rows\x18\x01 \x03(\v2-.bizmetry.identity.v1.ImportUsersResponse.RowR\x04rows\x12K\n" +
-	"\asummary\x18\x02 \x01(\v21.bizmetry.identity.v1.ImportUsersResponse.SummaryR\asummary\x1a\x90\x02\n" +
+	"\asummary\x18\x02 \x01(\v21.bizmetry.identity.v1.ImportUsersResponse.SummaryR\asummary\x1a\xb9\x02\n" +
 	"\x03Row\x12\x10\n" +
 	"\x03row\x18\x01 \x01(\x03R\x03row\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12O\n" +
@@ -3407,7 +3416,8 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1e\n" +
 	"\n" +
 	"violations\x18\x06 \x03(\tR\n" +
-	"violations\"H\n" +
+	"violations\x12'\n" +
+	"\x0factivation_sent\x18\b \x01(\bR\x0eactivationSent\"H\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCREATED\x10\x01\x12\n" +

@@ -67,7 +67,8 @@ type UserServiceClient interface {
 	// e-mail address stays reserved in the organization for 30 days.
 	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
 	DeleteUser(ctx context.Context, in *DeleteUserRequest, opts ...grpc.CallOption) (*User, error)
-	// EnableUser lets a disabled person in again; nothing that was ended revives.
+	// EnableUser lets a disabled user in again; nothing that was ended revives. Who
+	// still needs a link is mailed a new one, at most once in ten minutes.
 	EnableUser(ctx context.Context, in *EnableUserRequest, opts ...grpc.CallOption) (*User, error)
 	// DisableUser shuts a person out at once: sessions and tokens end.
 	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
@@ -131,14 +132,16 @@ type UserServiceClient interface {
 	// the user within ten minutes, once, by the same caller. Five codes may be tried.
 	// Errors: CODE_INVALID, VERIFICATION_OVER, RATE_LIMITED.
 	ConfirmPhoneVerification(ctx context.Context, in *ConfirmPhoneVerificationRequest, opts ...grpc.CallOption) (*ConfirmPhoneVerificationResponse, error)
-	// SendActivation mails a new activation link to a person who is not
-	// confirmed; links sent before are over.
-	// Errors: ALREADY_CONFIRMED, EMAIL_TAKEN, RATE_LIMITED, GRANT_EXCEEDS_OWN.
+	// SendActivation mails a new link to a user who is not confirmed, or who is
+	// but has no password yet; links sent before are void.
+	// Errors: ALREADY_CONFIRMED, USER_DISABLED, EMAIL_TAKEN, RATE_LIMITED, GRANT_EXCEEDS_OWN.
 	SendActivation(ctx context.Context, in *SendActivationRequest, opts ...grpc.CallOption) (*User, error)
 	// ActivateUser follows an activation link: the address is proven, and the
 	// password is set where the person has none. A link is good once, for 72
-	// hours, and void after any change of address, password or state.
-	// Errors: LINK_INVALID (unknown, used and expired alike), EMAIL_TAKEN, WEAK_PASSWORD, RATE_LIMITED.
+	// hours, and void after any change of address, password or state. Characters
+	// behind the token are passed over. A used link of an active user answers
+	// ALREADY_ACTIVATED.
+	// Errors: LINK_INVALID (unknown, replaced and expired alike), ALREADY_ACTIVATED, EMAIL_TAKEN, WEAK_PASSWORD, RATE_LIMITED.
 	ActivateUser(ctx context.Context, in *ActivateUserRequest, opts ...grpc.CallOption) (*ActivateUserResponse, error)
 	// GetMe tells who the caller is: a user or a service account, and what it may do.
 	GetMe(ctx context.Context, in *GetMeRequest, opts ...grpc.CallOption) (*GetMeResponse, error)
@@ -417,7 +420,8 @@ type UserServiceServer interface {
 	// e-mail address stays reserved in the organization for 30 days.
 	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
 	DeleteUser(context.Context, *DeleteUserRequest) (*User, error)
-	// EnableUser lets a disabled person in again; nothing that was ended revives.
+	// EnableUser lets a disabled user in again; nothing that was ended revives. Who
+	// still needs a link is mailed a new one, at most once in ten minutes.
 	EnableUser(context.Context, *EnableUserRequest) (*User, error)
 	// DisableUser shuts a person out at once: sessions and tokens end.
 	// Errors: LAST_ADMINISTRATOR, GRANT_EXCEEDS_OWN, ETAG_MISMATCH.
@@ -481,14 +485,16 @@ type UserServiceServer interface {
 	// the user within ten minutes, once, by the same caller. Five codes may be tried.
 	// Errors: CODE_INVALID, VERIFICATION_OVER, RATE_LIMITED.
 	ConfirmPhoneVerification(context.Context, *ConfirmPhoneVerificationRequest) (*ConfirmPhoneVerificationResponse, error)
-	// SendActivation mails a new activation link to a person who is not
-	// confirmed; links sent before are over.
-	// Errors: ALREADY_CONFIRMED, EMAIL_TAKEN, RATE_LIMITED, GRANT_EXCEEDS_OWN.
+	// SendActivation mails a new link to a user who is not confirmed, or who is
+	// but has no password yet; links sent before are void.
+	// Errors: ALREADY_CONFIRMED, USER_DISABLED, EMAIL_TAKEN, RATE_LIMITED, GRANT_EXCEEDS_OWN.
 	SendActivation(context.Context, *SendActivationRequest) (*User, error)
 	// ActivateUser follows an activation link: the address is proven, and the
 	// password is set where the person has none. A link is good once, for 72
-	// hours, and void after any change of address, password or state.
-	// Errors: LINK_INVALID (unknown, used and expired alike), EMAIL_TAKEN, WEAK_PASSWORD, RATE_LIMITED.
+	// hours, and void after any change of address, password or state. Characters
+	// behind the token are passed over. A used link of an active user answers
+	// ALREADY_ACTIVATED.
+	// Errors: LINK_INVALID (unknown, replaced and expired alike), ALREADY_ACTIVATED, EMAIL_TAKEN, WEAK_PASSWORD, RATE_LIMITED.
 	ActivateUser(context.Context, *ActivateUserRequest) (*ActivateUserResponse, error)
 	// GetMe tells who the caller is: a user or a service account, and what it may do.
 	GetMe(context.Context, *GetMeRequest) (*GetMeResponse, error)
