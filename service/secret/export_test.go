@@ -35,3 +35,9 @@ func Takes(p *Passwords, phc, password string) (bool, error) {
 	h, err := p.read(phc)
 	return h.takes(password), err
 }
+
+// Affordable tells whether Verify takes a stored hash.
+func (p *Passwords) Affordable(phc string) error {
+	_, err := p.read(phc)
+	return err
+}

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"strings"
 
@@ -62,9 +63,10 @@ var pbkdf2s = map[string]struct{ size, maxRounds int }{
 type stored struct {
 	digest    algorithm.Digest
 	kind      string
-	memoryKiB int    // that it takes; 0: next to none
-	argon2    Params // of argon2id only
-	rounds    int    // of SHA-crypt only
+	memoryKiB int     // that it takes; 0: next to none
+	share     float64 // of the dearest hash of its kind that is verified; not of argon2
+	argon2    Params  // of argon2id only
+	rounds    int     // of SHA-crypt only
 }
 
 // newDecoder knows the formats that are worth importing. yescrypt is left out
@@ -126,22 +128,29 @@ func (h *stored) affordable(parts []string) bool {
 		return withinArgon2(uint64(m), uint64(t), uint64(p))
 	case h.kind == "2b": // the library writes every version so
 		var cost int
-		return scan(parts[0], "%d", &cost) && cost >= minBcryptCost && cost <= maxBcryptCost
+		ok := scan(parts[0], "%d", &cost) && cost >= minBcryptCost && cost <= maxBcryptCost
+		h.share = math.Exp2(float64(cost - maxBcryptCost))
+		return ok
 	case strings.HasPrefix(h.kind, "pbkdf2"):
 		var rounds int
-		return scan(parts[0], "%d", &rounds) && withinPBKDF2(h.kind, rounds, len(h.digest.Key()))
+		ok := scan(parts[0], "%d", &rounds) && withinPBKDF2(h.kind, rounds, len(h.digest.Key()))
+		f := pbkdf2s[h.kind]
+		h.share = float64(rounds*((len(h.digest.Key())+f.size-1)/f.size)) / float64(f.maxRounds)
+		return ok
 	case h.kind == "scrypt":
 		var ln, r, p int
 		if !scan(parts[0], "ln=%d,r=%d,p=%d", &ln, &r, &p) || !withinScrypt(ln, r, p) {
 			return false
 		}
 		h.memoryKiB = r << ln / 8
+		h.share = float64(r*p<<ln) / maxScryptWork
 		return true
 	case h.kind == "5", h.kind == "6":
 		h.rounds = shacrypt.IterationsDefaultOmitted
 		if len(parts) == 3 && !scan(parts[0], "rounds=%d", &h.rounds) {
 			return false
 		}
+		h.share = float64(h.rounds) / maxSHACryptRounds
 		return h.rounds >= minSHACryptRounds && h.rounds <= maxSHACryptRounds
 	}
 	return false
@@ -202,10 +211,36 @@ func (h *stored) costlier(than Params) bool {
 		uint64(h.argon2.MemoryKiB)*uint64(h.argon2.Time) > uint64(than.MemoryKiB)*uint64(than.Time)
 }
 
-// CheckHash tells whether Verify would take a stored hash: its format is known
-// and its cost within bounds. Nothing is run. It fails with ErrHash, whose
-// text never quotes the hash.
+// dearest is how many of our hashes the dearest ones of other kinds take, as measured:
+// bcrypt of cost 12 five, the others twelve.
+const (
+	dearestBcrypt = 5
+	dearestOther  = 12
+)
+
+// cost is how many hashes with our default parameters a check takes, roughly.
+func (h *stored) cost() float64 {
+	switch {
+	case strings.HasPrefix(h.kind, "argon2"):
+		return float64(h.argon2.MemoryKiB) * float64(h.argon2.Time) / (float64(DefaultParams.MemoryKiB) * float64(DefaultParams.Time))
+	case h.kind == "2b":
+		return dearestBcrypt * h.share
+	}
+	return dearestOther * h.share
+}
+
+// dearestTaken is how many of ours a hash may cost that is imported: what takes longer
+// to refuse than one of ours tells who was imported. Verify goes on with dearer ones
+// that are there already.
+const dearestTaken = 2
+
+// CheckHash tells whether a hash may be imported: its format is known and a check costs
+// little more than one of ours. Nothing is run. It fails with ErrHash, whose text never
+// quotes the hash.
 func (p *Passwords) CheckHash(phc string) error {
-	_, err := p.read(phc)
+	h, err := p.read(phc)
+	if err == nil && h.cost() > dearestTaken {
+		err = fmt.Errorf("%w: it costs too much", ErrHash)
+	}
 	return err
 }

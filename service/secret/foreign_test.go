@@ -166,9 +166,83 @@ func TestVerify_PF08(t *testing.T) {
 	}
 }
 
-// The bounds: of every kind the most costly hash that is taken, and the first
+// What is imported costs at most twice one of ours.
+func TestCheckHash_Imported(t *testing.T) {
+	text := func(size int) string { return raw.EncodeToString(make([]byte, size)) }
+	tail := "$" + text(16) + "$"
+	blow := strings.Repeat("a", 21) + "u" + strings.Repeat("a", 31)
+	rows := []struct {
+		rule, phc string
+		ok        bool
+	}{
+		{"ours", "$argon2id$v=19$m=19456,t=2,p=1" + tail + text(32), true},
+		{"argon2id, twice ours", "$argon2id$v=19$m=19456,t=4,p=1" + tail + text(32), true},
+		{"argon2id, more", "$argon2id$v=19$m=19456,t=5,p=1" + tail + text(32), false},
+		{"argon2id of PHP", "$argon2id$v=19$m=65536,t=4,p=1" + tail + text(32), false},
+		{"bcrypt 10", "$2b$10$" + blow, true},
+		{"bcrypt 11", "$2b$11$" + blow, false},
+		{"bcrypt 4", "$2y$04$" + blow, true},
+		{"pbkdf2 SHA-256, 250,000", "$pbkdf2-sha256$250000" + tail + text(32), true},
+		{"pbkdf2 SHA-256, 260,000", "$pbkdf2-sha256$260000" + tail + text(32), false},
+		{"scrypt of 16 MiB", "$scrypt$ln=14,r=8,p=1" + tail + text(32), true},
+		{"scrypt of 128 MiB", "$scrypt$ln=17,r=8,p=1" + tail + text(32), false},
+		{"SHA-512 crypt as usual", "$6$saltstring$" + strings.Repeat("a", 86), true},
+		{"SHA-512 crypt, 200,000", "$6$rounds=200000$saltstring$" + strings.Repeat("a", 86), false},
+	}
+	p := passwords(t, secret.PasswordsConfig{})
+	for _, r := range rows {
+		if err := p.CheckHash(r.phc); (err == nil) != r.ok || (err != nil && !errors.Is(err, secret.ErrHash)) {
+			t.Errorf("%s: %v, want ok %t", r.rule, err, r.ok)
+		}
+	}
+}
+
+// Passwords whose marks were typed apart verify against hashes of either form.
+func TestVerify_FormsOfUnicode(t *testing.T) {
+	typed, composed := "Zoe\u0308#Horse8battery", "Zo\u00eb#Horse8battery"
+	of := func(password string) string {
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(hash)
+	}
+	p := passwords(t, secret.PasswordsConfig{Params: secret.Params{MemoryKiB: 128, Time: 1, Threads: 1}})
+	ours, err := p.Hash(t.Context(), typed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := []struct {
+		rule, hash, password string
+		ok                   bool
+	}{
+		{"hashed apart, typed apart", of(typed), typed, true},
+		{"hashed composed, typed apart", of(composed), typed, true},
+		{"hashed composed, typed composed", of(composed), composed, true},
+		{"hashed apart, typed composed", of(typed), composed, false}, // nobody knows how it was typed then
+		{"ours, typed apart", ours, typed, true},
+		{"ours, typed composed", ours, composed, true},
+		{"another password", of(typed), typed + "x", false},
+	}
+	for _, r := range rows {
+		if ok, _, err := p.Verify(t.Context(), r.password, r.hash); err != nil || ok != r.ok {
+			t.Errorf("%s: %v, %v", r.rule, ok, err)
+		}
+	}
+	before := p.Runs()
+	for _, hash := range []string{"", ours, of(typed)} { // the work does not tell whose hash it is
+		if _, _, err := p.Verify(t.Context(), typed+"x", hash); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := p.Runs() - before; n != 6 {
+		t.Errorf("%d hashes for three checks of two forms", n)
+	}
+}
+
+// The bounds: of every kind the most costly hash that is verified, and the first
 // that is not. Real systems' parameters are within.
-func TestCheckHash_PF08_Bounds(t *testing.T) {
+func TestVerify_PF08_Bounds(t *testing.T) {
 	text := func(size int) string { return raw.EncodeToString(make([]byte, size)) }
 	tail := "$" + text(16) + "$"
 	blow := strings.Repeat("a", 21) + "u" + strings.Repeat("a", 31)
@@ -220,7 +294,7 @@ func TestCheckHash_PF08_Bounds(t *testing.T) {
 	}
 	p := passwords(t, secret.PasswordsConfig{})
 	for _, r := range rows {
-		if err := p.CheckHash(r.phc); (err == nil) != r.ok || (err != nil && !errors.Is(err, secret.ErrHash)) {
+		if err := p.Affordable(r.phc); (err == nil) != r.ok || (err != nil && !errors.Is(err, secret.ErrHash)) {
 			t.Errorf("%s: %v, want ok %t", r.rule, err, r.ok)
 		}
 	}

@@ -14,8 +14,12 @@ import (
 	"github.com/bizmetry/identity/store"
 )
 
-// credentialsAtMost an account may have.
-const credentialsAtMost = 10
+// How many credentials an account may have. Those that ended stay for a while, so that
+// people see what became of them: the oldest go when there are too many.
+const (
+	credentialsAtMost = 10
+	endedKept         = 40
+)
 
 // CreateCredential makes a credential and shows its secret once.
 func (s *Accounts) CreateCredential(ctx context.Context, req *identityv1.CreateCredentialRequest) (*identityv1.CreateCredentialResponse, error) {
@@ -41,7 +45,7 @@ func (s *Accounts) CreateCredential(ctx context.Context, req *identityv1.CreateC
 		if err != nil {
 			return err
 		}
-		resp.Credential = credentialProto(c)
+		resp.Credential = credentialProto(c, tx.Now)
 		if err := tx.Remember(ctx, req, resp); err != nil {
 			return err
 		}
@@ -53,12 +57,8 @@ func (s *Accounts) CreateCredential(ctx context.Context, req *identityv1.CreateC
 
 // addSecret makes the secret of a new credential and writes the row.
 func (s *Accounts) addSecret(ctx context.Context, tx *change.Tx, c *store.Credential) (text string, err error) {
-	present, err := tx.Credentials(ctx, c.Org, c.Account)
-	if err != nil {
+	if err := s.makeRoom(ctx, tx, c.Account); err != nil {
 		return "", err
-	}
-	if len(present) >= credentialsAtMost {
-		return "", answer.Refuse(answer.ErrLimitReached, "limit", strconv.Itoa(credentialsAtMost))
 	}
 	text, digest, err := secret.NewMachineSecret(s.Rand, c.ID)
 	if err != nil {
@@ -68,6 +68,33 @@ func (s *Accounts) addSecret(ctx context.Context, tx *change.Tx, c *store.Creden
 	data := store.Data{"service_account": c.Account, "kind": c.Kind}
 	tx.Note(store.EventCredentialCreated, c.ID, data)
 	return text, tx.AddCredential(ctx, *c)
+}
+
+// makeRoom refuses one credential more than an account may have. What has ended does
+// not count, and is deleted where it is too much.
+func (s *Accounts) makeRoom(ctx context.Context, tx *change.Tx, account string) error {
+	present, err := tx.Credentials(ctx, tx.Org.ID, account) // the newest first
+	if err != nil {
+		return err
+	}
+	live, ended := 0, 0
+	for _, c := range present {
+		if !wire.Ended(c.Expires, tx.Now) {
+			live++
+			continue
+		}
+		if ended++; ended <= endedKept {
+			continue
+		}
+		if err := tx.DropCredential(ctx, c.Org, c.ID); err != nil {
+			return err
+		}
+		tx.Note(store.EventCredentialDeleted, c.ID, store.Data{"service_account": c.Account, "kind": c.Kind})
+	}
+	if live >= credentialsAtMost {
+		return answer.Refuse(answer.ErrLimitReached, "limit", strconv.Itoa(credentialsAtMost))
+	}
+	return nil
 }
 
 // ListCredentials returns the credentials of a machine, without secrets.
@@ -80,9 +107,9 @@ func (s *Accounts) ListCredentials(ctx context.Context, req *identityv1.ListCred
 	if err != nil {
 		return nil, err
 	}
-	resp := &identityv1.ListCredentialsResponse{}
+	resp, now := &identityv1.ListCredentialsResponse{}, store.At(s.Now())
 	for _, c := range credentials {
-		resp.Credentials = append(resp.Credentials, credentialProto(c))
+		resp.Credentials = append(resp.Credentials, credentialProto(c, now))
 	}
 	return resp, nil
 }
@@ -106,16 +133,26 @@ func (s *Accounts) DeleteCredential(ctx context.Context, req *identityv1.DeleteC
 		}
 		tx.Note(store.EventCredentialDeleted, c.ID, store.Data{"service_account": c.Account, "kind": c.Kind})
 		c.Enabled = false
-		resp = credentialProto(c)
+		resp = credentialProto(c, tx.Now)
 		return nil
 	})
 	return resp, err
 }
 
-func credentialProto(c store.Credential) *identityv1.Credential {
+func credentialState(c store.Credential, now store.Micros) identityv1.Credential_State {
+	switch {
+	case wire.Ended(c.Expires, now):
+		return identityv1.Credential_EXPIRED
+	case !c.Enabled:
+		return identityv1.Credential_DISABLED
+	}
+	return identityv1.Credential_ACTIVE
+}
+
+func credentialProto(c store.Credential, now store.Micros) *identityv1.Credential {
 	p := &identityv1.Credential{
 		Id: c.ID, ServiceAccountId: c.Account, Kind: identityv1.Credential_Kind(identityv1.Credential_Kind_value[c.Kind]),
-		DisplayName: &c.DisplayName, Enabled: c.Enabled,
+		DisplayName: &c.DisplayName, Enabled: c.Enabled, State: credentialState(c, now),
 		LastUsedTime: wire.Stamp(c.LastUsed), CreateTime: wire.Stamp(c.Created), CreatedBy: c.CreatedBy,
 	}
 	if c.Expires != 0 {

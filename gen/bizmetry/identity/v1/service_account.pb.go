@@ -73,6 +73,62 @@ func (Credential_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_bizmetry_identity_v1_service_account_proto_rawDescGZIP(), []int{1, 0}
 }
 
+// State says whether it is accepted, and if not, why.
+type Credential_State int32
+
+const (
+	Credential_STATE_UNSPECIFIED Credential_State = 0
+	// It is accepted.
+	Credential_ACTIVE Credential_State = 1
+	// It was disabled or deleted.
+	Credential_DISABLED Credential_State = 2
+	// Its time is over.
+	Credential_EXPIRED Credential_State = 3
+)
+
+// Enum value maps for Credential_State.
+var (
+	Credential_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "ACTIVE",
+		2: "DISABLED",
+		3: "EXPIRED",
+	}
+	Credential_State_value = map[string]int32{
+		"STATE_UNSPECIFIED": 0,
+		"ACTIVE":            1,
+		"DISABLED":          2,
+		"EXPIRED":           3,
+	}
+)
+
+func (x Credential_State) Enum() *Credential_State {
+	p := new(Credential_State)
+	*p = x
+	return p
+}
+
+func (x Credential_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Credential_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_bizmetry_identity_v1_service_account_proto_enumTypes[1].Descriptor()
+}
+
+func (Credential_State) Type() protoreflect.EnumType {
+	return &file_bizmetry_identity_v1_service_account_proto_enumTypes[1]
+}
+
+func (x Credential_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Credential_State.Descriptor instead.
+func (Credential_State) EnumDescriptor() ([]byte, []int) {
+	return file_bizmetry_identity_v1_service_account_proto_rawDescGZIP(), []int{1, 1}
+}
+
 // ServiceAccount is a machine that belongs to one organization. Its id is the
 // OAuth 2.0 client id.
 type ServiceAccount struct {
@@ -311,8 +367,10 @@ type Credential struct {
 	Kind Credential_Kind `protobuf:"varint,3,opt,name=kind,proto3,enum=bizmetry.identity.v1.Credential_Kind" json:"kind,omitempty"`
 	// Name for people.
 	DisplayName *string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
-	// Whether it is accepted.
+	// Whether it is switched on; state says whether it is accepted.
 	Enabled bool `protobuf:"varint,5,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// State now. Only what is not EXPIRED counts against the ten of an account.
+	State Credential_State `protobuf:"varint,11,opt,name=state,proto3,enum=bizmetry.identity.v1.Credential_State" json:"state,omitempty"`
 	// Types that are valid to be assigned to Expiration:
 	//
 	//	*Credential_ExpireTime
@@ -391,6 +449,13 @@ func (x *Credential) GetEnabled() bool {
 		return x.Enabled
 	}
 	return false
+}
+
+func (x *Credential) GetState() Credential_State {
+	if x != nil {
+		return x.State
+	}
+	return Credential_STATE_UNSPECIFIED
 }
 
 func (x *Credential) GetExpiration() isCredential_Expiration {
@@ -2017,14 +2082,15 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\f_parent_typeB\f\n" +
 	"\n" +
 	"_parent_idB\x0e\n" +
-	"\f_parent_name\"\xb2\x05\n" +
+	"\f_parent_name\"\xbc\x06\n" +
 	"\n" +
 	"Credential\x12H\n" +
 	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x121\n" +
 	"\x12service_account_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x10serviceAccountId\x12C\n" +
 	"\x04kind\x18\x03 \x01(\x0e2%.bizmetry.identity.v1.Credential.KindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\x12>\n" +
 	"\fdisplay_name\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x01R\vdisplayName\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x05 \x01(\bB\x03\xe0A\x03R\aenabled\x12G\n" +
+	"\aenabled\x18\x05 \x01(\bB\x03\xe0A\x03R\aenabled\x12A\n" +
+	"\x05state\x18\v \x01(\x0e2&.bizmetry.identity.v1.Credential.StateB\x03\xe0A\x03R\x05state\x12G\n" +
 	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\b\xbaH\x05\xb2\x01\x02@\x01H\x00R\n" +
 	"expireTime\x12D\n" +
 	"\x03ttl\x18\a \x01(\v2\x19.google.protobuf.DurationB\x15\xe0A\x04\xbaH\x0f\xaa\x01\f\"\x06\b\x80\x86\xb0\x96\x012\x02\b\x01H\x00R\x03ttl\x12E\n" +
@@ -2037,7 +2103,13 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
-	"\x06SECRET\x10\x01B\f\n" +
+	"\x06SECRET\x10\x01\"E\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06ACTIVE\x10\x01\x12\f\n" +
+	"\bDISABLED\x10\x02\x12\v\n" +
+	"\aEXPIRED\x10\x03B\f\n" +
 	"\n" +
 	"expirationB\x0f\n" +
 	"\r_display_name\"\x80\x02\n" +
@@ -2196,93 +2268,95 @@ func file_bizmetry_identity_v1_service_account_proto_rawDescGZIP() []byte {
 	return file_bizmetry_identity_v1_service_account_proto_rawDescData
 }
 
-var file_bizmetry_identity_v1_service_account_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_bizmetry_identity_v1_service_account_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_bizmetry_identity_v1_service_account_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_bizmetry_identity_v1_service_account_proto_goTypes = []any{
 	(Credential_Kind)(0),                        // 0: bizmetry.identity.v1.Credential.Kind
-	(*ServiceAccount)(nil),                      // 1: bizmetry.identity.v1.ServiceAccount
-	(*Credential)(nil),                          // 2: bizmetry.identity.v1.Credential
-	(*CreateServiceAccountRequest)(nil),         // 3: bizmetry.identity.v1.CreateServiceAccountRequest
-	(*GetServiceAccountRequest)(nil),            // 4: bizmetry.identity.v1.GetServiceAccountRequest
-	(*ListServiceAccountsRequest)(nil),          // 5: bizmetry.identity.v1.ListServiceAccountsRequest
-	(*ListServiceAccountsResponse)(nil),         // 6: bizmetry.identity.v1.ListServiceAccountsResponse
-	(*DeleteServiceAccountRequest)(nil),         // 7: bizmetry.identity.v1.DeleteServiceAccountRequest
-	(*EnableServiceAccountRequest)(nil),         // 8: bizmetry.identity.v1.EnableServiceAccountRequest
-	(*DisableServiceAccountRequest)(nil),        // 9: bizmetry.identity.v1.DisableServiceAccountRequest
-	(*CreateCredentialRequest)(nil),             // 10: bizmetry.identity.v1.CreateCredentialRequest
-	(*CreateCredentialResponse)(nil),            // 11: bizmetry.identity.v1.CreateCredentialResponse
-	(*ListCredentialsRequest)(nil),              // 12: bizmetry.identity.v1.ListCredentialsRequest
-	(*ListCredentialsResponse)(nil),             // 13: bizmetry.identity.v1.ListCredentialsResponse
-	(*DeleteCredentialRequest)(nil),             // 14: bizmetry.identity.v1.DeleteCredentialRequest
-	(*IssueTokenRequest)(nil),                   // 15: bizmetry.identity.v1.IssueTokenRequest
-	(*IssueTokenResponse)(nil),                  // 16: bizmetry.identity.v1.IssueTokenResponse
-	(*IntrospectTokenRequest)(nil),              // 17: bizmetry.identity.v1.IntrospectTokenRequest
-	(*IntrospectTokenResponse)(nil),             // 18: bizmetry.identity.v1.IntrospectTokenResponse
-	(*RevokeTokenRequest)(nil),                  // 19: bizmetry.identity.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),                 // 20: bizmetry.identity.v1.RevokeTokenResponse
-	(*RevokeTokensRequest)(nil),                 // 21: bizmetry.identity.v1.RevokeTokensRequest
-	(*RevokeTokensResponse)(nil),                // 22: bizmetry.identity.v1.RevokeTokensResponse
-	(*ListServiceAccountsRequest_Filter)(nil),   // 23: bizmetry.identity.v1.ListServiceAccountsRequest.Filter
-	(*ListServiceAccountsResponse_Summary)(nil), // 24: bizmetry.identity.v1.ListServiceAccountsResponse.Summary
-	(*GrantedRole)(nil),                         // 25: bizmetry.identity.v1.GrantedRole
-	(*GrantedPermission)(nil),                   // 26: bizmetry.identity.v1.GrantedPermission
-	(*durationpb.Duration)(nil),                 // 27: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),               // 28: google.protobuf.Timestamp
+	(Credential_State)(0),                       // 1: bizmetry.identity.v1.Credential.State
+	(*ServiceAccount)(nil),                      // 2: bizmetry.identity.v1.ServiceAccount
+	(*Credential)(nil),                          // 3: bizmetry.identity.v1.Credential
+	(*CreateServiceAccountRequest)(nil),         // 4: bizmetry.identity.v1.CreateServiceAccountRequest
+	(*GetServiceAccountRequest)(nil),            // 5: bizmetry.identity.v1.GetServiceAccountRequest
+	(*ListServiceAccountsRequest)(nil),          // 6: bizmetry.identity.v1.ListServiceAccountsRequest
+	(*ListServiceAccountsResponse)(nil),         // 7: bizmetry.identity.v1.ListServiceAccountsResponse
+	(*DeleteServiceAccountRequest)(nil),         // 8: bizmetry.identity.v1.DeleteServiceAccountRequest
+	(*EnableServiceAccountRequest)(nil),         // 9: bizmetry.identity.v1.EnableServiceAccountRequest
+	(*DisableServiceAccountRequest)(nil),        // 10: bizmetry.identity.v1.DisableServiceAccountRequest
+	(*CreateCredentialRequest)(nil),             // 11: bizmetry.identity.v1.CreateCredentialRequest
+	(*CreateCredentialResponse)(nil),            // 12: bizmetry.identity.v1.CreateCredentialResponse
+	(*ListCredentialsRequest)(nil),              // 13: bizmetry.identity.v1.ListCredentialsRequest
+	(*ListCredentialsResponse)(nil),             // 14: bizmetry.identity.v1.ListCredentialsResponse
+	(*DeleteCredentialRequest)(nil),             // 15: bizmetry.identity.v1.DeleteCredentialRequest
+	(*IssueTokenRequest)(nil),                   // 16: bizmetry.identity.v1.IssueTokenRequest
+	(*IssueTokenResponse)(nil),                  // 17: bizmetry.identity.v1.IssueTokenResponse
+	(*IntrospectTokenRequest)(nil),              // 18: bizmetry.identity.v1.IntrospectTokenRequest
+	(*IntrospectTokenResponse)(nil),             // 19: bizmetry.identity.v1.IntrospectTokenResponse
+	(*RevokeTokenRequest)(nil),                  // 20: bizmetry.identity.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),                 // 21: bizmetry.identity.v1.RevokeTokenResponse
+	(*RevokeTokensRequest)(nil),                 // 22: bizmetry.identity.v1.RevokeTokensRequest
+	(*RevokeTokensResponse)(nil),                // 23: bizmetry.identity.v1.RevokeTokensResponse
+	(*ListServiceAccountsRequest_Filter)(nil),   // 24: bizmetry.identity.v1.ListServiceAccountsRequest.Filter
+	(*ListServiceAccountsResponse_Summary)(nil), // 25: bizmetry.identity.v1.ListServiceAccountsResponse.Summary
+	(*GrantedRole)(nil),                         // 26: bizmetry.identity.v1.GrantedRole
+	(*GrantedPermission)(nil),                   // 27: bizmetry.identity.v1.GrantedPermission
+	(*durationpb.Duration)(nil),                 // 28: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),               // 29: google.protobuf.Timestamp
 }
 var file_bizmetry_identity_v1_service_account_proto_depIdxs = []int32{
-	25, // 0: bizmetry.identity.v1.ServiceAccount.roles:type_name -> bizmetry.identity.v1.GrantedRole
-	26, // 1: bizmetry.identity.v1.ServiceAccount.permissions:type_name -> bizmetry.identity.v1.GrantedPermission
-	27, // 2: bizmetry.identity.v1.ServiceAccount.token_lifetime:type_name -> google.protobuf.Duration
-	28, // 3: bizmetry.identity.v1.ServiceAccount.last_used_time:type_name -> google.protobuf.Timestamp
-	28, // 4: bizmetry.identity.v1.ServiceAccount.create_time:type_name -> google.protobuf.Timestamp
-	28, // 5: bizmetry.identity.v1.ServiceAccount.update_time:type_name -> google.protobuf.Timestamp
-	28, // 6: bizmetry.identity.v1.ServiceAccount.delete_time:type_name -> google.protobuf.Timestamp
+	26, // 0: bizmetry.identity.v1.ServiceAccount.roles:type_name -> bizmetry.identity.v1.GrantedRole
+	27, // 1: bizmetry.identity.v1.ServiceAccount.permissions:type_name -> bizmetry.identity.v1.GrantedPermission
+	28, // 2: bizmetry.identity.v1.ServiceAccount.token_lifetime:type_name -> google.protobuf.Duration
+	29, // 3: bizmetry.identity.v1.ServiceAccount.last_used_time:type_name -> google.protobuf.Timestamp
+	29, // 4: bizmetry.identity.v1.ServiceAccount.create_time:type_name -> google.protobuf.Timestamp
+	29, // 5: bizmetry.identity.v1.ServiceAccount.update_time:type_name -> google.protobuf.Timestamp
+	29, // 6: bizmetry.identity.v1.ServiceAccount.delete_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: bizmetry.identity.v1.Credential.kind:type_name -> bizmetry.identity.v1.Credential.Kind
-	28, // 8: bizmetry.identity.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	27, // 9: bizmetry.identity.v1.Credential.ttl:type_name -> google.protobuf.Duration
-	28, // 10: bizmetry.identity.v1.Credential.last_used_time:type_name -> google.protobuf.Timestamp
-	28, // 11: bizmetry.identity.v1.Credential.create_time:type_name -> google.protobuf.Timestamp
-	1,  // 12: bizmetry.identity.v1.CreateServiceAccountRequest.service_account:type_name -> bizmetry.identity.v1.ServiceAccount
-	23, // 13: bizmetry.identity.v1.ListServiceAccountsRequest.filter:type_name -> bizmetry.identity.v1.ListServiceAccountsRequest.Filter
-	1,  // 14: bizmetry.identity.v1.ListServiceAccountsResponse.service_accounts:type_name -> bizmetry.identity.v1.ServiceAccount
-	24, // 15: bizmetry.identity.v1.ListServiceAccountsResponse.summary:type_name -> bizmetry.identity.v1.ListServiceAccountsResponse.Summary
-	2,  // 16: bizmetry.identity.v1.CreateCredentialRequest.credential:type_name -> bizmetry.identity.v1.Credential
-	2,  // 17: bizmetry.identity.v1.CreateCredentialResponse.credential:type_name -> bizmetry.identity.v1.Credential
-	2,  // 18: bizmetry.identity.v1.ListCredentialsResponse.credentials:type_name -> bizmetry.identity.v1.Credential
-	28, // 19: bizmetry.identity.v1.IssueTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	28, // 20: bizmetry.identity.v1.IntrospectTokenResponse.issue_time:type_name -> google.protobuf.Timestamp
-	28, // 21: bizmetry.identity.v1.IntrospectTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	3,  // 22: bizmetry.identity.v1.ServiceAccountService.CreateServiceAccount:input_type -> bizmetry.identity.v1.CreateServiceAccountRequest
-	4,  // 23: bizmetry.identity.v1.ServiceAccountService.GetServiceAccount:input_type -> bizmetry.identity.v1.GetServiceAccountRequest
-	5,  // 24: bizmetry.identity.v1.ServiceAccountService.ListServiceAccounts:input_type -> bizmetry.identity.v1.ListServiceAccountsRequest
-	7,  // 25: bizmetry.identity.v1.ServiceAccountService.DeleteServiceAccount:input_type -> bizmetry.identity.v1.DeleteServiceAccountRequest
-	8,  // 26: bizmetry.identity.v1.ServiceAccountService.EnableServiceAccount:input_type -> bizmetry.identity.v1.EnableServiceAccountRequest
-	9,  // 27: bizmetry.identity.v1.ServiceAccountService.DisableServiceAccount:input_type -> bizmetry.identity.v1.DisableServiceAccountRequest
-	10, // 28: bizmetry.identity.v1.ServiceAccountService.CreateCredential:input_type -> bizmetry.identity.v1.CreateCredentialRequest
-	12, // 29: bizmetry.identity.v1.ServiceAccountService.ListCredentials:input_type -> bizmetry.identity.v1.ListCredentialsRequest
-	14, // 30: bizmetry.identity.v1.ServiceAccountService.DeleteCredential:input_type -> bizmetry.identity.v1.DeleteCredentialRequest
-	15, // 31: bizmetry.identity.v1.ServiceAccountService.IssueToken:input_type -> bizmetry.identity.v1.IssueTokenRequest
-	17, // 32: bizmetry.identity.v1.ServiceAccountService.IntrospectToken:input_type -> bizmetry.identity.v1.IntrospectTokenRequest
-	19, // 33: bizmetry.identity.v1.ServiceAccountService.RevokeToken:input_type -> bizmetry.identity.v1.RevokeTokenRequest
-	21, // 34: bizmetry.identity.v1.ServiceAccountService.RevokeTokens:input_type -> bizmetry.identity.v1.RevokeTokensRequest
-	1,  // 35: bizmetry.identity.v1.ServiceAccountService.CreateServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
-	1,  // 36: bizmetry.identity.v1.ServiceAccountService.GetServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
-	6,  // 37: bizmetry.identity.v1.ServiceAccountService.ListServiceAccounts:output_type -> bizmetry.identity.v1.ListServiceAccountsResponse
-	1,  // 38: bizmetry.identity.v1.ServiceAccountService.DeleteServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
-	1,  // 39: bizmetry.identity.v1.ServiceAccountService.EnableServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
-	1,  // 40: bizmetry.identity.v1.ServiceAccountService.DisableServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
-	11, // 41: bizmetry.identity.v1.ServiceAccountService.CreateCredential:output_type -> bizmetry.identity.v1.CreateCredentialResponse
-	13, // 42: bizmetry.identity.v1.ServiceAccountService.ListCredentials:output_type -> bizmetry.identity.v1.ListCredentialsResponse
-	2,  // 43: bizmetry.identity.v1.ServiceAccountService.DeleteCredential:output_type -> bizmetry.identity.v1.Credential
-	16, // 44: bizmetry.identity.v1.ServiceAccountService.IssueToken:output_type -> bizmetry.identity.v1.IssueTokenResponse
-	18, // 45: bizmetry.identity.v1.ServiceAccountService.IntrospectToken:output_type -> bizmetry.identity.v1.IntrospectTokenResponse
-	20, // 46: bizmetry.identity.v1.ServiceAccountService.RevokeToken:output_type -> bizmetry.identity.v1.RevokeTokenResponse
-	22, // 47: bizmetry.identity.v1.ServiceAccountService.RevokeTokens:output_type -> bizmetry.identity.v1.RevokeTokensResponse
-	35, // [35:48] is the sub-list for method output_type
-	22, // [22:35] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	1,  // 8: bizmetry.identity.v1.Credential.state:type_name -> bizmetry.identity.v1.Credential.State
+	29, // 9: bizmetry.identity.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	28, // 10: bizmetry.identity.v1.Credential.ttl:type_name -> google.protobuf.Duration
+	29, // 11: bizmetry.identity.v1.Credential.last_used_time:type_name -> google.protobuf.Timestamp
+	29, // 12: bizmetry.identity.v1.Credential.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 13: bizmetry.identity.v1.CreateServiceAccountRequest.service_account:type_name -> bizmetry.identity.v1.ServiceAccount
+	24, // 14: bizmetry.identity.v1.ListServiceAccountsRequest.filter:type_name -> bizmetry.identity.v1.ListServiceAccountsRequest.Filter
+	2,  // 15: bizmetry.identity.v1.ListServiceAccountsResponse.service_accounts:type_name -> bizmetry.identity.v1.ServiceAccount
+	25, // 16: bizmetry.identity.v1.ListServiceAccountsResponse.summary:type_name -> bizmetry.identity.v1.ListServiceAccountsResponse.Summary
+	3,  // 17: bizmetry.identity.v1.CreateCredentialRequest.credential:type_name -> bizmetry.identity.v1.Credential
+	3,  // 18: bizmetry.identity.v1.CreateCredentialResponse.credential:type_name -> bizmetry.identity.v1.Credential
+	3,  // 19: bizmetry.identity.v1.ListCredentialsResponse.credentials:type_name -> bizmetry.identity.v1.Credential
+	29, // 20: bizmetry.identity.v1.IssueTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	29, // 21: bizmetry.identity.v1.IntrospectTokenResponse.issue_time:type_name -> google.protobuf.Timestamp
+	29, // 22: bizmetry.identity.v1.IntrospectTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	4,  // 23: bizmetry.identity.v1.ServiceAccountService.CreateServiceAccount:input_type -> bizmetry.identity.v1.CreateServiceAccountRequest
+	5,  // 24: bizmetry.identity.v1.ServiceAccountService.GetServiceAccount:input_type -> bizmetry.identity.v1.GetServiceAccountRequest
+	6,  // 25: bizmetry.identity.v1.ServiceAccountService.ListServiceAccounts:input_type -> bizmetry.identity.v1.ListServiceAccountsRequest
+	8,  // 26: bizmetry.identity.v1.ServiceAccountService.DeleteServiceAccount:input_type -> bizmetry.identity.v1.DeleteServiceAccountRequest
+	9,  // 27: bizmetry.identity.v1.ServiceAccountService.EnableServiceAccount:input_type -> bizmetry.identity.v1.EnableServiceAccountRequest
+	10, // 28: bizmetry.identity.v1.ServiceAccountService.DisableServiceAccount:input_type -> bizmetry.identity.v1.DisableServiceAccountRequest
+	11, // 29: bizmetry.identity.v1.ServiceAccountService.CreateCredential:input_type -> bizmetry.identity.v1.CreateCredentialRequest
+	13, // 30: bizmetry.identity.v1.ServiceAccountService.ListCredentials:input_type -> bizmetry.identity.v1.ListCredentialsRequest
+	15, // 31: bizmetry.identity.v1.ServiceAccountService.DeleteCredential:input_type -> bizmetry.identity.v1.DeleteCredentialRequest
+	16, // 32: bizmetry.identity.v1.ServiceAccountService.IssueToken:input_type -> bizmetry.identity.v1.IssueTokenRequest
+	18, // 33: bizmetry.identity.v1.ServiceAccountService.IntrospectToken:input_type -> bizmetry.identity.v1.IntrospectTokenRequest
+	20, // 34: bizmetry.identity.v1.ServiceAccountService.RevokeToken:input_type -> bizmetry.identity.v1.RevokeTokenRequest
+	22, // 35: bizmetry.identity.v1.ServiceAccountService.RevokeTokens:input_type -> bizmetry.identity.v1.RevokeTokensRequest
+	2,  // 36: bizmetry.identity.v1.ServiceAccountService.CreateServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
+	2,  // 37: bizmetry.identity.v1.ServiceAccountService.GetServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
+	7,  // 38: bizmetry.identity.v1.ServiceAccountService.ListServiceAccounts:output_type -> bizmetry.identity.v1.ListServiceAccountsResponse
+	2,  // 39: bizmetry.identity.v1.ServiceAccountService.DeleteServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
+	2,  // 40: bizmetry.identity.v1.ServiceAccountService.EnableServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
+	2,  // 41: bizmetry.identity.v1.ServiceAccountService.DisableServiceAccount:output_type -> bizmetry.identity.v1.ServiceAccount
+	12, // 42: bizmetry.identity.v1.ServiceAccountService.CreateCredential:output_type -> bizmetry.identity.v1.CreateCredentialResponse
+	14, // 43: bizmetry.identity.v1.ServiceAccountService.ListCredentials:output_type -> bizmetry.identity.v1.ListCredentialsResponse
+	3,  // 44: bizmetry.identity.v1.ServiceAccountService.DeleteCredential:output_type -> bizmetry.identity.v1.Credential
+	17, // 45: bizmetry.identity.v1.ServiceAccountService.IssueToken:output_type -> bizmetry.identity.v1.IssueTokenResponse
+	19, // 46: bizmetry.identity.v1.ServiceAccountService.IntrospectToken:output_type -> bizmetry.identity.v1.IntrospectTokenResponse
+	21, // 47: bizmetry.identity.v1.ServiceAccountService.RevokeToken:output_type -> bizmetry.identity.v1.RevokeTokenResponse
+	23, // 48: bizmetry.identity.v1.ServiceAccountService.RevokeTokens:output_type -> bizmetry.identity.v1.RevokeTokensResponse
+	36, // [36:49] is the sub-list for method output_type
+	23, // [23:36] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_bizmetry_identity_v1_service_account_proto_init() }
@@ -2307,7 +2381,7 @@ func file_bizmetry_identity_v1_service_account_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_bizmetry_identity_v1_service_account_proto_rawDesc), len(file_bizmetry_identity_v1_service_account_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
