@@ -8,6 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/web"
 )
@@ -254,11 +259,19 @@ func TestREST_TrustedProxy(t *testing.T) {
 		{"203.0.113.7", "203.0.113.7"},
 		{"198.51.100.1, 203.0.113.7", "203.0.113.7"},
 		{"", "127.0.0.1"},
-		{"nonsense", "127.0.0.1"},
+		{"nonsense", "unknown"},
+		{"203.0.113.7:4711", "203.0.113.7"},
+		{"[2001:db8::1]:443", "2001:db8::1"},
+		{"203.0.113.7,", "203.0.113.7"},
+		{"::ffff:10.0.0.1", "10.0.0.1"},
 	} {
 		s.call(s.Root, "GET", "/v1/me", "", "X-Forwarded-For", r.forwarded).is(t, 200, "")
 		if line := s.log.last(); line["source"] != r.want {
 			t.Errorf("%q: source %v, want %s", r.forwarded, line["source"], r.want)
+		}
+		_, err := s.Users.GetUser(metadata.AppendToOutgoingContext(s.As(s.Root), "x-forwarded-for", r.forwarded), &identityv1.GetUserRequest{Id: "-"})
+		if line := s.log.last(); status.Code(err) != codes.InvalidArgument || line["source"] != r.want {
+			t.Errorf("gRPC %q: %v, source %v, want %s", r.forwarded, err, line["source"], r.want)
 		}
 		s.form("/oauth2/token", "grant_type=client_credentials", "X-Forwarded-For", r.forwarded)
 		if line := s.log.last(); line["source"] != r.want {

@@ -11,6 +11,7 @@ import (
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/authority"
 	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
@@ -104,7 +105,7 @@ func networkAllowed(networks []string, source string) bool {
 	}
 	return slices.ContainsFunc(networks, func(text string) bool {
 		network, err := netip.ParsePrefix(text)
-		return err == nil && network.Contains(ip)
+		return err == nil && fair.Plain(network).Contains(ip)
 	})
 }
 
