@@ -46,9 +46,6 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (aut
 	if err != nil {
 		return authority.Token{}, err
 	}
-	if !networkAllowed(m.Account.AllowedNetworks, door.CallOf(ctx).Source) {
-		return authority.Token{}, answer.ErrCredentials
-	}
 	claims := s.authority.ClaimsFor(m.Standing)
 	claims.ClientID, claims.Credential = m.Account.ID, m.Credential
 	claims.Expires = claims.IssuedAt + int64(lifetimeOf(m.Account)/time.Second)
@@ -68,7 +65,8 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (aut
 }
 
 // authenticateMachine finds the account of a client id, and slows down sources
-// that fail. A secret that memory can check is checked whatever its source got
+// that fail. From a network that the account does not allow, the right secret is a
+// wrong one in everything. A secret that memory can check is checked whatever its source got
 // wrong; what needs the database first takes from its source.
 func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text string) (m authority.Machine, err error) {
 	c := door.CallOf(ctx)
@@ -79,6 +77,9 @@ func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text strin
 		}
 	}
 	m, err = s.authority.Machine(ctx, clientID, text)
+	if err == nil && !networkAllowed(m.Account.AllowedNetworks, c.Source) {
+		err = answer.ErrCredentials
+	}
 	wrong := errors.Is(err, answer.ErrCredentials)
 	switch {
 	case wrong && !cold:
