@@ -230,6 +230,10 @@ func (f *file) SendMsg(m any) error {
 		return errEnded
 	}
 	f.begin()
+	if f.r.Method == http.MethodHead { // nothing else is asked for
+		f.ended = true
+		return status.FromContextError(context.Canceled).Err()
+	}
 	return f.write(text)
 }
 
@@ -312,6 +316,9 @@ func (f *file) end(err error, authorization string) {
 	f.stopReading()
 	f.sending.Lock()
 	defer f.sending.Unlock()
+	if f.ended {
+		return
+	}
 	f.ended = true
 	st := status.Convert(err)
 	switch {

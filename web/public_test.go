@@ -53,7 +53,7 @@ func TestMetadata_MD(t *testing.T) {
 				}
 			}
 			for name, want := range map[string]string{
-				"grant_types_supported": "[client_credentials]", "response_types_supported": "[]",
+				"grant_types_supported":                         "[client_credentials]",
 				"token_endpoint_auth_methods_supported":         "[client_secret_basic client_secret_post]",
 				"introspection_endpoint_auth_methods_supported": "[client_secret_basic client_secret_post Bearer]",
 				"revocation_endpoint_auth_methods_supported":    "[client_secret_basic client_secret_post]",
@@ -110,13 +110,13 @@ func TestMethods_WB03(t *testing.T) {
 	for _, r := range []struct {
 		path, allow string
 	}{
-		{"/v1/me", "GET"},
-		{"/v1/users/x", "DELETE, GET, PATCH"},
+		{"/v1/me", "GET, HEAD"},
+		{"/v1/users/x", "DELETE, GET, HEAD, PATCH"},
 		{"/v1/users/x:enable", "POST"},
-		{"/v1/users", "GET, POST"},
-		{"/healthz", "GET"},
-		{"/docs", "GET"},
-		{"/.well-known/jwks.json", "GET"},
+		{"/v1/users", "GET, HEAD, POST"},
+		{"/healthz", "GET, HEAD"},
+		{"/docs", "GET, HEAD"},
+		{"/.well-known/jwks.json", "GET, HEAD"},
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "get"} {
 			if slices.Contains(strings.Split(r.allow, ", "), method) {

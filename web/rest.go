@@ -52,6 +52,7 @@ func (p *port) newGateway() (http.Handler, error) {
 			out, ok := headersOut[name]
 			return out, ok
 		}),
+		runtime.WithWriteContentLength(),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 	)
@@ -70,9 +71,9 @@ func (p *port) newGateway() (http.Handler, error) {
 // has only what was read. The gateway takes Grpc-Timeout, Grpc-Metadata-*,
 // X-Forwarded-* and more from its request; this one has none of them.
 func (p *port) rest(w http.ResponseWriter, r *http.Request) {
-	rt, allow, no := p.routes.find(r)
-	if len(allow) > 0 {
-		w.Header().Set("Allow", strings.Join(allow, ", "))
+	rt, others, no := p.routes.find(r)
+	if len(others) > 0 {
+		w.Header().Set("Allow", allow(others))
 	}
 	if no == nil {
 		no = checkQuery(&rt, r.URL.RawQuery)
@@ -108,7 +109,7 @@ func (p *port) rest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in := r.WithContext(context.WithValue(outside, arrivedKey{}, inside))
-	in.Header, in.Host, in.RemoteAddr = http.Header{}, "", ""
+	in.Method, in.Header, in.Host, in.RemoteAddr = rt.method, http.Header{}, "", ""
 	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	p.gateway.ServeHTTP(w, in)
 }

@@ -99,7 +99,7 @@ func (rt *route) compile() bool {
 // find returns the route of a request. Where the path is there but not for the
 // method, the methods come back for the Allow header. It is stricter than the
 // gateway's matching, which takes "x:enable" for an id.
-func (rs routes) find(r *http.Request) (rt route, allow []string, no *refusal) {
+func (rs routes) find(r *http.Request) (rt route, others []string, no *refusal) {
 	segments, action, no := splitPath(r.URL)
 	if no != nil {
 		return rt, nil, no
@@ -108,15 +108,15 @@ func (rs routes) find(r *http.Request) (rt route, allow []string, no *refusal) {
 		if !candidate.matches(segments, action) {
 			continue
 		}
-		if candidate.method == r.Method {
+		if candidate.method == asked(r) {
 			return candidate, nil, nil
 		}
-		allow = append(allow, candidate.method)
+		others = append(others, candidate.method)
 	}
-	if len(allow) == 0 {
+	if len(others) == 0 {
 		return rt, nil, noSuchPath
 	}
-	return rt, allow, wrongMethod
+	return rt, others, wrongMethod
 }
 
 // splitPath decodes the segments of a path and splits the action off. What

@@ -129,16 +129,33 @@ func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.rest(w, r)
 		return
 	}
-	if handle := methods[r.Method]; handle != nil {
+	if handle := methods[asked(r)]; handle != nil {
 		handle(w, r)
 		return
 	}
-	w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
+	w.Header().Set("Allow", allow(slices.Sorted(maps.Keys(methods))))
 	if strings.HasPrefix(r.URL.Path, "/oauth2/") {
 		writeOAuthError(w, oauthMethod)
 		return
 	}
 	refuse(w, wrongMethod)
+}
+
+// asked is the method that a request is answered by: HEAD gets the headers of GET.
+// What is written after them net/http drops.
+func asked(r *http.Request) string {
+	if r.Method == http.MethodHead {
+		return http.MethodGet
+	}
+	return r.Method
+}
+
+// allow is the header of the methods that a path takes.
+func allow(methods []string) string {
+	if slices.Contains(methods, http.MethodGet) {
+		methods = append(methods, http.MethodHead)
+	}
+	return strings.Join(methods, ", ")
 }
 
 func headerSize(h http.Header) (n int) {
