@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -27,6 +28,35 @@ func dialServer(t *testing.T, s server, options ...grpc.DialOption) *grpc.Client
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+func TestServe_Health(t *testing.T) {
+	t.Setenv(databaseURLEnv, storetest.SQLite(t))
+	health := grpc_health_v1.NewHealthClient(dialServer(t, serve(t)))
+	names := []string{"", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"}
+	for _, noun := range []string{"User", "Role", "ServiceAccount", "Session", "Organization", "Event"} {
+		names = append(names, "bizmetry.identity.v1."+noun+"Service")
+	}
+	for _, name := range names {
+		got, err := health.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: name})
+		if err != nil || got.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+			t.Errorf("%q: %v, %v", name, got, err)
+		}
+	}
+	for _, name := range []string{"nothing", "bizmetry.identity.v1.userservice", "bizmetry.identity.v1.UserService/GetUser", " "} {
+		if _, err := health.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: name}); status.Code(err) != codes.NotFound {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	list, err := health.List(t.Context(), &grpc_health_v1.HealthListRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if list.GetStatuses()[name].GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+			t.Errorf("the list has %q as %v", name, list.GetStatuses()[name])
+		}
+	}
 }
 
 func TestServe_Gzip(t *testing.T) {

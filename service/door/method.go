@@ -37,11 +37,16 @@ const contract = "bizmetry.identity.v1"
 // an error, so that the service does not start with it. Beside them there is
 // only gRPC's own health check, which is public.
 func readMethods() (map[string]*Method, error) {
-	health := &Method{
-		Name: grpc_health_v1.Health_Check_FullMethodName, foreign: true, request: (&grpc_health_v1.HealthCheckRequest{}).ProtoReflect().Descriptor(),
-		access: &identityv1.Access{Rule: &identityv1.Access_Public{Public: true}},
+	methods := map[string]*Method{}
+	for name, request := range map[string]proto.Message{
+		grpc_health_v1.Health_Check_FullMethodName: &grpc_health_v1.HealthCheckRequest{},
+		grpc_health_v1.Health_List_FullMethodName:  &grpc_health_v1.HealthListRequest{},
+	} {
+		methods[name] = &Method{
+			Name: name, foreign: true, request: request.ProtoReflect().Descriptor(),
+			access: &identityv1.Access{Rule: &identityv1.Access_Public{Public: true}},
+		}
 	}
-	methods := map[string]*Method{health.Name: health}
 	var failed error
 	protoregistry.GlobalFiles.RangeFilesByPackage(contract, func(f protoreflect.FileDescriptor) bool {
 		for i := range f.Services().Len() {
