@@ -141,6 +141,7 @@ func TestAuthorize(t *testing.T) {
 	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
 		org, other := w.NewOrg(), w.NewOrg()
 		m := w.NewMachine(org.Admin.Token, "", servicetest.Agent)
+		anywhere := holder(t, w, "", "system.access.check").Token
 		for _, row := range []struct {
 			rule       string
 			caller     string
@@ -155,6 +156,9 @@ func TestAuthorize(t *testing.T) {
 			{"a thing of another organization", w.Root, w.Token(m, ""), "agents.report", other.GetId(), false},
 			{"asked by the platform", w.Root, w.Token(m, ""), "agents.report", org.GetId(), true},
 			{"the platform acts in organizations", w.Root, w.Root, "profiles.read", org.GetId(), true},
+			{"the key for other organizations alone", anywhere, w.Token(m, ""), "agents.report", org.GetId(), true},
+			{"the key for other organizations alone, not granted", anywhere, w.Token(m, ""), "agents.deploy", org.GetId(), false},
+			{"the key for other organizations implies the own", anywhere, w.Root, "profiles.read", "", true},
 			{"garbage", org.Admin.Token, "garbage", "agents.report", "", false},
 		} {
 			resp, err := w.Roles.Authorize(w.As(row.caller), &identityv1.AuthorizeRequest{

@@ -5,6 +5,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -227,7 +228,7 @@ func (s *Door) authorize(ctx context.Context, c *Call, msg protoreflect.Message)
 	}
 	c.Org = c.Caller.Org
 	if !c.Method.Allows(c.Caller, c.Self) {
-		return c.Denied()
+		return c.deniedIn(cmp.Or(c.Method.names(msg), c.Org))
 	}
 	if field := c.Method.org; field != nil {
 		return s.enterOrganization(ctx, c, msg.Get(field).String())

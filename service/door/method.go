@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/id"
 	"github.com/bizmetry/identity/service/perm"
 )
 
@@ -113,7 +114,7 @@ func (m *Method) Allows(c *Caller, self bool) bool {
 	case *identityv1.Access_Authenticated:
 		return true
 	case *identityv1.Access_Permission:
-		return c.Has(rule.Permission)
+		return c.Has(rule.Permission) || m.Across(c) // what opens other organizations opens the own
 	case *identityv1.Access_SelfOr_:
 		return self || rule.SelfOr.GetField() == "" || c.Has(rule.SelfOr.GetPermission()) || m.Across(c)
 	case *identityv1.Access_AnyOf_:
@@ -138,6 +139,23 @@ func (m *Method) Across(c *Caller) bool {
 // the choice to its rule is allowed to everybody: its rule has to check.
 func (m *Method) Opens(c *Caller, org string) bool {
 	return org == c.Org || m.Across(c) || (c.Has(perm.SystemOrganizationsAct) && m.Allows(c, false))
+}
+
+// names is the organization that a request is about, as it says itself; "" where it
+// says none.
+func (m *Method) names(msg protoreflect.Message) (org string) {
+	switch req := msg.Interface().(type) {
+	case interface{ GetOrganizationId() string }:
+		org = req.GetOrganizationId()
+	case *identityv1.GetOrganizationRequest:
+		org = req.GetId()
+	case *identityv1.UpdateOrganizationRequest:
+		org = req.GetOrganization().GetId()
+	}
+	if !id.Valid(org) {
+		return "" // validation says what is wrong with it
+	}
+	return org
 }
 
 // Needs names what the method takes, for the answer to who lacks it.
