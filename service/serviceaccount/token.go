@@ -77,7 +77,7 @@ func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text strin
 		}
 	}
 	m, err = s.authority.Machine(ctx, clientID, text)
-	if err == nil && !networkAllowed(m.Account.AllowedNetworks, c.Source) {
+	if err == nil && (s.authority.TooLate(m.ProofEnd) || !networkAllowed(m.Account.AllowedNetworks, c.Source)) {
 		err = answer.ErrCredentials
 	}
 	wrong := errors.Is(err, answer.ErrCredentials)
