@@ -41,6 +41,11 @@ func TestMetadata_MD(t *testing.T) {
 					t.Errorf("MD-03: %s is %v and %v", name, value, openID[name])
 				}
 			}
+			for _, document := range []map[string]any{common, openID} {
+				if value, there := document["response_types_supported"]; there {
+					t.Errorf("MD-02: response types %v, of which there are none", value)
+				}
+			}
 			for name, path := range map[string]string{
 				"token_endpoint": "/oauth2/token", "introspection_endpoint": "/oauth2/introspect", "revocation_endpoint": "/oauth2/revoke",
 				"jwks_uri": "/.well-known/jwks.json",
