@@ -108,7 +108,6 @@ func Server(h http.Handler) *http.Server {
 		WriteTimeout:                 30 * time.Second,
 		IdleTimeout:                  2 * time.Minute,
 		MaxHeaderBytes:               door.MaxTransportHeaders,
-		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 100},
 		DisableGeneralOptionsHandler: true,
 	}
 }
