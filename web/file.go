@@ -320,6 +320,7 @@ func (f *file) end(err error, authorization string) {
 		return
 	}
 	f.ended = true
+	_ = f.rc.SetWriteDeadline(time.Now().Add(pieceTime)) // the port's is for whole requests, and may be over
 	st := status.Convert(err)
 	switch {
 	case err != nil && !f.begun:
