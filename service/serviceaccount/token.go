@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -22,13 +23,15 @@ import (
 // TokenRequest is what a machine asks the token endpoint for.
 type TokenRequest struct {
 	ClientID, ClientSecret string
-	Scope, Resource        string
+	Scope                  string
+	// Resources are the audiences of the token; none: this service.
+	Resources []string
 }
 
 // IssueToken is the gRPC twin of the token endpoint.
 func (s *Accounts) IssueToken(ctx context.Context, req *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
 	t, err := s.ClientCredentials(ctx, TokenRequest{
-		ClientID: req.GetClientId(), ClientSecret: req.GetClientSecret(), Scope: req.GetScope(), Resource: req.GetResource(),
+		ClientID: req.GetClientId(), ClientSecret: req.GetClientSecret(), Scope: req.GetScope(), Resources: []string{req.GetResource()},
 	})
 	if err != nil {
 		return nil, err
@@ -52,16 +55,41 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (aut
 	if end := m.ProofEnd; end != 0 {
 		claims.Expires = min(claims.Expires, end.Time().Unix()) // no token outlives its credential
 	}
-	if req.Resource != "" && req.Resource != s.authority.Issuer() {
-		if !slices.Contains(m.Account.Audiences, req.Resource) {
-			return authority.Token{}, answer.ErrTarget
-		}
-		claims.Audience = []string{req.Resource}
+	if claims.Audience, err = s.audiences(m.Account, req.Resources); err != nil {
+		return authority.Token{}, err
 	}
 	if claims.Scope, err = s.authority.Narrow(m, req.Scope); err != nil {
 		return authority.Token{}, err
 	}
 	return s.authority.Sign(claims)
+}
+
+// audiences are the resources that a token is asked for (RFC 8707), as the account's
+// list has them: each has to be on it, or this service. With a final slash and without
+// they are the same, because clients add and drop it.
+func (s *Accounts) audiences(a store.ServiceAccount, resources []string) (named []string, err error) {
+	own := append([]string{s.authority.Issuer()}, a.Audiences...)
+	for _, resource := range resources {
+		if resource == "" {
+			continue
+		}
+		at := slices.Index(own, resource)
+		if at < 0 {
+			at = slices.IndexFunc(own, func(audience string) bool {
+				return strings.TrimSuffix(audience, "/") == strings.TrimSuffix(resource, "/")
+			})
+		}
+		if at < 0 {
+			return nil, answer.ErrTarget
+		}
+		if !slices.Contains(named, own[at]) {
+			named = append(named, own[at])
+		}
+	}
+	if len(named) == 0 {
+		named = own[:1]
+	}
+	return named, nil
 }
 
 // authenticateMachine finds the account of a client id, and slows down sources
