@@ -65,7 +65,7 @@ var (
 	}
 	wrongType = &refusal{
 		http.StatusUnsupportedMediaType, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the body must be application/json in UTF-8, without content encoding", nil,
+		"the body must be application/json in UTF-8 (a charset, where named, is utf-8), without content encoding", nil,
 	}
 	tooLarge = &refusal{
 		http.StatusRequestEntityTooLarge, codes.ResourceExhausted, identityv1.Error_TOO_LARGE,

@@ -139,10 +139,15 @@ func mediaType(h http.Header) string {
 		return ""
 	}
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if charset, given := params["charset"]; err != nil || (given && !strings.EqualFold(charset, "utf-8")) {
+	if charset, given := params["charset"]; err != nil || (given && !isUTF8(charset)) {
 		return ""
 	}
 	return media
+}
+
+// isUTF8 knows the name, and the one that is often written in its place.
+func isUTF8(charset string) bool {
+	return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
 // file is a request and its answer as a stream of gRPC. The door may give up

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -193,8 +192,13 @@ func readBody(w http.ResponseWriter, r *http.Request, rt *route, most int64) ([]
 		return nil, nil
 	case rt.body == "":
 		return nil, noBody
-	case !isJSON(r.Header):
+	case mediaType(r.Header) != "application/json":
 		return nil, wrongType
+	}
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	switch {
+	case len(body) == 0:
+		return nil, nil
 	case !utf8.Valid(body) || !json.Valid(body):
 		return nil, badBody
 	}
@@ -214,14 +218,8 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 	return body.Bytes(), err
 }
 
-func isJSON(h http.Header) bool {
-	if len(h.Values("Content-Type")) != 1 || h.Get("Content-Encoding") != "" {
-		return false
-	}
-	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	charset, given := params["charset"]
-	return err == nil && media == "application/json" && (!given || strings.EqualFold(charset, "utf-8"))
-}
+// byteOrderMark begins what some editors and systems write as UTF-8.
+var byteOrderMark = []byte("\ufeff")
 
 func isEmptyObject(body []byte) bool {
 	inner, ok := bytes.CutPrefix(bytes.TrimSpace(body), []byte("{"))

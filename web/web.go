@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -115,6 +116,7 @@ func Server(h http.Handler) *http.Server {
 // ServeHTTP implements http.Handler. Paths are compared, never cleaned, so
 // that nothing redirects.
 func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer hearOut(w, r)
 	defer p.recovered(w)
 	p.harden(w.Header())
 	if headerSize(r.Header) > door.MaxHeaders {
@@ -155,6 +157,23 @@ func allow(methods []string) string {
 		methods = append(methods, http.MethodHead)
 	}
 	return strings.Join(methods, ", ")
+}
+
+// What is still read of a body after its request was answered.
+const (
+	hearAtMost = 64 << 20
+	hearFor    = 5 * time.Second
+)
+
+// hearOut reads on, for a while, after an answer that closes the connection. Many
+// clients send all of a body before they look for an answer; if the connection were
+// closed on them they would never see it.
+func hearOut(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	if w.Header().Get("Connection") != "close" || rc.Flush() != nil || rc.SetReadDeadline(time.Now().Add(hearFor)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, r.Body, hearAtMost) // it ends as it does: the answer is sent
 }
 
 func headerSize(h http.Header) (n int) {
