@@ -46,7 +46,7 @@ const (
 // wrongFile is for bodies that are no file.
 var wrongFile = &refusal{
 	http.StatusUnsupportedMediaType, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-	"the body must be text/csv or application/x-ndjson in UTF-8, without content encoding", nil,
+	"the body must be text/csv or application/x-ndjson in UTF-8, without content encoding", nil, nil,
 }
 
 // file serves a stream of the contract. The request was held against the route.
@@ -76,6 +76,9 @@ func (p *port) newFile(w http.ResponseWriter, r *http.Request, rt *route, md met
 	}
 	for i, value := range query["format"] { // csv as well as CSV
 		query["format"][i] = strings.ToUpper(value)
+	}
+	if no := rt.checkValues(query); no != nil {
+		return nil, no
 	}
 	f := &file{
 		w: w, r: r, rc: http.NewResponseController(w), piece: make([]byte, pieceSize),
@@ -127,7 +130,7 @@ func importRequest(r *http.Request, query url.Values) (proto.Message, *refusal) 
 		return nil, badParameter
 	}
 	if named := req.GetFormat(); named != identityv1.UserFile_FORMAT_UNSPECIFIED && named != format {
-		return nil, badParameter
+		return nil, badParameter.about("format", "must be that of the content type, or absent")
 	}
 	req.Format = format
 	return req, nil

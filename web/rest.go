@@ -103,11 +103,15 @@ func (p *port) rest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, no := readBody(w, r, &rt, call.MaxRequest())
+	read := &reading{&rt, bytes.TrimLeft(body, " \t\r\n")}
+	if no == nil {
+		no = read.halves()
+	}
 	if no != nil {
 		p.refuseRest(w, r, &rt, no)
 		return
 	}
-	in := r.WithContext(context.WithValue(outside, arrivedKey{}, inside))
+	in := r.WithContext(context.WithValue(context.WithValue(outside, arrivedKey{}, inside), readingKey{}, read))
 	in.Method, in.Header, in.Host, in.RemoteAddr = rt.method, http.Header{}, "", ""
 	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	p.gateway.ServeHTTP(w, in)
@@ -160,7 +164,7 @@ func checkQuery(rt *route, raw string) *refusal {
 	if err != nil {
 		return malformed
 	}
-	for key, values := range query {
+	for key := range query {
 		switch {
 		case rt.takes(key):
 		case name.MatchString(key):
@@ -168,13 +172,11 @@ func checkQuery(rt *route, raw string) *refusal {
 		default:
 			return unknownParameter
 		}
-		for _, v := range values {
-			if !isText(v) {
-				return badParameter
-			}
-		}
 	}
-	return nil
+	if rt.streams() { // the names of formats are taken in any case
+		return nil
+	}
+	return rt.checkValues(query)
 }
 
 // readBody reads the body where the route takes one: JSON, one value, UTF-8.
