@@ -51,7 +51,7 @@ func TestREST_UnreadableIsNamed(t *testing.T) {
 		{"a format", "GET", "/v1/users:export?format=secret", "", []string{"format: must be one of CSV, JSON_LINES"}},
 		{"half a surrogate", "POST", "/v1/users", `{"email":"\ud800"}`, []string{"email: " + text}},
 		{"half a surrogate further on", "POST", "/v1/users", "{\n  \"firstName\": \"\u00e4\",\n  \"email\": \"\u00e4b\\ud800\"}", []string{"email: " + text}},
-		{"half a pair before text", "POST", "/v1/users", `{"firstName":"\\ud83d\ude00","email":"\udc00abcdef"}`, []string{"email: " + text}},
+		{"half a pair before text", "POST", "/v1/users", `{"firstName":"\\ud83d","email":"\udc00abcdef"}`, []string{"email: " + text}},
 		{"two first halves", "POST", "/v1/sessions", `{"email":"a\ud800\ud800"}`, []string{"email: " + text}},
 		{"half a pair in a list", "POST", "/v1/users", `{"roleIds":["\ud83d\ude00","\ud83d"]}`, []string{"roleIds[1]: " + text}},
 		{"half a pair in a key", "POST", "/v1/users", `{"\ud800":1}`, nil},
