@@ -148,7 +148,7 @@ func unescape(text []byte) (rune, bool) {
 	if len(text) < escapeLength || text[0] != '\\' || text[1] != 'u' {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(string(text[2:escapeLength]), 16, 16)
+	n, err := strconv.ParseInt(string(text[2:escapeLength]), 16, 32)
 	return rune(n), err == nil
 }
 
