@@ -126,9 +126,13 @@ func TestTransport_GR02_Health(t *testing.T) {
 	}
 	_, err = identityv1.NewUserServiceClient(there).GetMe(t.Context(), &identityv1.GetMeRequest{})
 	servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_TOKEN_INVALID)
-	for _, token := range []string{"", w.Root} { // what nobody declared is for nobody
-		if _, err := client.List(servicetest.As(t.Context(), token), &healthv1.HealthListRequest{}); err == nil {
-			t.Error("List is let in, which nobody declared")
+	for _, token := range []string{"", w.Root} {
+		list, err := client.List(servicetest.As(t.Context(), token), &healthv1.HealthListRequest{})
+		if err != nil || list.GetStatuses()[""].GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
+			t.Errorf("list: %v, %v", list, err)
 		}
+		var answer healthv1.HealthListResponse // what nobody declared is for nobody
+		err = there.Invoke(servicetest.As(t.Context(), token), "/grpc.health.v1.Health/Else", &healthv1.HealthListRequest{}, &answer)
+		servicetest.Refused(t, err, codes.Unimplemented, identityv1.Error_UNKNOWN_METHOD)
 	}
 }

@@ -2,7 +2,9 @@ package service_test
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +61,44 @@ func TestKeys_RevokedKeyEndsItsTokens(t *testing.T) {
 			t.Error("a key is revoked twice")
 		}
 	})
+}
+
+// When the key that signs is revoked, the one that was published to follow it signs:
+// verifiers have fetched it.
+func TestKeys_RevokedKeyIsFollowedByThePublishedOne(t *testing.T) {
+	for name, before := range map[string]int{"one follows": 1, "two follow": 2, "none follows": 0} {
+		t.Run(name, func(t *testing.T) {
+			servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
+				rows := must[[]store.SigningKey](t)(w.Store.SigningKeys(t.Context()))
+				old, next := rows[0].ID, ""
+				for i := range before {
+					key := must[store.SigningKey](t)(keysOf(w).Rotate(t.Context(), false))
+					if w.Clock.Add(time.Minute); i == 0 {
+						next = key.ID
+					}
+				}
+				noError(t, keysOf(w).Revoke(t.Context(), old))
+				rows = must[[]store.SigningKey](t)(w.Store.SigningKeys(t.Context()))
+				signs := 0
+				for _, row := range rows {
+					if row.Use > store.At(w.Clock.Now()) {
+						continue
+					}
+					if signs++; next != "" && row.ID != next {
+						t.Errorf("%s signs, want %s", row.ID, next)
+					}
+				}
+				if signs != 1 || len(rows) != max(before, 1) {
+					t.Errorf("%d of %d keys sign", signs, len(rows))
+				}
+				servicetest.Eventually(t, "it signs", func() bool {
+					header, _, _ := strings.Cut(w.SignIn(servicetest.RootEmail, servicetest.RootPassword), ".")
+					text, err := base64.RawURLEncoding.DecodeString(header)
+					return err == nil && (next == "" || strings.Contains(string(text), next)) && !strings.Contains(string(text), old)
+				})
+			})
+		})
+	}
 }
 
 func TestRevokeToken(t *testing.T) {
@@ -141,6 +181,7 @@ func TestAuthorize(t *testing.T) {
 	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
 		org, other := w.NewOrg(), w.NewOrg()
 		m := w.NewMachine(org.Admin.Token, "", servicetest.Agent)
+		anywhere := holder(t, w, "", "system.access.check").Token
 		for _, row := range []struct {
 			rule       string
 			caller     string
@@ -155,6 +196,9 @@ func TestAuthorize(t *testing.T) {
 			{"a thing of another organization", w.Root, w.Token(m, ""), "agents.report", other.GetId(), false},
 			{"asked by the platform", w.Root, w.Token(m, ""), "agents.report", org.GetId(), true},
 			{"the platform acts in organizations", w.Root, w.Root, "profiles.read", org.GetId(), true},
+			{"the key for other organizations alone", anywhere, w.Token(m, ""), "agents.report", org.GetId(), true},
+			{"the key for other organizations alone, not granted", anywhere, w.Token(m, ""), "agents.deploy", org.GetId(), false},
+			{"the key for other organizations implies the own", anywhere, w.Root, "profiles.read", "", true},
 			{"garbage", org.Admin.Token, "garbage", "agents.report", "", false},
 		} {
 			resp, err := w.Roles.Authorize(w.As(row.caller), &identityv1.AuthorizeRequest{

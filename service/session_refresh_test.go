@@ -241,14 +241,14 @@ func TestRefresh_SS05_Limits(t *testing.T) {
 			w.Clock.Add(end.Sub(w.Clock.Now()) - 20*time.Minute)
 			next, err := refresher(t, w)(tokens.GetRefreshToken())
 			noError(t, err)
-			w.Clock.Add(20*time.Minute - time.Second)
+			w.Clock.Add(20*time.Minute - 2*time.Second) // later none is issued: it would live less than a second
 			last, err := refresher(t, w)(next.GetRefreshToken())
 			noError(t, err)
 			noError(t, usable(w, last.GetAccessToken()))
 			if last.GetExpireTime().AsTime().After(end) {
 				t.Errorf("a token until %v outlives the session, which ends at %v", last.GetExpireTime().AsTime(), end)
 			}
-			w.Clock.Add(time.Second)
+			w.Clock.Add(2 * time.Second)
 			_, err = refresher(t, w)(last.GetRefreshToken())
 			servicetest.Refused(t, err, codes.Unauthenticated, identityv1.Error_TOKEN_INVALID)
 			servicetest.Refused(t, usable(w, last.GetAccessToken()), codes.Unauthenticated, identityv1.Error_TOKEN_INVALID)

@@ -26,6 +26,11 @@ func (t *Tx) ExpireSigningKey(ctx context.Context, id string, at Micros) error {
 	return t.must(ctx, `UPDATE signing_keys SET expire_time = ? WHERE id = ?`, at, id)
 }
 
+// UseSigningKey says from when a key signs.
+func (t *Tx) UseSigningKey(ctx context.Context, id string, at Micros) error {
+	return t.must(ctx, `UPDATE signing_keys SET use_time = ? WHERE id = ?`, at, id)
+}
+
 // RevokeSigningKey ends a key; one that is not there or ended is ErrNotFound.
 func (t *Tx) RevokeSigningKey(ctx context.Context, id string, at Micros) error {
 	return t.must(ctx, `UPDATE signing_keys SET revoke_time = ? WHERE id = ? AND revoke_time = 0`, at, id)

@@ -68,7 +68,7 @@ func (p *port) activate(w http.ResponseWriter, r *http.Request) {
 		p.sayActivation(w, no.http, "This did not work", "The form could not be read. Follow the link in the mail again.")
 		return
 	}
-	token, password, again := form["token"], form["password"], form["again"]
+	token, password, again := form.Get("token"), form.Get("password"), form.Get("again")
 	if !isLinkToken(token) {
 		token = "-"
 	}
@@ -193,7 +193,7 @@ func unmetInWords(unmet string) (texts []string) {
 }
 
 // readPageForm reads what a form of our own pages sends.
-func (p *port) readPageForm(w http.ResponseWriter, r *http.Request) (map[string]string, *refusal) {
+func (p *port) readPageForm(w http.ResponseWriter, r *http.Request) (url.Values, *refusal) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if !p.sameOrigin(r) || r.URL.RawQuery != "" || err != nil || media != "application/x-www-form-urlencoded" ||
 		len(r.Header.Values("Content-Type")) > 1 || r.Header.Get("Content-Encoding") != "" {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
@@ -31,65 +32,67 @@ type refusal struct {
 	reason   identityv1.Error_Reason
 	text     string
 	metadata map[string]string
+	// violations name the parameters or fields that are wrong.
+	violations []*errdetails.BadRequest_FieldViolation
 }
 
 // All refusals of this port. None repeats what a request holds, but for names.
 var (
 	malformed = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the request cannot be read", nil,
+		"the request cannot be read", nil, nil,
 	}
 	badBody = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the body is not JSON that this request takes", nil,
+		"the body is not JSON that this request takes", nil, nil,
 	}
 	unknownField = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the body has a field that this request does not take", nil,
+		"the body has a field that this request does not take", nil, nil,
 	}
 	repeatedField = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the body has a field twice", nil,
+		"the body has a field twice", nil, nil,
 	}
 	noBody = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"this request takes no body", nil,
+		"this request takes no body", nil, nil,
 	}
 	badParameter = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"a parameter has a value that cannot be read, or stands there twice", nil,
+		"a parameter has a value that cannot be read, or stands there twice", nil, nil,
 	}
 	unknownParameter = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the query has a parameter that this request does not take", nil,
+		"the query has a parameter that this request does not take", nil, nil,
 	}
 	wrongType = &refusal{
 		http.StatusUnsupportedMediaType, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the body must be application/json in UTF-8, without content encoding", nil,
+		"the body must be application/json in UTF-8 (a charset, where named, is utf-8), without content encoding", nil, nil,
 	}
 	tooLarge = &refusal{
 		http.StatusRequestEntityTooLarge, codes.ResourceExhausted, identityv1.Error_TOO_LARGE,
-		"the request is too large", nil,
+		"the request is too large", nil, nil,
 	}
 	tooManyHeaders = &refusal{
 		http.StatusRequestHeaderFieldsTooLarge, codes.ResourceExhausted, identityv1.Error_TOO_LARGE,
-		"the headers are too large", nil,
+		"the headers are too large", nil, nil,
 	}
 	tooSlow = &refusal{
 		http.StatusRequestTimeout, codes.DeadlineExceeded, identityv1.Error_DEADLINE_EXCEEDED,
-		"the request did not arrive within the deadline", nil,
+		"the request did not arrive within the deadline", nil, nil,
 	}
 	noSuchPath = &refusal{
 		http.StatusNotFound, codes.NotFound, identityv1.Error_NOT_FOUND,
-		"there is no such path", nil,
+		"there is no such path", nil, nil,
 	}
 	wrongMethod = &refusal{
 		http.StatusMethodNotAllowed, codes.Unimplemented, identityv1.Error_UNKNOWN_METHOD,
-		"the path does not take this method", nil,
+		"the path does not take this method", nil, nil,
 	}
 	broken = &refusal{
 		http.StatusInternalServerError, codes.Internal, identityv1.Error_INTERNAL,
-		"internal error", nil,
+		"internal error", nil, nil,
 	}
 )
 
@@ -102,9 +105,11 @@ func (no *refusal) with(name, value string) *refusal {
 }
 
 func (no *refusal) status() *status.Status {
-	st, err := status.New(no.code, no.text).WithDetails(&errdetails.ErrorInfo{
-		Reason: no.reason.String(), Domain: answer.Domain, Metadata: no.metadata,
-	})
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: no.reason.String(), Domain: answer.Domain, Metadata: no.metadata}}
+	if len(no.violations) > 0 {
+		details = append(details, &errdetails.BadRequest{FieldViolations: no.violations})
+	}
+	st, err := status.New(no.code, no.text).WithDetails(details...)
 	if err != nil {
 		return status.New(codes.Internal, broken.text)
 	}
@@ -124,7 +129,8 @@ func (p *port) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.
 	st := status.Convert(err)
 	md, _ := metadata.FromOutgoingContext(r.Context())
 	if infoOf(st) == nil {
-		no := unread(st)
+		body, _ := r.Context().Value(readingKey{}).(*reading)
+		no := unread(st, body)
 		route, _ := runtime.HTTPPathPattern(ctx)
 		p.refused(route, p.sourceOf(r.Context(), md), no)
 		refuse(w, no)
@@ -145,8 +151,8 @@ func httpStatus(st *status.Status) int {
 // may be a secret in the wrong place; where it is says enough.
 var position = regexp.MustCompile(`\(line (\d+:\d+)\): (unknown field|duplicate field)?`)
 
-// unread classifies what the gateway could not read.
-func unread(st *status.Status) *refusal {
+// unread classifies what the gateway could not read: the body, where there is one.
+func unread(st *status.Status, body *reading) *refusal {
 	switch st.Code() {
 	case codes.InvalidArgument:
 	case codes.NotFound:
@@ -163,7 +169,11 @@ func unread(st *status.Status) *refusal {
 	case at[2] == "duplicate field":
 		return repeatedField.with("position", at[1])
 	}
-	return badBody.with("position", at[1])
+	no := badBody.with("position", at[1])
+	if body == nil {
+		return no
+	}
+	return body.explain(no, at[1])
 }
 
 // writeStatus writes a google.rpc.Status, with the headers that belong to it.

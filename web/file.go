@@ -46,7 +46,7 @@ const (
 // wrongFile is for bodies that are no file.
 var wrongFile = &refusal{
 	http.StatusUnsupportedMediaType, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-	"the body must be text/csv or application/x-ndjson in UTF-8, without content encoding", nil,
+	"the body must be text/csv or application/x-ndjson in UTF-8, without content encoding", nil, nil,
 }
 
 // file serves a stream of the contract. The request was held against the route.
@@ -76,6 +76,9 @@ func (p *port) newFile(w http.ResponseWriter, r *http.Request, rt *route, md met
 	}
 	for i, value := range query["format"] { // csv as well as CSV
 		query["format"][i] = strings.ToUpper(value)
+	}
+	if no := rt.checkValues(query); no != nil {
+		return nil, no
 	}
 	f := &file{
 		w: w, r: r, rc: http.NewResponseController(w), piece: make([]byte, pieceSize),
@@ -127,7 +130,7 @@ func importRequest(r *http.Request, query url.Values) (proto.Message, *refusal) 
 		return nil, badParameter
 	}
 	if named := req.GetFormat(); named != identityv1.UserFile_FORMAT_UNSPECIFIED && named != format {
-		return nil, badParameter
+		return nil, badParameter.about("format", "must be that of the content type, or absent")
 	}
 	req.Format = format
 	return req, nil
@@ -139,10 +142,15 @@ func mediaType(h http.Header) string {
 		return ""
 	}
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if charset, given := params["charset"]; err != nil || (given && !strings.EqualFold(charset, "utf-8")) {
+	if charset, given := params["charset"]; err != nil || (given && !isUTF8(charset)) {
 		return ""
 	}
 	return media
+}
+
+// isUTF8 knows the name, and the one that is often written in its place.
+func isUTF8(charset string) bool {
+	return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
 // file is a request and its answer as a stream of gRPC. The door may give up
@@ -230,6 +238,10 @@ func (f *file) SendMsg(m any) error {
 		return errEnded
 	}
 	f.begin()
+	if f.r.Method == http.MethodHead { // nothing else is asked for
+		f.ended = true
+		return status.FromContextError(context.Canceled).Err()
+	}
 	return f.write(text)
 }
 
@@ -312,7 +324,11 @@ func (f *file) end(err error, authorization string) {
 	f.stopReading()
 	f.sending.Lock()
 	defer f.sending.Unlock()
+	if f.ended {
+		return
+	}
 	f.ended = true
+	_ = f.rc.SetWriteDeadline(time.Now().Add(pieceTime)) // the port's is for whole requests, and may be over
 	st := status.Convert(err)
 	switch {
 	case err != nil && !f.begun:

@@ -237,3 +237,34 @@ func TestFiles_SlowAndBroken(t *testing.T) {
 		}
 	}
 }
+
+// A refusal is sent however late it is, and a file may come a row at a time.
+func TestFiles_Late(t *testing.T) {
+	w := servicetest.SQLite(t)
+	base := filePort(t, w)
+	for name, row := range map[string]struct {
+		pieces []string
+		status int
+		want   string
+	}{
+		"a wrong header": {[]string{"em", "ail,col", "our\n"}, 400, "MALFORMED_REQUEST"},
+		"a long line":    {[]string{fileHeader, "x", strings.Repeat("x", 1<<20)}, 400, "MALFORMED_REQUEST"},
+		"nothing":        {[]string{"", "", "\n"}, 400, "MALFORMED_REQUEST"},
+		"rows":           {[]string{fileHeader, "late1@import.test,Ann,Ng,Agent\n", "late2@import.test,Ann,Ng,Agent\n"}, 200, `"summary"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			read, write := io.Pipe()
+			go func() {
+				for _, piece := range row.pieces {
+					_, _ = io.WriteString(write, piece)
+					time.Sleep(400 * time.Millisecond) // longer than the deadlines
+				}
+				_ = write.Close()
+			}()
+			resp := fileRequest(t, "POST", base+"/v1/users:import", w.Root, "text/csv", read)
+			if resp.status != row.status || !strings.Contains(resp.body, row.want) {
+				t.Errorf("%d %s", resp.status, resp.body)
+			}
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ type client struct {
 }
 
 // readForm reads the parameters of an OAuth request and who sends it.
-func readForm(w http.ResponseWriter, r *http.Request) (form map[string]string, by client, no *oauthError) {
+func readForm(w http.ResponseWriter, r *http.Request) (form url.Values, by client, no *oauthError) {
 	if r.URL.RawQuery != "" {
 		return nil, by, invalidRequest.saying("parameters belong in the body")
 	}
@@ -40,41 +41,50 @@ func readForm(w http.ResponseWriter, r *http.Request) (form map[string]string, b
 	}
 	form, ok := parseForm(string(body))
 	if !ok {
-		return nil, by, invalidRequest.saying("the body cannot be read, or has a parameter twice")
+		return nil, by, invalidRequest.saying("the body cannot be read, or has a parameter twice other than resource and audience")
 	}
 	by, no = clientOf(r.Header, form)
 	return form, by, no
 }
 
-// parseForm reads a form (RFC 6749 appendix B). A parameter may stand there
+// repeatable are the parameters that may stand in a form more than once (RFC 8707
+// section 2; audience is another name of resource).
+var repeatable = []string{"resource", "audience"}
+
+// parseForm reads a form (RFC 6749 appendix B). Other parameters may stand there
 // once; an empty one counts as absent (section 3.2).
-func parseForm(body string) (map[string]string, bool) {
+func parseForm(body string) (url.Values, bool) {
 	values, err := url.ParseQuery(body)
 	if err != nil {
 		return nil, false
 	}
-	form := map[string]string{}
+	form := url.Values{}
 	for key, list := range values {
-		if len(list) > 1 || !isText(key) || !isText(list[0]) {
+		if !isText(key) || (len(list) > 1 && !slices.Contains(repeatable, key)) {
 			return nil, false
 		}
-		if list[0] != "" {
-			form[key] = list[0]
+		for _, value := range list {
+			if !isText(value) {
+				return nil, false
+			}
+			if value != "" {
+				form.Add(key, value)
+			}
 		}
 	}
 	return form, true
 }
 
 // clientOf finds out how the client authenticates: in one way (RFC 6749 section 2.3).
-func clientOf(h http.Header, form map[string]string) (by client, no *oauthError) {
+func clientOf(h http.Header, form url.Values) (by client, no *oauthError) {
 	values := h.Values("Authorization")
 	if len(values) > 1 {
 		return by, invalidRequest.saying("there are two authorization headers")
 	}
 	if len(values) == 0 {
-		return client{id: form["client_id"], secret: form["client_secret"]}, nil
+		return client{id: form.Get("client_id"), secret: form.Get("client_secret")}, nil
 	}
-	if form["client_secret"] != "" || form["client_assertion"] != "" {
+	if form.Has("client_secret") || form.Has("client_assertion") {
 		return by, invalidRequest.saying("the client authenticates in two ways")
 	}
 	scheme, text, _ := strings.Cut(values[0], " ")
@@ -86,7 +96,7 @@ func clientOf(h http.Header, form map[string]string) (by client, no *oauthError)
 		if by.id, by.secret, ok = parseBasic(text); !ok {
 			return client{}, invalidRequest.saying("the authorization header cannot be read")
 		}
-		if other := form["client_id"]; other != "" && other != by.id {
+		if other := form.Get("client_id"); other != "" && other != by.id {
 			return client{}, invalidRequest.saying("header and body name different clients")
 		}
 	}

@@ -121,9 +121,9 @@ func (p *port) token(w http.ResponseWriter, r *http.Request) {
 	form, by, no := readForm(w, r)
 	switch {
 	case no != nil:
-	case form["grant_type"] == "":
+	case !form.Has("grant_type"):
 		no = invalidRequest.saying("grant_type is missing")
-	case form["grant_type"] != "client_credentials":
+	case form.Get("grant_type") != "client_credentials":
 		no = unsupportedGrantType
 	}
 	if no != nil {
@@ -133,7 +133,7 @@ func (p *port) token(w http.ResponseWriter, r *http.Request) {
 	var t authority.Token
 	ok := p.served(w, r, "/oauth2/token", func(ctx context.Context) (err error) {
 		t, err = p.svc.Accounts.ClientCredentials(ctx, serviceaccount.TokenRequest{
-			ClientID: by.id, ClientSecret: by.secret, Scope: form["scope"], Resource: form["resource"],
+			ClientID: by.id, ClientSecret: by.secret, Scope: form.Get("scope"), Resources: append(form["resource"], form["audience"]...),
 		})
 		return err
 	})
@@ -210,13 +210,13 @@ func readTokenForm(w http.ResponseWriter, r *http.Request) (token string, by cli
 			status: http.StatusUnauthorized, Word: "invalid_client", Text: "the client does not authenticate",
 			challenges: []string{basicChallenge, "Bearer"},
 		}
-	case form["token"] == "":
+	case !form.Has("token"):
 		no = invalidRequest.saying("token is missing")
 	}
 	if no != nil {
 		writeOAuthError(w, no)
 	}
-	return form["token"], by, no == nil
+	return form.Get("token"), by, no == nil
 }
 
 func introspectionOf(t *identityv1.IntrospectTokenResponse) introspection {

@@ -41,6 +41,11 @@ func TestMetadata_MD(t *testing.T) {
 					t.Errorf("MD-03: %s is %v and %v", name, value, openID[name])
 				}
 			}
+			for _, document := range []map[string]any{common, openID} {
+				if value, there := document["response_types_supported"]; there {
+					t.Errorf("MD-02: response types %v, of which there are none", value)
+				}
+			}
 			for name, path := range map[string]string{
 				"token_endpoint": "/oauth2/token", "introspection_endpoint": "/oauth2/introspect", "revocation_endpoint": "/oauth2/revoke",
 				"jwks_uri": "/.well-known/jwks.json",
@@ -53,7 +58,7 @@ func TestMetadata_MD(t *testing.T) {
 				}
 			}
 			for name, want := range map[string]string{
-				"grant_types_supported": "[client_credentials]", "response_types_supported": "[]",
+				"grant_types_supported":                         "[client_credentials]",
 				"token_endpoint_auth_methods_supported":         "[client_secret_basic client_secret_post]",
 				"introspection_endpoint_auth_methods_supported": "[client_secret_basic client_secret_post Bearer]",
 				"revocation_endpoint_auth_methods_supported":    "[client_secret_basic client_secret_post]",
@@ -110,13 +115,13 @@ func TestMethods_WB03(t *testing.T) {
 	for _, r := range []struct {
 		path, allow string
 	}{
-		{"/v1/me", "GET"},
-		{"/v1/users/x", "DELETE, GET, PATCH"},
+		{"/v1/me", "GET, HEAD"},
+		{"/v1/users/x", "DELETE, GET, HEAD, PATCH"},
 		{"/v1/users/x:enable", "POST"},
-		{"/v1/users", "GET, POST"},
-		{"/healthz", "GET"},
-		{"/docs", "GET"},
-		{"/.well-known/jwks.json", "GET"},
+		{"/v1/users", "GET, HEAD, POST"},
+		{"/healthz", "GET, HEAD"},
+		{"/docs", "GET, HEAD"},
+		{"/.well-known/jwks.json", "GET, HEAD"},
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "get"} {
 			if slices.Contains(strings.Split(r.allow, ", "), method) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -52,6 +51,7 @@ func (p *port) newGateway() (http.Handler, error) {
 			out, ok := headersOut[name]
 			return out, ok
 		}),
+		runtime.WithWriteContentLength(),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 	)
@@ -70,9 +70,9 @@ func (p *port) newGateway() (http.Handler, error) {
 // has only what was read. The gateway takes Grpc-Timeout, Grpc-Metadata-*,
 // X-Forwarded-* and more from its request; this one has none of them.
 func (p *port) rest(w http.ResponseWriter, r *http.Request) {
-	rt, allow, no := p.routes.find(r)
-	if len(allow) > 0 {
-		w.Header().Set("Allow", strings.Join(allow, ", "))
+	rt, others, no := p.routes.find(r)
+	if len(others) > 0 {
+		w.Header().Set("Allow", allow(others))
 	}
 	if no == nil {
 		no = checkQuery(&rt, r.URL.RawQuery)
@@ -103,12 +103,16 @@ func (p *port) rest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, no := readBody(w, r, &rt, call.MaxRequest())
+	read := &reading{&rt, bytes.TrimLeft(body, " \t\r\n")}
+	if no == nil {
+		no = read.halves()
+	}
 	if no != nil {
 		p.refuseRest(w, r, &rt, no)
 		return
 	}
-	in := r.WithContext(context.WithValue(outside, arrivedKey{}, inside))
-	in.Header, in.Host, in.RemoteAddr = http.Header{}, "", ""
+	in := r.WithContext(context.WithValue(context.WithValue(outside, arrivedKey{}, inside), readingKey{}, read))
+	in.Method, in.Header, in.Host, in.RemoteAddr = rt.method, http.Header{}, "", ""
 	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	p.gateway.ServeHTTP(w, in)
 }
@@ -160,7 +164,7 @@ func checkQuery(rt *route, raw string) *refusal {
 	if err != nil {
 		return malformed
 	}
-	for key, values := range query {
+	for key := range query {
 		switch {
 		case rt.takes(key):
 		case name.MatchString(key):
@@ -168,13 +172,11 @@ func checkQuery(rt *route, raw string) *refusal {
 		default:
 			return unknownParameter
 		}
-		for _, v := range values {
-			if !isText(v) {
-				return badParameter
-			}
-		}
 	}
-	return nil
+	if rt.streams() { // the names of formats are taken in any case
+		return nil
+	}
+	return rt.checkValues(query)
 }
 
 // readBody reads the body where the route takes one: JSON, one value, UTF-8.
@@ -192,8 +194,13 @@ func readBody(w http.ResponseWriter, r *http.Request, rt *route, most int64) ([]
 		return nil, nil
 	case rt.body == "":
 		return nil, noBody
-	case !isJSON(r.Header):
+	case mediaType(r.Header) != "application/json":
 		return nil, wrongType
+	}
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	switch {
+	case len(body) == 0:
+		return nil, nil
 	case !utf8.Valid(body) || !json.Valid(body):
 		return nil, badBody
 	}
@@ -213,14 +220,8 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 	return body.Bytes(), err
 }
 
-func isJSON(h http.Header) bool {
-	if len(h.Values("Content-Type")) != 1 || h.Get("Content-Encoding") != "" {
-		return false
-	}
-	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	charset, given := params["charset"]
-	return err == nil && media == "application/json" && (!given || strings.EqualFold(charset, "utf-8"))
-}
+// byteOrderMark begins what some editors and systems write as UTF-8.
+var byteOrderMark = []byte("\ufeff")
 
 func isEmptyObject(body []byte) bool {
 	inner, ok := bytes.CutPrefix(bytes.TrimSpace(body), []byte("{"))

@@ -1,13 +1,22 @@
 package web_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/servicetest"
 	"github.com/bizmetry/identity/web"
 )
@@ -108,7 +117,11 @@ func TestREST_IN05(t *testing.T) {
 		{"no object", "POST", "/v1/users", `[]`, "MALFORMED_REQUEST"},
 		{"null", "POST", "/v1/users", `null`, "MALFORMED_REQUEST"},
 		{"no JSON", "POST", "/v1/users", `{"email":`, "MALFORMED_REQUEST"},
-		{"a byte order mark", "POST", "/v1/users", "\xef\xbb\xbf{}", "MALFORMED_REQUEST"},
+		{"a byte order mark", "POST", "/v1/users", "\xef\xbb\xbf{}", "INVALID_FIELDS"},
+		{"a byte order mark and a blank", "POST", "/v1/users", "\xef\xbb\xbf {}", "INVALID_FIELDS"},
+		{"a byte order mark inside", "POST", "/v1/users", "{\xef\xbb\xbf}", "MALFORMED_REQUEST"},
+		{"two byte order marks", "POST", "/v1/users", "\xef\xbb\xbf\xef\xbb\xbf{}", "MALFORMED_REQUEST"},
+		{"a byte order mark of UTF-16", "POST", "/v1/users", "\xff\xfe{}", "MALFORMED_REQUEST"},
 		{"a wrong type", "POST", "/v1/users", `{"email":7}`, "MALFORMED_REQUEST"},
 		{"a body where none is taken", "GET", "/v1/me", `{}`, "MALFORMED_REQUEST"},
 		{"an unknown parameter", "GET", "/v1/users?filter.nmae=a", "", "MALFORMED_REQUEST"},
@@ -152,6 +165,8 @@ func TestREST_ContentType(t *testing.T) {
 	s := newSite(t)
 	for kind, want := range map[string]int{
 		"application/json": 401, "application/json; charset=UTF-8": 401, "Application/JSON": 401,
+		"application/json; charset=utf8": 401, "application/json;charset=utf-8": 401, `application/json; charset="utf-8"`: 401, `application/json; charset="UTF8"`: 401,
+		"application/json; charset=latin1": 415, `application/json; charset=""`: 415, "application/json; charset=utf-8; charset=utf-16": 415,
 		"": 415, "text/json": 415, "text/plain": 415, "application/x-www-form-urlencoded": 415, "application/json; charset=utf-16": 415,
 		"application/json;;": 415, "multipart/form-data; boundary=x": 415,
 	} {
@@ -159,7 +174,7 @@ func TestREST_ContentType(t *testing.T) {
 		if kind == "" {
 			headers = nil
 		}
-		if a := s.send("POST", "/v1/sessions", `{"email":"a@x.test","password":"wrong"}`, headers...); a.StatusCode != want {
+		if a := s.send("POST", "/v1/sessions", fmt.Sprintf(`{"email":"%x@x.test","password":"wrong"}`, kind), headers...); a.StatusCode != want {
 			t.Errorf("%q: %d, want %d", kind, a.StatusCode, want)
 		}
 	}
@@ -254,11 +269,19 @@ func TestREST_TrustedProxy(t *testing.T) {
 		{"203.0.113.7", "203.0.113.7"},
 		{"198.51.100.1, 203.0.113.7", "203.0.113.7"},
 		{"", "127.0.0.1"},
-		{"nonsense", "127.0.0.1"},
+		{"nonsense", "unknown"},
+		{"203.0.113.7:4711", "203.0.113.7"},
+		{"[2001:db8::1]:443", "2001:db8::1"},
+		{"203.0.113.7,", "203.0.113.7"},
+		{"::ffff:10.0.0.1", "10.0.0.1"},
 	} {
 		s.call(s.Root, "GET", "/v1/me", "", "X-Forwarded-For", r.forwarded).is(t, 200, "")
 		if line := s.log.last(); line["source"] != r.want {
 			t.Errorf("%q: source %v, want %s", r.forwarded, line["source"], r.want)
+		}
+		_, err := s.Users.GetUser(metadata.AppendToOutgoingContext(s.As(s.Root), "x-forwarded-for", r.forwarded), &identityv1.GetUserRequest{Id: "-"})
+		if line := s.log.last(); status.Code(err) != codes.InvalidArgument || line["source"] != r.want {
+			t.Errorf("gRPC %q: %v, source %v, want %s", r.forwarded, err, line["source"], r.want)
 		}
 		s.form("/oauth2/token", "grant_type=client_credentials", "X-Forwarded-For", r.forwarded)
 		if line := s.log.last(); line["source"] != r.want {
@@ -296,4 +319,38 @@ func TestREST_OA08(t *testing.T) {
 	s.form("/v1/tokens:introspect", "access_token="+s.Root).is(t, 401, "TOKEN_INVALID")
 	s.send("POST", "/v1/tokens:introspect", "access_token="+s.Root, "Authorization", "Bearer "+s.Root,
 		"Content-Type", "application/x-www-form-urlencoded").is(t, 415, "MALFORMED_REQUEST")
+}
+
+// A client that sends all of a body before it reads finds the answer to one that is too large.
+func TestREST_TooLargeIsAnswered(t *testing.T) {
+	s := newSite(t)
+	for _, path := range []string{"/v1/users", "/v1/sessions", "/oauth2/token"} {
+		for _, size := range []int{1<<20 + 1, 8 << 20, 40 << 20} {
+			kind := "application/json"
+			if path == "/oauth2/token" {
+				kind = "application/x-www-form-urlencoded"
+			}
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", path, s.Root, kind, size)
+			if err == nil {
+				_, err = conn.Write(bytes.Repeat([]byte("a"), size))
+			}
+			if err != nil {
+				t.Errorf("%s, %d bytes: %v", path, size, err)
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatalf("%s, %d bytes: %v", path, size, err)
+			}
+			text, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			_ = conn.Close()
+			if err != nil || resp.StatusCode != 413 || !strings.Contains(string(text), "too large") {
+				t.Errorf("%s, %d bytes: %d %s, %v", path, size, resp.StatusCode, text, err)
+			}
+		}
+	}
 }

@@ -99,7 +99,7 @@ func (rt *route) compile() bool {
 // find returns the route of a request. Where the path is there but not for the
 // method, the methods come back for the Allow header. It is stricter than the
 // gateway's matching, which takes "x:enable" for an id.
-func (rs routes) find(r *http.Request) (rt route, allow []string, no *refusal) {
+func (rs routes) find(r *http.Request) (rt route, others []string, no *refusal) {
 	segments, action, no := splitPath(r.URL)
 	if no != nil {
 		return rt, nil, no
@@ -108,15 +108,15 @@ func (rs routes) find(r *http.Request) (rt route, allow []string, no *refusal) {
 		if !candidate.matches(segments, action) {
 			continue
 		}
-		if candidate.method == r.Method {
+		if candidate.method == asked(r) {
 			return candidate, nil, nil
 		}
-		allow = append(allow, candidate.method)
+		others = append(others, candidate.method)
 	}
-	if len(allow) == 0 {
+	if len(others) == 0 {
 		return rt, nil, noSuchPath
 	}
-	return rt, allow, wrongMethod
+	return rt, others, wrongMethod
 }
 
 // splitPath decodes the segments of a path and splits the action off. What
@@ -156,29 +156,39 @@ func (rt *route) matches(segments []string, action string) bool {
 // or in the body may not, so that every datum has one place; the mask of an
 // update is made of the body's keys.
 func (rt *route) takes(name string) bool {
+	f, _ := rt.parameter(name)
+	return f != nil
+}
+
+// parameter is the field that a parameter sets, and its path as the contract spells
+// it; nil where the query may not hold it.
+func (rt *route) parameter(name string) (f protoreflect.FieldDescriptor, path string) {
 	if rt.body == "*" && !rt.streams() {
-		return false
+		return nil, ""
 	}
-	message, path := rt.rpc.Input(), ""
+	message := rt.rpc.Input()
 	for name != "" {
 		var part string
 		part, name, _ = strings.Cut(name, ".")
-		f := fieldOf(message, part)
+		f = fieldOf(message, part)
 		if f == nil || path == "" && string(f.Name()) == rt.body {
-			return false
+			return nil, ""
 		}
 		path = strings.TrimPrefix(path+"."+string(f.Name()), ".")
 		if name == "" && rt.streams() && f.Kind() == protoreflect.BytesKind {
-			return false // the file is the body
+			return nil, "" // the file is the body
 		}
 		if name == "" {
-			return isParameter(f) && !slices.Contains(rt.params, path)
+			if !isParameter(f) || slices.Contains(rt.params, path) {
+				return nil, ""
+			}
+			return f, path
 		}
 		if message = f.Message(); message == nil || f.Cardinality() == protoreflect.Repeated {
-			return false
+			return nil, ""
 		}
 	}
-	return false
+	return nil, ""
 }
 
 // fullMethod is the RPC as gRPC names it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -108,7 +109,6 @@ func Server(h http.Handler) *http.Server {
 		WriteTimeout:                 30 * time.Second,
 		IdleTimeout:                  2 * time.Minute,
 		MaxHeaderBytes:               door.MaxTransportHeaders,
-		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 100},
 		DisableGeneralOptionsHandler: true,
 	}
 }
@@ -116,6 +116,7 @@ func Server(h http.Handler) *http.Server {
 // ServeHTTP implements http.Handler. Paths are compared, never cleaned, so
 // that nothing redirects.
 func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer hearOut(w, r)
 	defer p.recovered(w)
 	p.harden(w.Header())
 	if headerSize(r.Header) > door.MaxHeaders {
@@ -129,16 +130,50 @@ func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.rest(w, r)
 		return
 	}
-	if handle := methods[r.Method]; handle != nil {
+	if handle := methods[asked(r)]; handle != nil {
 		handle(w, r)
 		return
 	}
-	w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
+	w.Header().Set("Allow", allow(slices.Sorted(maps.Keys(methods))))
 	if strings.HasPrefix(r.URL.Path, "/oauth2/") {
 		writeOAuthError(w, oauthMethod)
 		return
 	}
 	refuse(w, wrongMethod)
+}
+
+// asked is the method that a request is answered by: HEAD gets the headers of GET.
+// What is written after them net/http drops.
+func asked(r *http.Request) string {
+	if r.Method == http.MethodHead {
+		return http.MethodGet
+	}
+	return r.Method
+}
+
+// allow is the header of the methods that a path takes.
+func allow(methods []string) string {
+	if slices.Contains(methods, http.MethodGet) {
+		methods = append(methods, http.MethodHead)
+	}
+	return strings.Join(methods, ", ")
+}
+
+// What is still read of a body after its request was answered.
+const (
+	hearAtMost = 64 << 20
+	hearFor    = 5 * time.Second
+)
+
+// hearOut reads on, for a while, after an answer that closes the connection. Many
+// clients send all of a body before they look for an answer; if the connection were
+// closed on them they would never see it.
+func hearOut(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	if w.Header().Get("Connection") != "close" || rc.Flush() != nil || rc.SetReadDeadline(time.Now().Add(hearFor)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, r.Body, hearAtMost) // it ends as it does: the answer is sent
 }
 
 func headerSize(h http.Header) (n int) {

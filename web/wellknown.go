@@ -27,7 +27,6 @@ type serverMetadata struct {
 	JWKSURI                  string   `json:"jwks_uri"`
 	ServiceDocumentation     string   `json:"service_documentation"`
 	GrantTypes               []string `json:"grant_types_supported"`
-	ResponseTypes            []string `json:"response_types_supported"` // required, though there is none
 	TokenAuthMethods         []string `json:"token_endpoint_auth_methods_supported"`
 	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
 	RevocationAuthMethods    []string `json:"revocation_endpoint_auth_methods_supported"` // RFC 8414 has no word here for access tokens, which do too
@@ -51,7 +50,6 @@ func (p *port) metadata() serverMetadata {
 		JWKSURI:                  p.url("/.well-known/jwks.json"),
 		ServiceDocumentation:     p.url("/docs"),
 		GrantTypes:               []string{"client_credentials"},
-		ResponseTypes:            []string{},
 		TokenAuthMethods:         []string{"client_secret_basic", "client_secret_post"},
 		IntrospectionAuthMethods: []string{"client_secret_basic", "client_secret_post", "Bearer"},
 		RevocationAuthMethods:    []string{"client_secret_basic", "client_secret_post"},

@@ -80,16 +80,25 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	}
 	rpc := grpc.NewServer(svc.Door.ServerOptions()...)
 	svc.Register(rpc)
-	state := health.NewServer()
-	grpc_health_v1.RegisterHealthServer(rpc, state)
 	if c.reflects() {
 		reflection.Register(rpc)
 	}
+	state := addHealth(rpc)
 	stop := func() {
 		state.Shutdown() // NOT_SERVING before anything closes
 		svc.Door.EndStreams()
 	}
 	return c.listen(ctx, o, svc, rpc, stop, web.Server(handler), adminServer(metrics))
+}
+
+// addHealth has gRPC's health check know every service that a server has, by name.
+func addHealth(rpc *grpc.Server) *health.Server {
+	state := health.NewServer()
+	grpc_health_v1.RegisterHealthServer(rpc, state)
+	for name := range rpc.GetServiceInfo() {
+		state.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)
+	}
+	return state
 }
 
 func (c *serveCmd) check() error {

@@ -147,7 +147,14 @@ func (cat *Catalogue) HeldOf(grants []store.Grant, platform bool, now store.Micr
 	return cat.Held(counted, int64(now))
 }
 
-func scopeKeys(scope string) []string { return strings.Fields(scope) }
+// scopeKeys splits a scope at single spaces (RFC 6749 section 3.3). Whatever else
+// stands between two keys makes one of them, which is none that is known.
+func scopeKeys(scope string) []string {
+	if scope == "" {
+		return nil
+	}
+	return strings.Split(scope, " ")
+}
 
 // Below is the set of all sub-roles of a role, through all levels.
 func (cat *Catalogue) Below(id string) map[string]bool {

@@ -105,6 +105,15 @@ func (s *Authority) ClaimsFor(p store.Standing) token.Claims {
 	}
 }
 
+// leastLife is how long a token lives at least.
+const leastLife = time.Second
+
+// TooLate tells whether a proof ends too soon for a token, which ends at a full second
+// and never after its proof. Such a proof counts as over.
+func (s *Authority) TooLate(end store.Micros) bool {
+	return end != 0 && end.Time().Truncate(time.Second).Sub(s.Now()) < leastLife
+}
+
 // Sign mints the token of claims.
 func (s *Authority) Sign(claims token.Claims) (Token, error) {
 	text, err := s.signing.Load().Sign(claims)

@@ -48,8 +48,11 @@ func (c *Call) tellID(to interface{ SetHeader(metadata.MD) error }) {
 }
 
 // Denied is the refusal of a call whose caller lacks what the method takes.
-func (c *Call) Denied() error {
-	return answer.Refuse(answer.ErrDenied, "permission", c.Method.Needs(), "principal", c.Caller.ID, "organization", c.Org)
+func (c *Call) Denied() error { return c.deniedIn(c.Org) }
+
+// deniedIn is Denied before it is settled which organization the call is about.
+func (c *Call) deniedIn(org string) error {
+	return answer.Refuse(answer.ErrDenied, "permission", c.Method.Needs(), "principal", c.Caller.ID, "organization", org)
 }
 
 type callKey struct{}

@@ -55,6 +55,17 @@ func (s *Door) CheckAs(fullMethod string, msg proto.Message) (*answer.Refusal, e
 // InWords says what a pattern of the contract asks for, "" for one that is not known.
 func InWords(pattern string) string { return inWords[pattern] }
 
+// OneOf says which values an enum has. The one that stands for none is not among them.
+func OneOf(enum protoreflect.EnumDescriptor) string {
+	var names []string
+	for i := range enum.Values().Len() {
+		if v := enum.Values().Get(i); v.Number() != 0 {
+			names = append(names, string(v.Name()))
+		}
+	}
+	return "must be one of " + strings.Join(names, ", ")
+}
+
 var inWords = map[string]string{
 	`^['’]?\p{L}([\p{L}\p{M} '’-]*[\p{L}\p{M}'’])?$`:  "must be letters of any script, with spaces, hyphens and apostrophes between them",
 	`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`:     "must be an id: 32 hexadecimal digits in lower case, in groups of 8, 4, 4, 4 and 12",
@@ -83,8 +94,11 @@ func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error
 		}
 		for _, v := range failed.Violations {
 			text := v.Proto.GetMessage()
-			if v.Proto.GetRuleId() == "string.pattern" {
+			switch v.Proto.GetRuleId() {
+			case "string.pattern":
 				text = InWords(v.RuleValue.String())
+			case "enum.defined_only":
+				text = OneOf(v.FieldDescriptor.Enum())
 			}
 			found.Add(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetRuleId(), text)
 		}

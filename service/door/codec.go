@@ -36,7 +36,7 @@ type readable struct{ grpc.ServerStream }
 // RecvMsg implements grpc.ServerStream.
 func (r readable) RecvMsg(m any) error {
 	in := &received{msg: m}
-	if err := r.ServerStream.RecvMsg(in); err != nil {
+	if err := receive(r.ServerStream, in); err != nil {
 		return err
 	}
 	return in.err

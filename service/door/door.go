@@ -5,12 +5,14 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/id"
 	"github.com/bizmetry/identity/service/kit"
 )
@@ -66,6 +69,8 @@ type Door struct {
 	lingering atomic.Int64  // answers that wait
 	stopping  chan struct{} // closed when streams have to end
 	metrics   *metrics
+	// unreadable is said once: what a trusted proxy sends.
+	unreadable sync.Once
 }
 
 // Config is what a door is made of.
@@ -89,12 +94,16 @@ func New(cfg Config) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
+	var proxies []netip.Prefix
+	for _, network := range cfg.TrustedProxies {
+		proxies = append(proxies, fair.Plain(network))
+	}
 	validator, err := protovalidate.New(
 		protovalidate.WithNowFunc(func() *timestamppb.Timestamp { return timestamppb.New(cfg.Now()) }),
 	)
 	return &Door{
 		Kit: cfg.Kit, auth: cfg.Authenticator, refused: cfg.Refused, methods: methods, validator: validator, meanings: map[protoreflect.FullName]Meaning{},
-		proxies: cfg.TrustedProxies, streams: newStreams(), flows: newFlows(cfg.Meter), stopping: make(chan struct{}), metrics: newMetrics(cfg.Metrics),
+		proxies: proxies, streams: newStreams(), flows: newFlows(cfg.Meter), stopping: make(chan struct{}), metrics: newMetrics(cfg.Metrics),
 	}, err
 }
 
@@ -219,7 +228,7 @@ func (s *Door) authorize(ctx context.Context, c *Call, msg protoreflect.Message)
 	}
 	c.Org = c.Caller.Org
 	if !c.Method.Allows(c.Caller, c.Self) {
-		return c.Denied()
+		return c.deniedIn(cmp.Or(c.Method.names(msg), c.Org))
 	}
 	if field := c.Method.org; field != nil {
 		return s.enterOrganization(ctx, c, msg.Get(field).String())

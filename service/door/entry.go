@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,26 +30,61 @@ func (s *Door) newCall(ctx context.Context, md metadata.MD, fullMethod string) *
 	return c
 }
 
+// Nobody is the source of a call whose client cannot be told: an address that no
+// network has, and with a share of its own.
+const Nobody = "unknown"
+
 // Source is the address of the client: the peer's, or where the peer is a
-// trusted proxy, the last address of the forwarding header that is none.
+// trusted proxy, the last address of the forwarding header that is none. What such
+// a proxy says and cannot be read makes it Nobody: the proxy itself is not the client.
 func (s *Door) Source(addr string, forwarded []string) string {
 	addr = hostOf(addr)
-	if len(forwarded) == 0 || len(s.proxies) == 0 {
+	if len(forwarded) == 0 || !s.trusted(addr) {
 		return addr
 	}
-	if len(forwarded) > 8 {
-		forwarded = forwarded[len(forwarded)-8:]
-	}
-	hops := strings.Split(strings.Join(forwarded, ","), ",")
-	for i := len(hops) - 1; i >= 0 && s.trusted(addr); i-- {
-		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
+	for _, line := range slices.Backward(forwarded) {
+		hops := strings.Split(line, ",")
+		for _, hop := range slices.Backward(hops) {
+			if hop = strings.TrimSpace(hop); hop == "" {
+				continue
+			}
+			next, ok := readHop(hop)
+			if !ok {
+				return s.nobody(addr)
+			}
+			if addr = next; !s.trusted(addr) {
+				return addr
+			}
 		}
-		addr = next.Unmap().WithZone("").String()
 	}
 	return addr
 }
+
+// nobody says once which proxy sends what cannot be read: it does so with every call.
+func (s *Door) nobody(proxy string) string {
+	s.unreadable.Do(func() {
+		s.Log.Warn("a trusted proxy sends X-Forwarded-For that cannot be read: calls like this have no source", "proxy", proxy)
+	})
+	return Nobody
+}
+
+// readHop reads an element of a forwarding header: an address, in brackets or not,
+// with a port or without.
+func readHop(text string) (addr string, ok bool) {
+	if port, err := netip.ParseAddrPort(text); err == nil {
+		return plain(port.Addr()), true
+	}
+	if inner, bracketed := strings.CutPrefix(text, "["); bracketed {
+		if text, ok = strings.CutSuffix(inner, "]"); !ok || !strings.Contains(text, ":") {
+			return "", false
+		}
+	}
+	ip, err := netip.ParseAddr(text)
+	return plain(ip), err == nil
+}
+
+// plain is the one way that an address is written.
+func plain(ip netip.Addr) string { return ip.Unmap().WithZone("").String() }
 
 func (s *Door) trusted(addr string) bool {
 	ip, err := netip.ParseAddr(addr)
@@ -69,7 +105,7 @@ func hostOf(address string) string {
 		return address
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().WithZone("").String()
+		return plain(ip)
 	}
 	return host
 }

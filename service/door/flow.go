@@ -243,7 +243,10 @@ func (s *Door) read(ctx context.Context, stream grpc.ServerStream, v any) error 
 	c.upload.mu.Lock()
 	c.upload.slow = time.AfterFunc(prompt, func() { s.late(ctx, c, stream) })
 	c.upload.mu.Unlock()
-	err := stream.RecvMsg(in)
+	err := receive(stream, in)
+	if err == nil && in.err == nil && !alone(stream) {
+		err = answer.ErrMalformed
+	}
 	if full := s.received(ctx, c, in.size); full != nil {
 		return full
 	}
@@ -254,7 +257,7 @@ func (s *Door) read(ctx context.Context, stream grpc.ServerStream, v any) error 
 		err = in.err
 	case ctx.Err() != nil:
 		err = ctx.Err()
-	default: // gRPC has said so already, in its own words: frames, compression, size
+	default: // no message, or the transport failed
 		err = fmt.Errorf("%w: %w", answer.ErrMalformed, err)
 	}
 	return err

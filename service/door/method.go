@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
+	"github.com/bizmetry/identity/service/id"
 	"github.com/bizmetry/identity/service/perm"
 )
 
@@ -37,11 +38,16 @@ const contract = "bizmetry.identity.v1"
 // an error, so that the service does not start with it. Beside them there is
 // only gRPC's own health check, which is public.
 func readMethods() (map[string]*Method, error) {
-	health := &Method{
-		Name: grpc_health_v1.Health_Check_FullMethodName, foreign: true, request: (&grpc_health_v1.HealthCheckRequest{}).ProtoReflect().Descriptor(),
-		access: &identityv1.Access{Rule: &identityv1.Access_Public{Public: true}},
+	methods := map[string]*Method{}
+	for name, request := range map[string]proto.Message{
+		grpc_health_v1.Health_Check_FullMethodName: &grpc_health_v1.HealthCheckRequest{},
+		grpc_health_v1.Health_List_FullMethodName:  &grpc_health_v1.HealthListRequest{},
+	} {
+		methods[name] = &Method{
+			Name: name, foreign: true, request: request.ProtoReflect().Descriptor(),
+			access: &identityv1.Access{Rule: &identityv1.Access_Public{Public: true}},
+		}
 	}
-	methods := map[string]*Method{health.Name: health}
 	var failed error
 	protoregistry.GlobalFiles.RangeFilesByPackage(contract, func(f protoreflect.FileDescriptor) bool {
 		for i := range f.Services().Len() {
@@ -108,7 +114,7 @@ func (m *Method) Allows(c *Caller, self bool) bool {
 	case *identityv1.Access_Authenticated:
 		return true
 	case *identityv1.Access_Permission:
-		return c.Has(rule.Permission)
+		return c.Has(rule.Permission) || m.Across(c) // what opens other organizations opens the own
 	case *identityv1.Access_SelfOr_:
 		return self || rule.SelfOr.GetField() == "" || c.Has(rule.SelfOr.GetPermission()) || m.Across(c)
 	case *identityv1.Access_AnyOf_:
@@ -133,6 +139,23 @@ func (m *Method) Across(c *Caller) bool {
 // the choice to its rule is allowed to everybody: its rule has to check.
 func (m *Method) Opens(c *Caller, org string) bool {
 	return org == c.Org || m.Across(c) || (c.Has(perm.SystemOrganizationsAct) && m.Allows(c, false))
+}
+
+// names is the organization that a request is about, as it says itself; "" where it
+// says none.
+func (m *Method) names(msg protoreflect.Message) (org string) {
+	switch req := msg.Interface().(type) {
+	case interface{ GetOrganizationId() string }:
+		org = req.GetOrganizationId()
+	case *identityv1.GetOrganizationRequest:
+		org = req.GetId()
+	case *identityv1.UpdateOrganizationRequest:
+		org = req.GetOrganization().GetId()
+	}
+	if !id.Valid(org) {
+		return "" // validation says what is wrong with it
+	}
+	return org
 }
 
 // Needs names what the method takes, for the answer to who lacks it.

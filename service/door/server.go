@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/gzip" // clients may compress; what it inflates to is held to the same limits
 	"google.golang.org/grpc/keepalive"
 )
 

@@ -18,14 +18,14 @@ import (
 	"github.com/bizmetry/identity/service/answer"
 )
 
-// Limits of streams. They may go on for long, but never in silence.
+// Limits of streams. Their callers are known, so they may go on for long and slowly, but
+// not in silence.
 const (
 	// silence is how long a client may keep a stream waiting, for a message
 	// of its own or for room for one of ours.
 	silence = 30 * time.Second
-	// leastRate is what a client that sends has to send on the average, once
-	// the first silence is used up, in bytes a second.
-	leastRate = 2 << 10
+	// streamAtMost is how long a stream may go on in all.
+	streamAtMost = time.Hour
 	// rightsEvery is how often the rights of a caller are looked at again.
 	rightsEvery = time.Second
 	// Streams at once, of a caller and of all callers of an organization, per replica.
@@ -35,7 +35,7 @@ const (
 
 // Stream is Unary for the streams of the contract: the same steps, the
 // first message in place of the request. Instead of a deadline a stream has
-// bounds on every silence, and its caller's rights are looked at again as it
+// bounds on every silence and a long one in all, and its caller's rights are looked at again as it
 // goes. When the server stops, it ends at the next message.
 func (s *Door) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, rule grpc.StreamHandler) (err error) {
 	ctx, c, err := s.Arrive(stream.Context(), info.FullMethod)
@@ -75,7 +75,7 @@ func (s *Door) attendStream(ctx context.Context, c *Call, srv any, stream grpc.S
 		}
 		defer leave()
 	}
-	return rule(srv, &guarded{ServerStream: stream, ctx: ctx, s: s, c: c, looked: s.Elapsed(), patience: silence})
+	return rule(srv, &guarded{ServerStream: stream, ctx: ctx, s: s, c: c, begun: s.Elapsed(), looked: s.Elapsed(), patience: silence})
 }
 
 // guarded is a stream of the contract as its rule sees it.
@@ -84,9 +84,10 @@ type guarded struct {
 	ctx      context.Context
 	s        *Door
 	c        *Call
-	begun    bool          // the first message was admitted
+	asked    bool          // the first message was admitted
+	begun    time.Duration // by elapsed
 	looked   time.Duration // when the caller's rights were looked at, by elapsed
-	patience time.Duration // that is left with a client that sends
+	patience time.Duration // with a client that is silent
 }
 
 // Context implements grpc.ServerStream.
@@ -95,19 +96,16 @@ func (g *guarded) Context() context.Context { return g.ctx }
 // RecvMsg implements grpc.ServerStream: every message is checked, the first
 // one is what the caller's rights are held against. Errors are sentinels.
 func (g *guarded) RecvMsg(m any) error {
-	start := g.s.Elapsed()
-	err := g.await(min(g.patience, silence), func() error { return g.ServerStream.RecvMsg(m) })
-	if errors.Is(err, io.EOF) && !g.begun {
+	err := g.await(func() error { return g.ServerStream.RecvMsg(m) })
+	if errors.Is(err, io.EOF) && !g.asked {
 		err = answer.ErrMalformed // nothing was asked
 	}
 	if err != nil {
 		return err
 	}
 	msg := m.(proto.Message)
-	sent := time.Duration(proto.Size(msg)) * time.Second / leastRate
-	g.patience = min(g.patience-(g.s.Elapsed()-start)+sent, 2*silence)
-	if !g.begun {
-		g.begun = true
+	if !g.asked {
+		g.asked = true
 		return g.s.admit(g.ctx, g.c, msg)
 	}
 	if err := g.s.check(g.c.Method, msg); err != nil {
@@ -122,18 +120,22 @@ func (g *guarded) SendMsg(m any) error {
 	if err := g.rightsStill(); err != nil {
 		return err
 	}
-	return g.await(silence, func() error { return g.ServerStream.SendMsg(m) })
+	return g.await(func() error { return g.ServerStream.SendMsg(m) })
 }
 
 // await does what may block at the client's pleasure, and gives up after a
 // time or when the server stops. With that the stream ends, and what blocks.
-func (g *guarded) await(most time.Duration, do func() error) error {
+func (g *guarded) await(do func() error) error {
 	if err := g.stopping(); err != nil {
 		return err
 	}
+	left := streamAtMost - (g.s.Elapsed() - g.begun)
+	if left <= 0 {
+		return fmt.Errorf("%w: the stream went on for too long", context.DeadlineExceeded)
+	}
 	done := make(chan error, 1)
 	go func() { done <- do() }()
-	timer := time.NewTimer(most)
+	timer := time.NewTimer(min(g.patience, left))
 	defer timer.Stop()
 	select {
 	case err := <-done:

@@ -22,7 +22,7 @@ type quiet struct {
 func (q quiet) RecvMsg(any) error { <-q.ended; return context.Canceled }
 func (q quiet) SendMsg(any) error { <-q.ended; return context.Canceled }
 
-// A client that is silent is given up, and so is one that sends too slowly.
+// A client that is silent is given up, and so is one that never ends.
 func TestGuarded_Silence(t *testing.T) {
 	ended := make(chan struct{})
 	defer close(ended)
@@ -31,11 +31,27 @@ func TestGuarded_Silence(t *testing.T) {
 	if err := g.RecvMsg(&identityv1.ImportUsersRequest{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("receiving: %v", err)
 	}
-	if err := g.await(time.Millisecond, func() error { return g.ServerStream.SendMsg(nil) }); !errors.Is(err, context.DeadlineExceeded) {
+	if err := g.await(func() error { return g.ServerStream.SendMsg(nil) }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("sending: %v", err)
 	}
-	close(s.stopping)
 	g.patience = silence
+	for _, row := range []struct {
+		name    string
+		elapsed time.Duration
+		slow    bool
+	}{{"an hour", streamAtMost, true}, {"all but a moment of it", streamAtMost - time.Millisecond, true}, {"a minute", time.Minute, false}} {
+		s.Elapsed = func() time.Duration { return row.elapsed }
+		err := g.await(func() error {
+			if row.slow {
+				<-ended
+			}
+			return nil
+		})
+		if errors.Is(err, context.DeadlineExceeded) != row.slow || (err != nil) != row.slow {
+			t.Errorf("after %s: %v", row.name, err)
+		}
+	}
+	close(s.stopping)
 	if err := g.RecvMsg(&identityv1.ImportUsersRequest{}); !errors.Is(err, answer.ErrStopping) {
 		t.Errorf("stopping: %v", err)
 	}

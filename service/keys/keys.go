@@ -201,7 +201,8 @@ func expireFollowed(ctx context.Context, t *store.Tx, keys []store.SigningKey) e
 }
 
 // Revoke ends a key: no token that it signed is accepted any more. Where it
-// was the one that signs, a new one takes over at once.
+// was the one that signs, the one that is published to follow it takes over at once:
+// verifiers may have fetched it. A new one takes over only where there is none.
 func (k Keys) Revoke(ctx context.Context, id string) error {
 	return k.change(ctx, func(t *store.Tx, org string) error {
 		now := store.At(k.Now())
@@ -218,10 +219,18 @@ func (k Keys) Revoke(ctx context.Context, id string) error {
 				return err
 			}
 		}
-		for _, row := range rows {
-			if row.Use <= now && !wire.Ended(row.Expires, now) {
+		var next *store.SigningKey // of those that are published, the one that is to sign first
+		for i, row := range rows {
+			switch {
+			case wire.Ended(row.Expires, now):
+			case row.Use <= now:
 				return nil // another one signs
+			case next == nil || row.Use < next.Use:
+				next = &rows[i]
 			}
+		}
+		if next != nil {
+			return t.UseSigningKey(ctx, next.ID, now)
 		}
 		_, err = k.add(ctx, t, org, k.Now())
 		return err

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 
 	gomail "github.com/wneessen/go-mail"
 )
@@ -66,7 +67,7 @@ func (m *mailer) Send(ctx context.Context, msg Message) error {
 	defer conn.Close() // the library leaves it open where it fails before the message
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	client, err := m.client(conn)
+	client, err := m.client(conn, msg.To)
 	if err != nil {
 		return err
 	}
@@ -103,8 +104,10 @@ func (m *mailer) write(msg Message) (*gomail.Msg, error) {
 	return out, nil
 }
 
-// client is the library's, on a connection that is there.
-func (m *mailer) client(conn net.Conn) (*gomail.Client, error) {
+// client is the library's, on a connection that is there. Mail is internationalized
+// only where an address is: no other header that goes out has more than ASCII, and
+// such mail stops at the first server that does not know it (RFC 6531).
+func (m *mailer) client(conn net.Conn, to string) (*gomail.Client, error) {
 	policy := gomail.TLSMandatory
 	if isLoopback(m.host) {
 		policy = gomail.TLSOpportunistic
@@ -112,6 +115,9 @@ func (m *mailer) client(conn net.Conn) (*gomail.Client, error) {
 	options := []gomail.Option{
 		gomail.WithPort(m.port), gomail.WithTimeout(sendTime), gomail.WithTLSPolicy(policy), gomail.WithTLSConfig(m.tls),
 		gomail.WithDialContextFunc(func(context.Context, string, string) (net.Conn, error) { return conn, nil }), gomail.WithoutNoop(),
+	}
+	if isASCII(m.from + to) {
+		options = append(options, gomail.WithoutSMTPUTF8())
 	}
 	if m.implicit {
 		options = append(options, gomail.WithSSL())
@@ -121,6 +127,10 @@ func (m *mailer) client(conn net.Conn) (*gomail.Client, error) {
 			gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthPlain, gomail.SMTPAuthLogin, gomail.SMTPAuthCramMD5))
 	}
 	return gomail.NewClient(m.host, options...)
+}
+
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 func (m *mailer) connect(ctx context.Context) (net.Conn, error) {

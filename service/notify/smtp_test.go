@@ -104,6 +104,28 @@ func TestMail_STARTTLSAndLogin(t *testing.T) {
 	}
 }
 
+// Only mail with an address beyond ASCII asks for SMTPUTF8.
+func TestMail_SMTPUTF8(t *testing.T) {
+	for to8, want := range map[string]bool{
+		"ann@people.test": false, "ann+tag@xn--bcher-kva.test": false, "o'neill@people.test": false,
+		"ännchen@people.test": true, "ann@bücher.test": true, "аня@people.test": true,
+	} {
+		s := servicetest.NewSMTP(t)
+		m := letter(t, to8, map[string]string{"name": "Ænne Ng", "organization": "Müller"})
+		if err := to(t, s, login).Send(t.Context(), m); err != nil {
+			t.Fatalf("%s: %v", to8, err)
+		}
+		mails := s.Mails()
+		if len(mails) != 1 || mails[0].UTF8 != want {
+			t.Fatalf("%s: %+v", to8, mails)
+		}
+		head, _, _ := strings.Cut(string(mails[0].Raw), "\r\n\r\n")
+		if plain := !strings.ContainsFunc(head, func(r rune) bool { return r > '~' }); plain == want {
+			t.Errorf("%s: headers %q", to8, head)
+		}
+	}
+}
+
 func TestMail_ImplicitTLS(t *testing.T) {
 	s := servicetest.NewSMTP(t, func(s *smtp.Server) { s.AllowInsecureAuth = true })
 	// A server that speaks TLS from the first byte, in front of the same sessions.

@@ -18,6 +18,7 @@ import (
 	"github.com/bizmetry/identity/service/change"
 	"github.com/bizmetry/identity/service/contact"
 	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/kit"
 	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/page"
@@ -91,7 +92,7 @@ func readNetworks(texts []string) (networks []string, err error) {
 		if err != nil {
 			return nil, answer.Invalid("service_account.allowed_networks", "ip_prefix", "must be networks in CIDR form")
 		}
-		networks = append(networks, network.Masked().String())
+		networks = append(networks, fair.Plain(network).Masked().String())
 	}
 	return networks, nil
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/authority"
 	"github.com/bizmetry/identity/service/door"
+	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
@@ -21,13 +23,15 @@ import (
 // TokenRequest is what a machine asks the token endpoint for.
 type TokenRequest struct {
 	ClientID, ClientSecret string
-	Scope, Resource        string
+	Scope                  string
+	// Resources are the audiences of the token; none: this service.
+	Resources []string
 }
 
 // IssueToken is the gRPC twin of the token endpoint.
 func (s *Accounts) IssueToken(ctx context.Context, req *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
 	t, err := s.ClientCredentials(ctx, TokenRequest{
-		ClientID: req.GetClientId(), ClientSecret: req.GetClientSecret(), Scope: req.GetScope(), Resource: req.GetResource(),
+		ClientID: req.GetClientId(), ClientSecret: req.GetClientSecret(), Scope: req.GetScope(), Resources: []string{req.GetResource()},
 	})
 	if err != nil {
 		return nil, err
@@ -45,20 +49,14 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (aut
 	if err != nil {
 		return authority.Token{}, err
 	}
-	if !networkAllowed(m.Account.AllowedNetworks, door.CallOf(ctx).Source) {
-		return authority.Token{}, answer.ErrCredentials
-	}
 	claims := s.authority.ClaimsFor(m.Standing)
 	claims.ClientID, claims.Credential = m.Account.ID, m.Credential
 	claims.Expires = claims.IssuedAt + int64(lifetimeOf(m.Account)/time.Second)
 	if end := m.ProofEnd; end != 0 {
 		claims.Expires = min(claims.Expires, end.Time().Unix()) // no token outlives its credential
 	}
-	if req.Resource != "" && req.Resource != s.authority.Issuer() {
-		if !slices.Contains(m.Account.Audiences, req.Resource) {
-			return authority.Token{}, answer.ErrTarget
-		}
-		claims.Audience = []string{req.Resource}
+	if claims.Audience, err = s.audiences(m.Account, req.Resources); err != nil {
+		return authority.Token{}, err
 	}
 	if claims.Scope, err = s.authority.Narrow(m, req.Scope); err != nil {
 		return authority.Token{}, err
@@ -66,8 +64,37 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (aut
 	return s.authority.Sign(claims)
 }
 
+// audiences are the resources that a token is asked for (RFC 8707), as the account's
+// list has them: each has to be on it, or this service. With a final slash and without
+// they are the same, because clients add and drop it.
+func (s *Accounts) audiences(a store.ServiceAccount, resources []string) (named []string, err error) {
+	own := append([]string{s.authority.Issuer()}, a.Audiences...)
+	for _, resource := range resources {
+		if resource == "" {
+			continue
+		}
+		at := slices.Index(own, resource)
+		if at < 0 {
+			at = slices.IndexFunc(own, func(audience string) bool {
+				return strings.TrimSuffix(audience, "/") == strings.TrimSuffix(resource, "/")
+			})
+		}
+		if at < 0 {
+			return nil, answer.ErrTarget
+		}
+		if !slices.Contains(named, own[at]) {
+			named = append(named, own[at])
+		}
+	}
+	if len(named) == 0 {
+		named = own[:1]
+	}
+	return named, nil
+}
+
 // authenticateMachine finds the account of a client id, and slows down sources
-// that fail. A secret that memory can check is checked whatever its source got
+// that fail. From a network that the account does not allow, the right secret is a
+// wrong one in everything. A secret that memory can check is checked whatever its source got
 // wrong; what needs the database first takes from its source.
 func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text string) (m authority.Machine, err error) {
 	c := door.CallOf(ctx)
@@ -78,6 +105,9 @@ func (s *Accounts) authenticateMachine(ctx context.Context, clientID, text strin
 		}
 	}
 	m, err = s.authority.Machine(ctx, clientID, text)
+	if err == nil && (s.authority.TooLate(m.ProofEnd) || !networkAllowed(m.Account.AllowedNetworks, c.Source)) {
+		err = answer.ErrCredentials
+	}
 	wrong := errors.Is(err, answer.ErrCredentials)
 	switch {
 	case wrong && !cold:
@@ -104,7 +134,7 @@ func networkAllowed(networks []string, source string) bool {
 	}
 	return slices.ContainsFunc(networks, func(text string) bool {
 		network, err := netip.ParsePrefix(text)
-		return err == nil && network.Contains(ip)
+		return err == nil && fair.Plain(network).Contains(ip)
 	})
 }
 

@@ -48,7 +48,9 @@ type SMTPServer struct {
 type Mail struct {
 	From, To  string
 	Encrypted bool
-	Raw       []byte
+	// UTF8: it was announced as internationalized (RFC 6531).
+	UTF8 bool
+	Raw  []byte
 }
 
 // Message is the mail as its reader sees it.
@@ -142,12 +144,12 @@ func (x *smtpSession) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
-func (x *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
+func (x *smtpSession) Mail(from string, options *smtp.MailOptions) error {
 	x.s.mu.Lock()
 	at := x.s.atMail
 	x.s.mu.Unlock()
 	_, encrypted := x.c.TLSConnectionState()
-	x.m = Mail{From: from, Encrypted: encrypted}
+	x.m = Mail{From: from, Encrypted: encrypted, UTF8: options.UTF8}
 	if at != nil {
 		return at(from)
 	}

@@ -126,7 +126,7 @@ func (s *Sessions) refresh(ctx context.Context, org, id string, generation int64
 	now := s.Now()
 	idle := session.Refreshed.Time().Add(sessionIdle)
 	switch {
-	case session.Ended != 0, wire.Ended(session.Expires, store.At(now)), !idle.After(now):
+	case session.Ended != 0, s.authority.TooLate(session.Expires), !idle.After(now):
 		return nil, answer.ErrToken
 	case generation == session.Generation-1 && now.Sub(session.Refreshed.Time()) <= refreshGrace:
 		return s.tokensFor(ctx, session, session.Generation)
