@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 )
 
 func TestTrustedProxies_Fair06(t *testing.T) {
@@ -18,6 +21,12 @@ func TestTrustedProxies_Fair06(t *testing.T) {
 		{"none on purpose", "behind-proxy", []string{"none"}, "[]", ""},
 		{"networks", "behind-proxy", []string{"10.0.0.0/8", "fd00::/8"}, "[10.0.0.0/8 fd00::/8]", ""},
 		{"addresses", "behind-proxy", []string{"192.0.2.1", "2001:db8::1"}, "[192.0.2.1/32 2001:db8::1/128]", ""},
+		{"blanks around commas", "behind-proxy", []string{"10.0.0.0/8 ", " 192.0.2.1", "\tfd00::/8\n"}, "[10.0.0.0/8 192.0.2.1/32 fd00::/8]", ""},
+		{"IPv4-mapped network and address", "behind-proxy", []string{"::ffff:10.0.0.0/104", "::ffff:192.0.2.1"}, "[10.0.0.0/8 192.0.2.1/32]", ""},
+		{"the same in other spellings", "behind-proxy", []string{"10.0.0.0/8", "::ffff:10.0.0.0/104", "10.1.2.3/8"}, "[10.0.0.0/8]", ""},
+		{"none with blanks", "behind-proxy", []string{" none "}, "[]", ""},
+		{"a comma too many", "behind-proxy", []string{"10.0.0.0/8", " "}, "", `" "`},
+		{"an address with a zone", "behind-proxy", []string{"fe80::1%eth0"}, "", `"fe80::1%eth0"`},
 		{"none among others", "behind-proxy", []string{"10.0.0.0/8", "none"}, "", `"none"`},
 		{"a name", "", []string{"proxy.internal"}, "", `"proxy.internal"`},
 	} {
@@ -33,5 +42,65 @@ func TestTrustedProxies_Fair06(t *testing.T) {
 	err := run(t.Context(), []string{"serve", "--http-addr=0.0.0.0:0", "--insecure=behind-proxy"}, io.Discard, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "IDENTITY_TRUSTED_PROXIES") {
 		t.Errorf("serve: %v", err)
+	}
+}
+
+func TestSwitches(t *testing.T) {
+	type settings struct {
+		Stands  bool  `name:"stands" env:"TEST_STANDS" negatable:""`
+		Perhaps *bool `name:"perhaps" env:"TEST_PERHAPS" negatable:""`
+		Valued  onOff `name:"valued" env:"TEST_VALUED" default:"on"`
+	}
+	read := func(t *testing.T, args ...string) (string, error) {
+		var got settings
+		parser, err := kong.New(&got, kong.KindMapper(reflect.Bool, switches{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = parser.Parse(args)
+		perhaps := "unset"
+		if got.Perhaps != nil {
+			perhaps = fmt.Sprint(*got.Perhaps)
+		}
+		return fmt.Sprint(got.Stands, " ", perhaps, " ", got.Valued), err
+	}
+	for _, row := range []struct {
+		rule, value, want string
+	}{
+		{"on", "on", "true true true"},
+		{"true", "true", "true true true"},
+		{"one", "1", "true true true"},
+		{"yes, in any case and with blanks", " YES\n", "true true true"},
+		{"off", "off", "false false false"},
+		{"false", "False", "false false false"},
+		{"zero", "0", "false false false"},
+		{"no", "no", "false false false"},
+		{"neither", "maybe", ""},
+		{"empty", "", ""},
+		{"another number", "2", ""},
+	} {
+		t.Run(row.rule, func(t *testing.T) {
+			for _, name := range []string{"STANDS", "PERHAPS", "VALUED"} {
+				t.Setenv("TEST_"+name, row.value)
+			}
+			got, err := read(t)
+			if row.want == "" {
+				if err == nil || !strings.Contains(err.Error(), "must be on or off") {
+					t.Errorf("%q is %s, %v", row.value, got, err)
+				}
+			} else if err != nil || got != row.want {
+				t.Errorf("%q is %s, %v, want %s", row.value, got, err, row.want)
+			}
+		})
+	}
+	for _, row := range []struct{ args, want string }{
+		{"", "false unset true"},
+		{"--stands --perhaps --valued=off", "true true false"},
+		{"--stands=off --perhaps=on --valued off", "false true false"},
+		{"--no-stands --no-perhaps", "false false true"},
+	} {
+		if got, err := read(t, strings.Fields(row.args)...); err != nil || got != row.want {
+			t.Errorf("%s: %s, %v, want %s", row.args, got, err, row.want)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -83,7 +84,7 @@ func runWith(ctx context.Context, args []string, o output) (err error) {
 	parser, err := kong.New(&cli{},
 		kong.Name("identity"), kong.Description("The identity service of BizMetry."),
 		kong.Writers(o.out, o.err), kong.Exit(func(int) { panic(errHelp) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.KindMapper(reflect.Bool, switches{}), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return err
 	}

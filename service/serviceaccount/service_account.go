@@ -6,7 +6,8 @@ package serviceaccount
 
 import (
 	"context"
-	"net/netip"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,14 +85,16 @@ func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.Cre
 	return resp, err
 }
 
-// readNetworks brings networks into their one canonical form.
+// readNetworks brings networks into their one canonical form, each once.
 func readNetworks(texts []string) (networks []string, err error) {
-	for _, text := range texts {
-		network, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, answer.Invalid("service_account.allowed_networks", "ip_prefix", "must be networks in CIDR form")
+	for i, text := range texts {
+		network, ok := contact.ParseNetwork(text)
+		if !ok {
+			return nil, answer.Invalid(fmt.Sprintf("service_account.allowed_networks[%d]", i), "ip_prefix", "must be a network in CIDR form")
 		}
-		networks = append(networks, network.Masked().String())
+		if !slices.Contains(networks, network.String()) {
+			networks = append(networks, network.String())
+		}
 	}
 	return networks, nil
 }

@@ -10,6 +10,7 @@ import (
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/contact"
 	"github.com/bizmetry/identity/service/door"
 	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/perm"
@@ -103,8 +104,8 @@ func networkAllowed(networks []string, source string) bool {
 		return false
 	}
 	return slices.ContainsFunc(networks, func(text string) bool {
-		network, err := netip.ParsePrefix(text)
-		return err == nil && network.Contains(ip)
+		network, ok := contact.ParseNetwork(text)
+		return ok && network.Contains(ip)
 	})
 }
 

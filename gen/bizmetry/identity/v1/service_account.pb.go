@@ -103,7 +103,8 @@ type ServiceAccount struct {
 	PermissionKeys []string `protobuf:"bytes,12,rep,name=permission_keys,json=permissionKeys,proto3" json:"permission_keys,omitempty"`
 	// Audiences it may ask tokens for besides this service ("resource", RFC 8707).
 	Audiences []string `protobuf:"bytes,13,rep,name=audiences,proto3" json:"audiences,omitempty"`
-	// Networks (CIDR) it may get tokens from; empty: any.
+	// Networks (CIDR) it may get tokens from, without bits behind the prefix; empty: any. A network
+	// of IPv4-mapped addresses is the IPv4 network, and one that is given twice counts once.
 	AllowedNetworks []string `protobuf:"bytes,14,rep,name=allowed_networks,json=allowedNetworks,proto3" json:"allowed_networks,omitempty"`
 	// How long its tokens live: 1 to 60 minutes; absent: 15 minutes.
 	TokenLifetime *durationpb.Duration `protobuf:"bytes,15,opt,name=token_lifetime,json=tokenLifetime,proto3" json:"token_lifetime,omitempty"`
@@ -1981,7 +1982,7 @@ var File_bizmetry_identity_v1_service_account_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\n" +
-	"*bizmetry/identity/v1/service_account.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\n" +
+	"*bizmetry/identity/v1/service_account.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\n" +
 	"\n" +
 	"\x0eServiceAccount\x12H\n" +
 	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12,\n" +
@@ -1999,8 +2000,8 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	" \x03(\v2'.bizmetry.identity.v1.GrantedPermissionB\x03\xe0A\x03R\vpermissions\x12V\n" +
 	"\brole_ids\x18\v \x03(\tB;\xbaH8\x92\x015\x10d\x18\x01\"/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\aroleIds\x12S\n" +
 	"\x0fpermission_keys\x18\f \x03(\tB*\xbaH'\x92\x01$\x10\xc8\x01\x18\x01\"\x1dr\x1b\x18d2\x17^[a-z]+(\\.[a-z]+){1,3}$R\x0epermissionKeys\x122\n" +
-	"\taudiences\x18\r \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x14\x18\x01\"\br\x06\x18\xac\x02\x88\x01\x01R\taudiences\x12<\n" +
-	"\x10allowed_networks\x18\x0e \x03(\tB\x11\xbaH\x0e\x92\x01\v\x102\x18\x01\"\x05r\x03\xe8\x01\x01R\x0fallowedNetworks\x12Q\n" +
+	"\taudiences\x18\r \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x14\x18\x01\"\br\x06\x18\xac\x02\x88\x01\x01R\taudiences\x12:\n" +
+	"\x10allowed_networks\x18\x0e \x03(\tB\x0f\xbaH\f\x92\x01\t\x102\"\x05r\x03\xe8\x01\x01R\x0fallowedNetworks\x12Q\n" +
 	"\x0etoken_lifetime\x18\x0f \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b<R\rtokenLifetime\x12E\n" +
 	"\x0elast_used_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\flastUsedTime\x12@\n" +
 	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
