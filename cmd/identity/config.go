@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 
@@ -125,13 +124,4 @@ func checkAddr(name, addr, insecure string) error {
 		return nil
 	}
 	return fmt.Errorf("%s=%s is reachable from other machines without TLS: set IDENTITY_INSECURE=behind-proxy if a proxy provides it", name, addr)
-}
-
-// checkPublicURL takes what can be an issuer: no query, no fragment, no slash at the end.
-func checkPublicURL(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.HasSuffix(text, "/") {
-		return fmt.Errorf("IDENTITY_PUBLIC_URL=%q must be an http(s) URL without query, fragment and final slash", text)
-	}
-	return nil
 }

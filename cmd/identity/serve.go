@@ -92,11 +92,14 @@ func (c *serveCmd) Run(ctx context.Context, o output) error {
 	return c.listen(ctx, o, svc, rpc, stop, web.Server(handler), adminServer(metrics))
 }
 
+// check refuses settings that cannot be, all at once, and brings the public URL to its one form.
 func (c *serveCmd) check() error {
 	_, proxies := trustedProxies(c.TrustedProxies, c.Insecure)
+	public, noURL := publicURL(c.PublicURL)
+	c.PublicURL = public
 	return errors.Join(
 		proxies,
-		checkPublicURL(c.PublicURL),
+		noURL,
 		checkAddr("IDENTITY_GRPC_ADDR", c.GRPCAddr, c.Insecure),
 		checkAddr("IDENTITY_HTTP_ADDR", c.HTTPAddr, c.Insecure),
 		checkAddr("IDENTITY_ADMIN_ADDR", c.AdminAddr, c.Insecure),
