@@ -56,7 +56,6 @@ func (s *Door) CheckAs(fullMethod string, msg proto.Message) (*answer.Refusal, e
 func InWords(pattern string) string { return inWords[pattern] }
 
 var inWords = map[string]string{
-	`^['’]?\p{L}([\p{L}\p{M} '’-]*[\p{L}\p{M}'’])?$`:  "must be letters of any script, with spaces, hyphens and apostrophes between them",
 	`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`:     "must be an id: 32 hexadecimal digits in lower case, in groups of 8, 4, 4, 4 and 12",
 	`^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$`:  "must be an id: 32 hexadecimal digits in lower case, in groups of 8, 4, 4, 4 and 12",
 	`^(-|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`: "must be an id in groups of 8, 4, 4, 4 and 12 hexadecimal digits, or -",
@@ -66,8 +65,8 @@ var inWords = map[string]string{
 	`^([a-z][a-z0-9_-]{0,62})?$`: "must begin with a lower case letter, and go on with those, digits, hyphens and underscores",
 }
 
-// checkFields holds a request against its field rules: those of protovalidate,
-// NUL in no text, REQUIRED fields of a resource set and OUTPUT_ONLY ones not.
+// checkFields holds a request against its field rules: what its texts are and how
+// they are read, the rules of protovalidate, NUL in no text, REQUIRED fields of a resource set and OUTPUT_ONLY ones not.
 // Broken ones are in the refusal; the error says that it need not be looked at
 // further.
 func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error) {
@@ -76,6 +75,7 @@ func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error
 	if err := found.OrNil(); err != nil {
 		return nil, err
 	}
+	found.readTexts("", msg.ProtoReflect())
 	if err := s.validator.Validate(msg); err != nil {
 		var failed *protovalidate.ValidationError
 		if !errors.As(err, &failed) {

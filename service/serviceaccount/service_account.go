@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -44,7 +43,9 @@ type Accounts struct {
 
 // New returns the implementation of ServiceAccountService.
 func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, a *authority.Authority, limits *limit.Limits, changes *change.Changes, pages *page.Pages) *Accounts {
-	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: a, limits: limits, changes: changes, pages: pages}
+	s := &Accounts{Kit: k, store: st, ring: ring, door: d, authority: a, limits: limits, changes: changes, pages: pages}
+	s.checkAccounts()
+	return s
 }
 
 // CreateServiceAccount adds a machine.
@@ -67,10 +68,10 @@ func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.Cre
 			return err
 		}
 		a := store.ServiceAccount{
-			Org: tx.Org.ID, ID: s.NewID(), DisplayName: strings.TrimSpace(in.GetDisplayName()), NameKey: contact.Fold(in.GetDisplayName()),
+			Org: tx.Org.ID, ID: s.NewID(), DisplayName: in.GetDisplayName(), NameKey: contact.Fold(in.GetDisplayName()),
 			Description: in.GetDescription(), Enabled: true,
 			ParentType: in.GetParentType(), ParentID: in.GetParentId(), ParentName: in.GetParentName(),
-			Audiences: in.GetAudiences(), AllowedNetworks: networks,
+			Audiences: s.readAudiences(in.GetAudiences()), AllowedNetworks: networks,
 			TokenLifetime: store.Micros(in.GetTokenLifetime().AsDuration().Microseconds()),
 			Epoch:         tx.Now, Version: 1, Created: tx.Now, Updated: tx.Now, CreatedBy: tx.By.ID,
 		}

@@ -55,12 +55,11 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (aut
 	if end := m.ProofEnd; end != 0 {
 		claims.Expires = min(claims.Expires, end.Time().Unix()) // no token outlives its credential
 	}
-	if req.Resource != "" && req.Resource != s.authority.Issuer() {
-		if !slices.Contains(m.Account.Audiences, req.Resource) {
-			return authority.Token{}, answer.ErrTarget
-		}
-		claims.Audience = []string{req.Resource}
+	audience, err := s.audienceFor(m.Account.Audiences, req.Resource)
+	if err != nil {
+		return authority.Token{}, err
 	}
+	claims.Audience = []string{audience}
 	if claims.Scope, err = s.authority.Narrow(m, req.Scope); err != nil {
 		return authority.Token{}, err
 	}

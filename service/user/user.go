@@ -9,9 +9,6 @@ package user
 
 import (
 	"context"
-	"strings"
-
-	"golang.org/x/text/unicode/norm"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
@@ -144,7 +141,7 @@ func (s *Users) NewUser(org string, in *identityv1.User) store.User {
 // SetName is the one place where names come in: whatever way their marks were
 // typed, they are kept composed (NFC).
 func SetName(u *store.User, first, last string) {
-	u.FirstName, u.LastName = norm.NFC.String(strings.TrimSpace(first)), norm.NFC.String(strings.TrimSpace(last))
+	u.FirstName, u.LastName = contact.Line(first), contact.Line(last)
 	u.DisplayName = u.FirstName + " " + u.LastName
 	u.NameKey = contact.Fold(u.DisplayName)
 }

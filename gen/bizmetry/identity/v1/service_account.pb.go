@@ -81,9 +81,9 @@ type ServiceAccount struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The organization it belongs to.
 	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	// Name for people.
+	// Name for people: characters that are seen, one letter or digit at least.
 	DisplayName *string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
-	// What it is for.
+	// What it is for; may have several lines.
 	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Whether it may get and use tokens; changed by EnableServiceAccount and DisableServiceAccount.
 	Enabled bool `protobuf:"varint,5,opt,name=enabled,proto3" json:"enabled,omitempty"`
@@ -310,7 +310,7 @@ type Credential struct {
 	ServiceAccountId string `protobuf:"bytes,2,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
 	// What proves possession; not set: SECRET.
 	Kind Credential_Kind `protobuf:"varint,3,opt,name=kind,proto3,enum=bizmetry.identity.v1.Credential_Kind" json:"kind,omitempty"`
-	// Name for people.
+	// Name for people: characters that are seen, one letter or digit at least.
 	DisplayName *string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
 	// Whether it is accepted.
 	Enabled bool `protobuf:"varint,5,opt,name=enabled,proto3" json:"enabled,omitempty"`
@@ -1982,18 +1982,18 @@ var File_bizmetry_identity_v1_service_account_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\n" +
-	"*bizmetry/identity/v1/service_account.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\n" +
+	"*bizmetry/identity/v1/service_account.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a\x1fbizmetry/identity/v1/text.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\n" +
 	"\n" +
 	"\x0eServiceAccount\x12H\n" +
 	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12,\n" +
-	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12A\n" +
-	"\fdisplay_name\x18\x03 \x01(\tB\x19\xe0A\x02\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x00R\vdisplayName\x88\x01\x01\x12/\n" +
-	"\vdescription\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aH\x01R\vdescription\x88\x01\x01\x12\x1d\n" +
+	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x127\n" +
+	"\fdisplay_name\x18\x03 \x01(\tB\x0f\xe0A\x02\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x02H\x00R\vdisplayName\x88\x01\x01\x123\n" +
+	"\vdescription\x18\x04 \x01(\tB\f\xbaH\x05r\x03\x18\xe8\a\xb8\xbb\x18\x04H\x01R\vdescription\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x05 \x01(\bB\x03\xe0A\x03R\aenabled\x12G\n" +
 	"\vparent_type\x18\x06 \x01(\tB!\xbaH\x1er\x1c2\x1a^([a-z][a-z0-9_-]{0,62})?$H\x02R\n" +
 	"parentType\x88\x01\x01\x128\n" +
-	"\tparent_id\x18\a \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x03R\bparentId\x88\x01\x01\x12<\n" +
-	"\vparent_name\x18\b \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x04R\n" +
+	"\tparent_id\x18\a \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x03R\bparentId\x88\x01\x01\x122\n" +
+	"\vparent_name\x18\b \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x02H\x04R\n" +
 	"parentName\x88\x01\x01\x12<\n" +
 	"\x05roles\x18\t \x03(\v2!.bizmetry.identity.v1.GrantedRoleB\x03\xe0A\x03R\x05roles\x12N\n" +
 	"\vpermissions\x18\n" +
@@ -2018,13 +2018,13 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\f_parent_typeB\f\n" +
 	"\n" +
 	"_parent_idB\x0e\n" +
-	"\f_parent_name\"\xb2\x05\n" +
+	"\f_parent_name\"\xa8\x05\n" +
 	"\n" +
 	"Credential\x12H\n" +
 	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x121\n" +
 	"\x12service_account_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x10serviceAccountId\x12C\n" +
-	"\x04kind\x18\x03 \x01(\x0e2%.bizmetry.identity.v1.Credential.KindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\x12>\n" +
-	"\fdisplay_name\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x01R\vdisplayName\x88\x01\x01\x12\x1d\n" +
+	"\x04kind\x18\x03 \x01(\x0e2%.bizmetry.identity.v1.Credential.KindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\x124\n" +
+	"\fdisplay_name\x18\x04 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x02H\x01R\vdisplayName\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x05 \x01(\bB\x03\xe0A\x03R\aenabled\x12G\n" +
 	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\b\xbaH\x05\xb2\x01\x02@\x01H\x00R\n" +
 	"expireTime\x12D\n" +
@@ -2050,7 +2050,7 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\x18GetServiceAccountRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12#\n" +
-	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xe2\x04\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xe6\x04\n" +
 	"\x1aListServiceAccountsRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12O\n" +
 	"\x06filter\x18\x02 \x01(\v27.bizmetry.identity.v1.ListServiceAccountsRequest.FilterR\x06filter\x12b\n" +
@@ -2060,9 +2060,9 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\tpageToken\x12\x1f\n" +
 	"\x04skip\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\x12!\n" +
 	"\fwith_summary\x18\a \x01(\bR\vwithSummary\x12#\n" +
-	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1aw\n" +
-	"\x06Filter\x12\x1c\n" +
-	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12(\n" +
+	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a{\n" +
+	"\x06Filter\x12 \n" +
+	"\x04name\x18\x01 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x01R\x04name\x12(\n" +
 	"\vparent_type\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\n" +
 	"parentType\x12%\n" +
 	"\tparent_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bparentId\"\xfe\x02\n" +
@@ -2293,6 +2293,7 @@ func file_bizmetry_identity_v1_service_account_proto_init() {
 	}
 	file_bizmetry_identity_v1_access_proto_init()
 	file_bizmetry_identity_v1_principal_proto_init()
+	file_bizmetry_identity_v1_text_proto_init()
 	file_bizmetry_identity_v1_service_account_proto_msgTypes[0].OneofWrappers = []any{}
 	file_bizmetry_identity_v1_service_account_proto_msgTypes[1].OneofWrappers = []any{
 		(*Credential_ExpireTime)(nil),

@@ -250,8 +250,9 @@ type User struct {
 	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Login and contact address, shown as given; compared after trim, NFC, IDNA and case folding.
 	Email *string `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// First name: letters of any script, with their marks, spaces, hyphens and
-	// apostrophes; it begins with a letter, or an apostrophe before one.
+	// First name: letters of any script with their marks and joiners, digits, spaces,
+	// apostrophes, hyphens, full stops and middle dots. It begins with a letter or digit,
+	// or an apostrophe before a letter, and has a letter.
 	FirstName *string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
 	// Last name: as the first name.
 	LastName *string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
@@ -3222,14 +3223,14 @@ var File_bizmetry_identity_v1_user_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\f\n" +
+	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1fbizmetry/identity/v1/text.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\v\n" +
 	"\x04User\x12L\n" +
 	"\x02id\x18\x01 \x01(\tB<\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\xb0\xbb\x18\x01R\x02id\x12,\n" +
-	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12)\n" +
-	"\x05email\x18\x03 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06\x18\xfe\x01(\x80\x04H\x00R\x05email\x88\x01\x01\x12d\n" +
+	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12-\n" +
+	"\x05email\x18\x03 \x01(\tB\x12\xe0A\x02\xbaH\br\x06\x18\xfe\x01(\x80\x04\xb8\xbb\x18\x01H\x00R\x05email\x88\x01\x01\x122\n" +
 	"\n" +
-	"first_name\x18\x04 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^['’]?\\p{L}([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x01R\tfirstName\x88\x01\x01\x12b\n" +
-	"\tlast_name\x18\x05 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^['’]?\\p{L}([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x02R\blastName\x88\x01\x01\x12&\n" +
+	"first_name\x18\x04 \x01(\tB\x0e\xe0A\x02\xbaH\x04r\x02\x18d\xb8\xbb\x18\x03H\x01R\tfirstName\x88\x01\x01\x120\n" +
+	"\tlast_name\x18\x05 \x01(\tB\x0e\xe0A\x02\xbaH\x04r\x02\x18d\xb8\xbb\x18\x03H\x02R\blastName\x88\x01\x01\x12&\n" +
 	"\fdisplay_name\x18\x06 \x01(\tB\x03\xe0A\x03R\vdisplayName\x12!\n" +
 	"\tconfirmed\x18\a \x01(\bH\x03R\tconfirmed\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\b \x01(\bB\x03\xe0A\x03R\aenabled\x12;\n" +
@@ -3278,7 +3279,7 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x0eGetUserRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12#\n" +
-	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xee\x05\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xfa\x05\n" +
 	"\x10ListUsersRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x06filter\x18\x02 \x01(\v2-.bizmetry.identity.v1.ListUsersRequest.FilterR\x06filter\x12u\n" +
@@ -3289,11 +3290,11 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\tpageToken\x12\x1f\n" +
 	"\x04skip\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\x12!\n" +
 	"\fwith_summary\x18\a \x01(\bR\vwithSummary\x12#\n" +
-	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a\x83\x02\n" +
-	"\x06Filter\x12\x1c\n" +
-	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12\x1e\n" +
-	"\x05email\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x05email\x12)\n" +
-	"\vemail_exact\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\n" +
+	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a\x8f\x02\n" +
+	"\x06Filter\x12 \n" +
+	"\x04name\x18\x01 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x01R\x04name\x12\"\n" +
+	"\x05email\x18\x02 \x01(\tB\f\xbaH\x05r\x03\x18\xfe\x01\xb8\xbb\x18\x01R\x05email\x12-\n" +
+	"\vemail_exact\x18\x03 \x01(\tB\f\xbaH\x05r\x03\x18\xfe\x01\xb8\xbb\x18\x01R\n" +
 	"emailExact\x12@\n" +
 	"\x05state\x18\x04 \x01(\x0e2 .bizmetry.identity.v1.User.StateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12N\n" +
 	"\arole_id\x18\x05 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x06roleId\"\x82\x03\n" +
@@ -3412,21 +3413,21 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\x03R\acreated\x12\x1a\n" +
 	"\bexisting\x18\x03 \x01(\x03R\bexisting\x12\x18\n" +
-	"\arefused\x18\x04 \x01(\x03R\arefused\"\xf7\x01\n" +
+	"\arefused\x18\x04 \x01(\x03R\arefused\"\xfb\x01\n" +
 	"\x1dCheckEmailAvailabilityRequest\x12^\n" +
-	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12&\n" +
-	"\x05email\x18\x02 \x01(\tB\x10\xe0A\x02\xbaH\n" +
-	"r\b\x10\x01\x18\xfe\x01(\x80\x04R\x05email\x12N\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12*\n" +
+	"\x05email\x18\x02 \x01(\tB\x14\xe0A\x02\xbaH\n" +
+	"r\b\x10\x01\x18\xfe\x01(\x80\x04\xb8\xbb\x18\x01R\x05email\x12N\n" +
 	"\auser_id\x18\x03 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x06userId\">\n" +
 	"\x1eCheckEmailAvailabilityResponse\x12\x1c\n" +
-	"\tavailable\x18\x01 \x01(\bR\tavailable\"\x90\x02\n" +
+	"\tavailable\x18\x01 \x01(\bR\tavailable\"\x9c\x02\n" +
 	"\x14CheckPasswordRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12*\n" +
-	"\bpassword\x18\x02 \x01(\tB\x0e\xe0A\x02\xe0A\x04\xbaH\x05r\x03(\x80 R\bpassword\x12\x1e\n" +
-	"\x05email\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x05email\x12&\n" +
+	"\bpassword\x18\x02 \x01(\tB\x0e\xe0A\x02\xe0A\x04\xbaH\x05r\x03(\x80 R\bpassword\x12\"\n" +
+	"\x05email\x18\x03 \x01(\tB\f\xbaH\x05r\x03\x18\xfe\x01\xb8\xbb\x18\x01R\x05email\x12*\n" +
 	"\n" +
-	"first_name\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\tfirstName\x12$\n" +
-	"\tlast_name\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\blastName\"{\n" +
+	"first_name\x18\x04 \x01(\tB\v\xbaH\x04r\x02\x18d\xb8\xbb\x18\x01R\tfirstName\x12(\n" +
+	"\tlast_name\x18\x05 \x01(\tB\v\xbaH\x04r\x02\x18d\xb8\xbb\x18\x01R\blastName\"{\n" +
 	"\x15CheckPasswordResponse\x12\x14\n" +
 	"\x05score\x18\x01 \x01(\x05R\x05score\x12\x1e\n" +
 	"\n" +
@@ -3674,6 +3675,7 @@ func file_bizmetry_identity_v1_user_proto_init() {
 	file_bizmetry_identity_v1_access_proto_init()
 	file_bizmetry_identity_v1_principal_proto_init()
 	file_bizmetry_identity_v1_service_account_proto_init()
+	file_bizmetry_identity_v1_text_proto_init()
 	file_bizmetry_identity_v1_user_proto_msgTypes[0].OneofWrappers = []any{}
 	file_bizmetry_identity_v1_user_proto_msgTypes[37].OneofWrappers = []any{
 		(*GetMeResponse_User)(nil),
