@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -113,7 +112,7 @@ func (s *Door) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, r
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			c.cause = kit.Panicked(r)
 			resp, err = nil, answer.Of(c.cause).Err()
 		}
 		s.note(ctx, c, err)
