@@ -47,7 +47,7 @@ func (databaseSettings) Help() string {
 }
 
 func databaseURL() string {
-	if address := os.Getenv(databaseURLEnv); address != "" {
+	if address := strings.TrimSpace(os.Getenv(databaseURLEnv)); address != "" {
 		return address
 	}
 	return defaultDatabaseURL
@@ -60,7 +60,7 @@ func (d databaseSettings) open(ctx context.Context) (*store.Store, error) {
 // connect opens the database; patiently for statements that may take long.
 func (d databaseSettings) connect(ctx context.Context, patient bool) (*store.Store, error) {
 	st, err := store.Open(ctx, store.Config{
-		URL: databaseURL(), ListenURL: os.Getenv(listenURLEnv), MaxConns: d.DatabaseMaxConns, Unprepared: !bool(d.DatabasePrepare),
+		URL: databaseURL(), ListenURL: strings.TrimSpace(os.Getenv(listenURLEnv)), MaxConns: d.DatabaseMaxConns, Unprepared: !bool(d.DatabasePrepare),
 		Patient: patient,
 	})
 	if err != nil {

@@ -43,7 +43,7 @@ func sender(name string, read func(setting string) (notify.Sender, error)) (noti
 const defaultSender = "file:outbox"
 
 func senderSetting(name string) string {
-	setting := os.Getenv(name)
+	setting := strings.TrimSpace(os.Getenv(name))
 	if setting == "" && store.Embedded(databaseURL()) {
 		return defaultSender
 	}
