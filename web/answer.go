@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
@@ -31,65 +32,66 @@ type refusal struct {
 	reason   identityv1.Error_Reason
 	text     string
 	metadata map[string]string
+	field    *errdetails.BadRequest_FieldViolation // the one that is wrong, if any
 }
 
 // All refusals of this port. None repeats what a request holds, but for names.
 var (
 	malformed = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the request cannot be read", nil,
+		"the request cannot be read", nil, nil,
 	}
 	badBody = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the body is not JSON that this request takes", nil,
+		"the body is not JSON that this request takes", nil, nil,
 	}
 	unknownField = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the body has a field that this request does not take", nil,
+		"the body has a field that this request does not take", nil, nil,
 	}
 	repeatedField = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the body has a field twice", nil,
+		"the body has a field twice", nil, nil,
 	}
 	noBody = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"this request takes no body", nil,
+		"this request takes no body", nil, nil,
 	}
 	badParameter = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"a parameter has a value that cannot be read, or stands there twice", nil,
+		"a parameter has a value that cannot be read, or stands there twice", nil, nil,
 	}
 	unknownParameter = &refusal{
 		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the query has a parameter that this request does not take", nil,
+		"the query has a parameter that this request does not take", nil, nil,
 	}
 	wrongType = &refusal{
 		http.StatusUnsupportedMediaType, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-		"the body must be application/json in UTF-8, without content encoding", nil,
+		"the body must be application/json in UTF-8, without content encoding", nil, nil,
 	}
 	tooLarge = &refusal{
 		http.StatusRequestEntityTooLarge, codes.ResourceExhausted, identityv1.Error_TOO_LARGE,
-		"the request is too large", nil,
+		"the request is too large", nil, nil,
 	}
 	tooManyHeaders = &refusal{
 		http.StatusRequestHeaderFieldsTooLarge, codes.ResourceExhausted, identityv1.Error_TOO_LARGE,
-		"the headers are too large", nil,
+		"the headers are too large", nil, nil,
 	}
 	tooSlow = &refusal{
 		http.StatusRequestTimeout, codes.DeadlineExceeded, identityv1.Error_DEADLINE_EXCEEDED,
-		"the request did not arrive within the deadline", nil,
+		"the request did not arrive within the deadline", nil, nil,
 	}
 	noSuchPath = &refusal{
 		http.StatusNotFound, codes.NotFound, identityv1.Error_NOT_FOUND,
-		"there is no such path", nil,
+		"there is no such path", nil, nil,
 	}
 	wrongMethod = &refusal{
 		http.StatusMethodNotAllowed, codes.Unimplemented, identityv1.Error_UNKNOWN_METHOD,
-		"the path does not take this method", nil,
+		"the path does not take this method", nil, nil,
 	}
 	broken = &refusal{
 		http.StatusInternalServerError, codes.Internal, identityv1.Error_INTERNAL,
-		"internal error", nil,
+		"internal error", nil, nil,
 	}
 )
 
@@ -101,10 +103,20 @@ func (no *refusal) with(name, value string) *refusal {
 	return &own
 }
 
+// badField refuses one field of a body, as the door would.
+func badField(field, rule, text string) *refusal {
+	return &refusal{
+		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_INVALID_FIELDS, "one or more fields are not valid", nil,
+		&errdetails.BadRequest_FieldViolation{Field: field, Reason: rule, Description: text},
+	}
+}
+
 func (no *refusal) status() *status.Status {
-	st, err := status.New(no.code, no.text).WithDetails(&errdetails.ErrorInfo{
-		Reason: no.reason.String(), Domain: answer.Domain, Metadata: no.metadata,
-	})
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: no.reason.String(), Domain: answer.Domain, Metadata: no.metadata}}
+	if no.field != nil {
+		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{no.field}})
+	}
+	st, err := status.New(no.code, no.text).WithDetails(details...)
 	if err != nil {
 		return status.New(codes.Internal, broken.text)
 	}
@@ -130,7 +142,11 @@ func (p *port) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.
 		refuse(w, no)
 		return
 	}
-	writeStatus(w, httpStatus(st), st, strings.Join(md.Get("authorization"), ""))
+	code := httpStatus(st)
+	if infoOf(st).GetReason() == identityv1.Error_ETAG_MISMATCH.String() && len(md.Get("if-match")) > 0 {
+		code = http.StatusPreconditionFailed // what who sends that header expects
+	}
+	writeStatus(w, code, st, strings.Join(md.Get("authorization"), ""))
 }
 
 // httpStatus is the status for an answer of the door.

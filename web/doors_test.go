@@ -249,3 +249,85 @@ func TestTexts_RequestID(t *testing.T) {
 	}
 	sent("Robot").is(t, 400, "REQUEST_ID_REUSED")
 }
+
+// An etag in the header counts on every call that compares a version, and on no other.
+func TestIfMatch(t *testing.T) {
+	s := newSite(t)
+	person := func(t *testing.T) string {
+		t.Helper()
+		u := s.CreateUser("")
+		return u.GetId()
+	}
+	machine := s.NewMachine(s.Root, "", servicetest.Agent).GetId()
+	for _, r := range []struct {
+		rule, method, path, body, header string
+		status                           int
+		reason                           string
+	}{
+		{"the present one", "PATCH", "", `{"firstName":"Bea"}`, `"1"`, 200, ""},
+		{"without quotes", "PATCH", "", `{"firstName":"Bea"}`, `1`, 200, ""},
+		{"any", "PATCH", "", `{"firstName":"Bea"}`, `*`, 200, ""},
+		{"the same in the field", "PATCH", "", `{"firstName":"Bea","etag":"1"}`, `"1"`, 200, ""},
+		{"any, and one in the field", "PATCH", "", `{"firstName":"Bea","etag":"2"}`, `*`, 412, "ETAG_MISMATCH"},
+		{"another", "PATCH", "", `{"firstName":"Bea"}`, `"2"`, 412, "ETAG_MISMATCH"},
+		{"a weak one", "PATCH", "", `{"firstName":"Bea"}`, `W/"1"`, 412, "ETAG_MISMATCH"},
+		{"another in the field", "PATCH", "", `{"firstName":"Bea","etag":"2"}`, `"1"`, 400, "INVALID_FIELDS"},
+		{"in the field alone", "PATCH", "", `{"firstName":"Bea","etag":"2"}`, ``, 409, "ETAG_MISMATCH"},
+		{"empty", "PATCH", "", `{"firstName":"Bea"}`, `""`, 400, "INVALID_FIELDS"},
+		{"two", "PATCH", "", `{"firstName":"Bea"}`, `"1", "2"`, 400, "INVALID_FIELDS"},
+		{"half a quote", "PATCH", "", `{"firstName":"Bea"}`, `"1`, 400, "INVALID_FIELDS"},
+		{"a custom method", "POST", ":disable", "{}", `"2"`, 412, "ETAG_MISMATCH"},
+		{"a custom method, the present one", "POST", ":disable", "", `"1"`, 200, ""},
+		{"a delete", "DELETE", "", "", `"2"`, 412, "ETAG_MISMATCH"},
+		{"a delete, the present one", "DELETE", "", "", `"1"`, 200, ""},
+		{"a read", "GET", "", "", `"1"`, 400, "INVALID_FIELDS"},
+		{"a method without an etag", "POST", ":sendActivation", "{}", `"1"`, 400, "INVALID_FIELDS"},
+	} {
+		t.Run(r.rule, func(t *testing.T) {
+			var headers []string
+			if r.header != "" {
+				headers = []string{"If-Match", r.header}
+			}
+			s.call(s.Root, r.method, "/v1/users/"+person(t)+r.path, r.body, headers...).is(t, r.status, r.reason)
+		})
+	}
+	s.call(s.Root, "POST", "/v1/serviceAccounts/"+machine+":disable", "{}", "If-Match", `"7"`).is(t, 412, "ETAG_MISMATCH")
+	s.call(s.Root, "POST", "/v1/serviceAccounts", `{"displayName":"Robot","roleIds":["`+servicetest.Agent+`"]}`, "If-Match", `"1"`).is(t, 400, "INVALID_FIELDS")
+	own := s.call(s.Root, "GET", "/v1/organizations/-", "")
+	id, _ := own.get("id").(string)
+	s.call(s.Root, "PATCH", "/v1/organizations/"+id, `{"displayName":"New"}`, "If-Match", `"77"`).is(t, 412, "ETAG_MISMATCH")
+	s.call(s.Root, "PATCH", "/v1/organizations/"+id, `{"displayName":"New"}`, "If-Match", `"`+own.get("etag").(string)+`"`).is(t, 200, "")
+}
+
+// What stands in the path and in the body is the same, and null is said to mean
+// nothing where it means nothing.
+func TestBody_AgreesWithPath(t *testing.T) {
+	s := newSite(t)
+	a, b := s.CreateUser(""), s.CreateUser("")
+	one, two := s.NewMachine(s.Root, "", servicetest.Agent).GetId(), s.NewMachine(s.Root, "", servicetest.Agent).GetId()
+	for _, r := range []struct{ rule, method, path, body, field string }{
+		{"another machine", "POST", "/v1/serviceAccounts/" + one + ":disable", `{"id":"` + two + `"}`, "id"},
+		{"the same machine", "POST", "/v1/serviceAccounts/" + one + ":disable", `{"id":"` + one + `"}`, ""},
+		{"an empty id", "POST", "/v1/serviceAccounts/" + one + ":enable", `{"id":""}`, ""},
+		{"null", "POST", "/v1/serviceAccounts/" + one + ":enable", `{"id":null,"etag":null}`, ""},
+		{"another machine of a credential", "POST", "/v1/serviceAccounts/" + one + "/credentials", `{"serviceAccountId":"` + two + `"}`, "credential.service_account_id"},
+		{"another person", "PATCH", "/v1/users/" + a.GetId(), `{"id":"` + b.GetId() + `","firstName":"Bea"}`, "user.id"},
+		{"the same person", "PATCH", "/v1/users/" + a.GetId(), `{"id":"` + a.GetId() + `","firstName":"Bea"}`, ""},
+		{"another principal", "POST", "/v1/principals/" + a.GetId() + ":grant", `{"id":"` + b.GetId() + `","roleIds":["` + servicetest.Agent + `"]}`, "id"},
+		{"confirmed is not cleared", "PATCH", "/v1/users/" + a.GetId(), `{"confirmed":null}`, "user.confirmed"},
+		{"roles are not cleared", "PATCH", "/v1/users/" + a.GetId(), `{"roleIds":null}`, "user.role_ids"},
+		{"roles in the other spelling", "PATCH", "/v1/users/" + a.GetId(), `{"role_ids": null }`, "user.role_ids"},
+		{"a password is not cleared", "PATCH", "/v1/users/" + a.GetId(), `{"password":null}`, "user.password"},
+		{"an etag is not cleared", "PATCH", "/v1/users/" + a.GetId(), `{"etag":null,"firstName":"Bea"}`, "user.etag"},
+		{"a phone is", "PATCH", "/v1/users/" + a.GetId(), `{"phone":null}`, ""},
+		{"elsewhere null is absent", "POST", "/v1/users", `{"email":"null@people.test","firstName":"Ann","lastName":"Ng","roleIds":["` + servicetest.Agent + `"],"phone":null,"confirmed":null,"permissionKeys":null}`, ""},
+	} {
+		t.Run(r.rule, func(t *testing.T) {
+			s.call(s.Root, r.method, r.path, r.body).verdict(t).is(t, "REST", r.field, "")
+		})
+	}
+	after := s.call(s.Root, "GET", "/v1/users/"+a.GetId(), "")
+	if after.get("confirmed") != true || len(after.get("roleIds").([]any)) != 1 {
+		t.Errorf("null took something away: %s", after.text)
+	}
+}

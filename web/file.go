@@ -46,7 +46,7 @@ const (
 // wrongFile is for bodies that are no file.
 var wrongFile = &refusal{
 	http.StatusUnsupportedMediaType, codes.InvalidArgument, identityv1.Error_MALFORMED_REQUEST,
-	"the body must be text/csv or application/x-ndjson in UTF-8, without content encoding", nil,
+	"the body must be text/csv or application/x-ndjson in UTF-8, without content encoding", nil, nil,
 }
 
 // file serves a stream of the contract. The request was held against the route.

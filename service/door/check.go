@@ -197,7 +197,8 @@ func (r findings) maskedResource(mask *fieldmaskpb.FieldMask, name string, resou
 		case path == "id" || path == "etag": // a resource that was read and sent back names them
 		case behaves(f, annotations.FieldBehavior_OUTPUT_ONLY):
 			r.Add(name+"."+path, "output_only", "is set by the server")
-		case behaves(f, annotations.FieldBehavior_REQUIRED) && !isSet(resource, f):
+		case behaves(f, annotations.FieldBehavior_REQUIRED) && !isSet(resource, f),
+			f.Kind() == protoreflect.BoolKind && f.HasPresence() && !resource.Has(f): // which of the two is nothing?
 			r.Add(name+"."+path, "required", "value is required")
 		}
 	}

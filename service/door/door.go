@@ -173,6 +173,9 @@ func (s *Door) admit(ctx context.Context, c *Call, msg proto.Message) error {
 	if err := takeRequestID(ctx, c.Method, msg); err != nil {
 		return err
 	}
+	if err := takeEtag(ctx, c.Method, msg); err != nil {
+		return err
+	}
 	if c.Method.retry != nil && msg.ProtoReflect().Has(c.Method.retry) {
 		c.Sent = proto.Clone(msg) // the check brings texts to their one form
 	}
