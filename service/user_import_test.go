@@ -120,7 +120,7 @@ func (a *tenant) checkImported(t *testing.T, w *world, by servicetest.Person, ro
 			t.Errorf("imported %v", u)
 		}
 		list := must[*identityv1.ListEventsResponse](t)(w.Events.ListEvents(w.As(a.Admin.Token), &identityv1.ListEventsRequest{
-			Filter: &identityv1.ListEventsRequest_Filter{TargetId: row.GetId()},
+			Filter: &identityv1.ListEventsRequest_Filter{TargetId: new(row.GetId())},
 		}))
 		if len(list.GetEvents()) != 1 || list.GetEvents()[0].GetType() != "user.created" || list.GetEvents()[0].GetActor().GetId() != by.GetId() {
 			t.Fatalf("events %v", list.GetEvents())

@@ -59,7 +59,7 @@ func TestNames_Corpus(t *testing.T) {
 			t.Errorf("%q is kept as %q", name, got.GetFirstName())
 		}
 		for _, part := range []string{name, norm.NFD.String(name)} {
-			list, err := w.Users.ListUsers(as, &identityv1.ListUsersRequest{Filter: &filter{Name: part}})
+			list, err := w.Users.ListUsers(as, &identityv1.ListUsersRequest{Filter: &filter{Name: new(part)}})
 			if err != nil || len(list.GetUsers()) != 1 || list.GetUsers()[0].GetId() != u.GetId() {
 				t.Errorf("%q is not found, %v", part, err)
 			}

@@ -26,10 +26,10 @@ type usersCmd struct {
 // userFilter narrows what is listed or exported.
 type userFilter struct {
 	Organization string  `placeholder:"ID" help:"Organization (default: your own)."`
-	Name         string  `help:"Part of the name."`
-	Email        string  `help:"Part of the e-mail address."`
+	Name         *string `help:"Part of the name."`
+	Email        *string `help:"Part of the e-mail address."`
 	State        anyCase `enum:",active,pending,disabled" default:"" help:"active, pending or disabled."`
-	RoleID       string  `placeholder:"ID" help:"Role that they have."`
+	RoleID       *string `placeholder:"ID" help:"Role that they have."`
 }
 
 func (f userFilter) filter() *identityv1.ListUsersRequest_Filter {

@@ -101,9 +101,10 @@ func (s *Letters) spendOnLinks(ctx context.Context, tx *change.Tx, org store.Org
 	return withheld, nil
 }
 
-// InviteUnlessConfirmed is Invite for a person whose address may be proven already.
+// InviteUnlessConfirmed is Invite for a person whose address may be proven already, or
+// who is not let in yet: enabling them sends the link.
 func (s *Letters) InviteUnlessConfirmed(ctx context.Context, tx *change.Tx, org store.Organization, u store.User) error {
-	if u.Confirmed {
+	if u.Confirmed || !u.Enabled {
 		return nil
 	}
 	_, err := s.Invite(ctx, tx, org, u)

@@ -69,7 +69,7 @@ func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.Cre
 		}
 		a := store.ServiceAccount{
 			Org: tx.Org.ID, ID: s.NewID(), DisplayName: in.GetDisplayName(), NameKey: contact.Fold(in.GetDisplayName()),
-			Description: in.GetDescription(), Enabled: true,
+			Description: in.GetDescription(), Enabled: in.Enabled == nil || in.GetEnabled(),
 			ParentType: in.GetParentType(), ParentID: in.GetParentId(), ParentName: in.GetParentName(),
 			Audiences: s.readAudiences(in.GetAudiences()), AllowedNetworks: networks,
 			TokenLifetime: store.Micros(in.GetTokenLifetime().AsDuration().Microseconds()),
@@ -272,7 +272,7 @@ func saveSwitched(ctx context.Context, tx *change.Tx, former store.ServiceAccoun
 
 func accountProto(a store.ServiceAccount, g authority.Granted) *identityv1.ServiceAccount {
 	p := &identityv1.ServiceAccount{
-		Id: a.ID, OrganizationId: a.Org, DisplayName: &a.DisplayName, Description: &a.Description, Enabled: a.Enabled,
+		Id: a.ID, OrganizationId: a.Org, DisplayName: &a.DisplayName, Description: &a.Description, Enabled: &a.Enabled,
 		ParentType: &a.ParentType, ParentId: &a.ParentID, ParentName: &a.ParentName,
 		Roles: g.Roles, Permissions: g.Permissions, RoleIds: g.RoleIDs, PermissionKeys: g.Keys,
 		Audiences: a.Audiences, AllowedNetworks: a.AllowedNetworks,

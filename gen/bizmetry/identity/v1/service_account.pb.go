@@ -85,8 +85,9 @@ type ServiceAccount struct {
 	DisplayName *string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
 	// What it is for; may have several lines.
 	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Whether it may get and use tokens; changed by EnableServiceAccount and DisableServiceAccount.
-	Enabled bool `protobuf:"varint,5,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Whether it may get and use tokens; absent on create: yes. EnableServiceAccount and
+	// DisableServiceAccount change it.
+	Enabled *bool `protobuf:"varint,5,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Kind of the object it works for, e.g. "agent", "pipeline", "integration".
 	ParentType *string `protobuf:"bytes,6,opt,name=parent_type,json=parentType,proto3,oneof" json:"parent_type,omitempty"`
 	// Id of that object. Type and id together are unique among the live accounts of an organization.
@@ -183,8 +184,8 @@ func (x *ServiceAccount) GetDescription() string {
 }
 
 func (x *ServiceAccount) GetEnabled() bool {
-	if x != nil {
-		return x.Enabled
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
 	}
 	return false
 }
@@ -1850,15 +1851,15 @@ func (*RevokeTokensResponse) Descriptor() ([]byte, []int) {
 	return file_bizmetry_identity_v1_service_account_proto_rawDescGZIP(), []int{21}
 }
 
-// Filter narrows the list; parts that are not set match all.
+// Filter narrows the list. Parts that are not set match all; texts that are set must not be blank.
 type ListServiceAccountsRequest_Filter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Part of the name, any case; shorter than three characters: the beginning of a word of it.
-	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Kind of the parent object.
-	ParentType string `protobuf:"bytes,2,opt,name=parent_type,json=parentType,proto3" json:"parent_type,omitempty"`
+	ParentType *string `protobuf:"bytes,2,opt,name=parent_type,json=parentType,proto3,oneof" json:"parent_type,omitempty"`
 	// Id of the parent object.
-	ParentId      string `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
+	ParentId      *string `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3,oneof" json:"parent_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1894,22 +1895,22 @@ func (*ListServiceAccountsRequest_Filter) Descriptor() ([]byte, []int) {
 }
 
 func (x *ListServiceAccountsRequest_Filter) GetName() string {
-	if x != nil {
-		return x.Name
+	if x != nil && x.Name != nil {
+		return *x.Name
 	}
 	return ""
 }
 
 func (x *ListServiceAccountsRequest_Filter) GetParentType() string {
-	if x != nil {
-		return x.ParentType
+	if x != nil && x.ParentType != nil {
+		return *x.ParentType
 	}
 	return ""
 }
 
 func (x *ListServiceAccountsRequest_Filter) GetParentId() string {
-	if x != nil {
-		return x.ParentId
+	if x != nil && x.ParentId != nil {
+		return *x.ParentId
 	}
 	return ""
 }
@@ -1982,18 +1983,18 @@ var File_bizmetry_identity_v1_service_account_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\n" +
-	"*bizmetry/identity/v1/service_account.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a\x1fbizmetry/identity/v1/text.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\n" +
+	"*bizmetry/identity/v1/service_account.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a\x1fbizmetry/identity/v1/text.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\n" +
 	"\n" +
 	"\x0eServiceAccount\x12H\n" +
 	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x127\n" +
 	"\fdisplay_name\x18\x03 \x01(\tB\x0f\xe0A\x02\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x02H\x00R\vdisplayName\x88\x01\x01\x123\n" +
 	"\vdescription\x18\x04 \x01(\tB\f\xbaH\x05r\x03\x18\xe8\a\xb8\xbb\x18\x04H\x01R\vdescription\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x05 \x01(\bB\x03\xe0A\x03R\aenabled\x12G\n" +
-	"\vparent_type\x18\x06 \x01(\tB!\xbaH\x1er\x1c2\x1a^([a-z][a-z0-9_-]{0,62})?$H\x02R\n" +
+	"\aenabled\x18\x05 \x01(\bH\x02R\aenabled\x88\x01\x01\x12G\n" +
+	"\vparent_type\x18\x06 \x01(\tB!\xbaH\x1er\x1c2\x1a^([a-z][a-z0-9_-]{0,62})?$H\x03R\n" +
 	"parentType\x88\x01\x01\x128\n" +
-	"\tparent_id\x18\a \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x03R\bparentId\x88\x01\x01\x122\n" +
-	"\vparent_name\x18\b \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x02H\x04R\n" +
+	"\tparent_id\x18\a \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x04R\bparentId\x88\x01\x01\x122\n" +
+	"\vparent_name\x18\b \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x02H\x05R\n" +
 	"parentName\x88\x01\x01\x12<\n" +
 	"\x05roles\x18\t \x03(\v2!.bizmetry.identity.v1.GrantedRoleB\x03\xe0A\x03R\x05roles\x12N\n" +
 	"\vpermissions\x18\n" +
@@ -2014,7 +2015,9 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"deleteTime\x12\x1b\n" +
 	"\x04etag\x18\x15 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etagB\x0f\n" +
 	"\r_display_nameB\x0e\n" +
-	"\f_descriptionB\x0e\n" +
+	"\f_descriptionB\n" +
+	"\n" +
+	"\b_enabledB\x0e\n" +
 	"\f_parent_typeB\f\n" +
 	"\n" +
 	"_parent_idB\x0e\n" +
@@ -2050,7 +2053,7 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\x18GetServiceAccountRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12#\n" +
-	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xe6\x04\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\x9d\x05\n" +
 	"\x1aListServiceAccountsRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12O\n" +
 	"\x06filter\x18\x02 \x01(\v27.bizmetry.identity.v1.ListServiceAccountsRequest.FilterR\x06filter\x12b\n" +
@@ -2060,12 +2063,16 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\tpageToken\x12\x1f\n" +
 	"\x04skip\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\x12!\n" +
 	"\fwith_summary\x18\a \x01(\bR\vwithSummary\x12#\n" +
-	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a{\n" +
-	"\x06Filter\x12 \n" +
-	"\x04name\x18\x01 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x01R\x04name\x12(\n" +
-	"\vparent_type\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\n" +
-	"parentType\x12%\n" +
-	"\tparent_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bparentId\"\xfe\x02\n" +
+	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a\xb1\x01\n" +
+	"\x06Filter\x12%\n" +
+	"\x04name\x18\x01 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x01H\x00R\x04name\x88\x01\x01\x12-\n" +
+	"\vparent_type\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?H\x01R\n" +
+	"parentType\x88\x01\x01\x12*\n" +
+	"\tparent_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01H\x02R\bparentId\x88\x01\x01B\a\n" +
+	"\x05_nameB\x0e\n" +
+	"\f_parent_typeB\f\n" +
+	"\n" +
+	"_parent_id\"\xfe\x02\n" +
 	"\x1bListServiceAccountsResponse\x12O\n" +
 	"\x10service_accounts\x18\x01 \x03(\v2$.bizmetry.identity.v1.ServiceAccountR\x0fserviceAccounts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
@@ -2304,6 +2311,7 @@ func file_bizmetry_identity_v1_service_account_proto_init() {
 		(*RevokeTokensRequest_CredentialId)(nil),
 		(*RevokeTokensRequest_SessionId)(nil),
 	}
+	file_bizmetry_identity_v1_service_account_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
