@@ -26,7 +26,7 @@ const (
 // doWholes does what is done once to very many people.
 func (b *bench) doWholes(ctx context.Context, conn *grpc.ClientConn) (wholes []whole, err error) {
 	client := identityv1.NewUserServiceClient(conn)
-	filter := &identityv1.ListUsersRequest_Filter{RoleId: rig.Integration}
+	filter := &identityv1.ListUsersRequest_Filter{RoleId: new(rig.Integration)}
 	disable := func(ctx context.Context) (int, error) {
 		resp, err := client.BulkDisableUsers(rig.Bearing(ctx, b.admin.Token), &identityv1.BulkDisableUsersRequest{Filter: filter})
 		return int(resp.GetChanged()), err

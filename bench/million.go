@@ -23,17 +23,17 @@ type search struct {
 }
 
 var searches = []search{
-	{"name quartz", &identityv1.ListUsersRequest_Filter{Name: "quartz"}, `name_key LIKE '%quartz%'`},
-	{"name marko", &identityv1.ListUsersRequest_Filter{Name: "marko"}, `name_key LIKE '%marko%'`},
-	{"name mar ", &identityv1.ListUsersRequest_Filter{Name: "mar "}, `name_key LIKE '%mar %'`},
-	{"name ber", &identityv1.ListUsersRequest_Filter{Name: "ber"}, `name_key LIKE '%ber%'`},
-	{"name ko (two letters)", &identityv1.ListUsersRequest_Filter{Name: "ko"}, `(name_key LIKE 'ko%' OR name_key LIKE '% ko%')`},
-	{"e-mail 777777@", &identityv1.ListUsersRequest_Filter{Email: "777777@"}, `email_key LIKE '%777777@%'`},
-	{"e-mail partner.example", &identityv1.ListUsersRequest_Filter{Email: "partner.example"}, `email_key LIKE '%partner.example%'`},
-	{"e-mail .example", &identityv1.ListUsersRequest_Filter{Email: ".example"}, `email_key LIKE '%.example%'`},
+	{"name quartz", &identityv1.ListUsersRequest_Filter{Name: new("quartz")}, `name_key LIKE '%quartz%'`},
+	{"name marko", &identityv1.ListUsersRequest_Filter{Name: new("marko")}, `name_key LIKE '%marko%'`},
+	{"name mar ", &identityv1.ListUsersRequest_Filter{Name: new("mar ")}, `name_key LIKE '%mar %'`},
+	{"name ber", &identityv1.ListUsersRequest_Filter{Name: new("ber")}, `name_key LIKE '%ber%'`},
+	{"name ko (two letters)", &identityv1.ListUsersRequest_Filter{Name: new("ko")}, `(name_key LIKE 'ko%' OR name_key LIKE '% ko%')`},
+	{"e-mail 777777@", &identityv1.ListUsersRequest_Filter{Email: new("777777@")}, `email_key LIKE '%777777@%'`},
+	{"e-mail partner.example", &identityv1.ListUsersRequest_Filter{Email: new("partner.example")}, `email_key LIKE '%partner.example%'`},
+	{"e-mail .example", &identityv1.ListUsersRequest_Filter{Email: new(".example")}, `email_key LIKE '%.example%'`},
 	{"pending", &identityv1.ListUsersRequest_Filter{State: identityv1.User_PENDING}, `enabled AND NOT confirmed`},
 	{"disabled", &identityv1.ListUsersRequest_Filter{State: identityv1.User_DISABLED}, `NOT enabled`},
-	{"role of a tenth", &identityv1.ListUsersRequest_Filter{RoleId: rig.Integration}, `EXISTS (SELECT 1 FROM grants g
+	{"role of a tenth", &identityv1.ListUsersRequest_Filter{RoleId: new(rig.Integration)}, `EXISTS (SELECT 1 FROM grants g
 		WHERE g.organization_id = users.organization_id AND g.principal_id = users.id AND g.role_id = '` + rig.Integration + `')`},
 }
 

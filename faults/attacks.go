@@ -73,7 +73,7 @@ func (n *neighbours) on(clients int, do func(ctx context.Context, i int)) func(c
 func (n *neighbours) listEvents(ctx context.Context, token, org string) {
 	var page identityv1.ListEventsResponse
 	_ = n.server.Invoke(as(ctx, token, sourceOfA), identityv1.EventService_ListEvents_FullMethodName, &identityv1.ListEventsRequest{
-		OrganizationId: org, PageSize: 1000, Filter: &identityv1.ListEventsRequest_Filter{Type: "role.deleted", ActorId: n.noisy[0].id},
+		OrganizationId: org, PageSize: 1000, Filter: &identityv1.ListEventsRequest_Filter{Type: new("role.deleted"), ActorId: new(n.noisy[0].id)},
 	}, &page)
 }
 

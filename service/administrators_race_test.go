@@ -50,7 +50,7 @@ var raceDoors = []raceDoor{
 		return err
 	},
 	func(ctx context.Context, w *servicetest.World, org, _, _ string) error {
-		_, err := disableAll(ctx, w, org, &filter{RoleId: servicetest.SuperUser})
+		_, err := disableAll(ctx, w, org, &filter{RoleId: new(servicetest.SuperUser)})
 		return err
 	},
 	func(ctx context.Context, w *servicetest.World, org, id, _ string) error {

@@ -94,7 +94,7 @@ func (k *walk) bulk(rt *rapid.T) {
 	case 1:
 		f.State, matches = identityv1.User_PENDING, func(p walker) bool { return p.enabled && !p.confirmed }
 	case 2:
-		f.RoleId, matches = servicetest.SuperUser, func(p walker) bool { return p.super || p.expiring }
+		f.RoleId, matches = new(servicetest.SuperUser), func(p walker) bool { return p.super || p.expiring }
 	}
 	after, left, before, changed := slices.Clone(k.people), 0, 0, 0
 	for i, p := range k.people {

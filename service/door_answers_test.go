@@ -53,7 +53,7 @@ func TestAnswers_LargePagesEndEarly(t *testing.T) {
 		w := servicetest.New(t, url)
 		org := w.NewOrg()
 		longEvents(t, w, org.GetId(), 450)
-		req := &identityv1.ListEventsRequest{PageSize: 1000, Filter: &identityv1.ListEventsRequest_Filter{Type: "organization.updated"}}
+		req := &identityv1.ListEventsRequest{PageSize: 1000, Filter: &identityv1.ListEventsRequest_Filter{Type: new("organization.updated")}}
 		var sizes []int
 		seen := map[int64]bool{}
 		for {

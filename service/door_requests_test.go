@@ -57,7 +57,7 @@ func (r request) as(w *world, a *tenant) string {
 var requests = map[string]request{
 	"EventService.ListEvents": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.ListEventsRequest{Filter: &identityv1.ListEventsRequest_Filter{
-			ActorId: a.Admin.GetId(), TargetId: a.user.GetId(), Type: "user.created",
+			ActorId: new(a.Admin.GetId()), TargetId: new(a.user.GetId()), Type: new("user.created"),
 		}}
 	}},
 	"OrganizationService.CreateOrganization": {root: true, make: func(w *world, _ *tenant) proto.Message {
@@ -139,7 +139,7 @@ var requests = map[string]request{
 	"ServiceAccountService.ListServiceAccounts": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.ListServiceAccountsRequest{
 			Filter: &identityv1.ListServiceAccountsRequest_Filter{
-				Name: "agent", ParentType: a.machine.GetParentType(), ParentId: a.machine.GetParentId(),
+				Name: new("agent"), ParentType: new(a.machine.GetParentType()), ParentId: new(a.machine.GetParentId()),
 			},
 			OrderBy: "display_name", WithSummary: true,
 		}
@@ -176,12 +176,12 @@ var requests = map[string]request{
 	}},
 	"UserService.BulkDisableUsers": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.BulkDisableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
-			Name: "grace", Email: "user", EmailExact: w.CreateUser(a.GetId()).GetEmail(), RoleId: servicetest.MonitoringUser,
+			Name: new("grace"), Email: new("user"), EmailExact: new(w.CreateUser(a.GetId()).GetEmail()), RoleId: new(servicetest.MonitoringUser),
 		}}
 	}},
 	"UserService.BulkEnableUsers": {make: func(w *world, a *tenant) proto.Message {
 		return &identityv1.BulkEnableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
-			Name: "grace", Email: "user", EmailExact: w.CreateUser(a.GetId()).GetEmail(), RoleId: servicetest.MonitoringUser,
+			Name: new("grace"), Email: new("user"), EmailExact: new(w.CreateUser(a.GetId()).GetEmail()), RoleId: new(servicetest.MonitoringUser),
 		}}
 	}},
 	"UserService.CheckEmailAvailability": {make: func(_ *world, a *tenant) proto.Message {
@@ -207,7 +207,7 @@ var requests = map[string]request{
 	"UserService.GetUser":          {make: func(_ *world, a *tenant) proto.Message { return &identityv1.GetUserRequest{Id: a.user.GetId()} }},
 	"UserService.ExportUsers": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.ExportUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{
-			Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser,
+			Name: new("grace"), Email: new("user"), EmailExact: new(a.user.GetEmail()), RoleId: new(servicetest.MonitoringUser),
 		}}
 	}},
 	"UserService.ImportUsers": {make: func(w *world, _ *tenant) proto.Message {
@@ -215,7 +215,7 @@ var requests = map[string]request{
 	}},
 	"UserService.ListUsers": {make: func(_ *world, a *tenant) proto.Message {
 		return &identityv1.ListUsersRequest{
-			Filter:  &identityv1.ListUsersRequest_Filter{Name: "grace", Email: "user", EmailExact: a.user.GetEmail(), RoleId: servicetest.MonitoringUser},
+			Filter:  &identityv1.ListUsersRequest_Filter{Name: new("grace"), Email: new("user"), EmailExact: new(a.user.GetEmail()), RoleId: new(servicetest.MonitoringUser)},
 			OrderBy: "email", WithSummary: true,
 		}
 	}},

@@ -58,7 +58,7 @@ func refusedField(t testing.TB, err error, field string) {
 	}
 }
 
-// TestOutputOnly_AC03: a create takes no field that the server sets.
+// TestOutputOnly_AC03: a create passes over what the server sets, and refuses an id.
 func TestOutputOnly_AC03(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		a := w.newTenant()
@@ -69,17 +69,23 @@ func TestOutputOnly_AC03(t *testing.T) {
 					resource.Name() == "filter" || d.Input().Fields().ByName("update_mask") != nil {
 					continue
 				}
-				server := made(resource.Message())
-				if id := resource.Message().Fields().ByName("id"); id != nil && !slices.Contains(server, id) {
-					server = append(server, id)
+				request := func(t *testing.T, f protoreflect.FieldDescriptor) (proto.Message, error) {
+					r := requestOf(t, rpcName(d))
+					req := r.make(w, a)
+					fill(req.ProtoReflect().Mutable(resource).Message(), f)
+					return call(w.As(r.as(w, a)), w.Conn, d, req)
 				}
-				for _, f := range server {
+				for _, f := range made(resource.Message()) {
 					t.Run(rpcName(d)+" "+string(resource.Name())+"."+string(f.Name()), func(t *testing.T) {
-						r := requestOf(t, rpcName(d))
-						req := r.make(w, a)
-						fill(req.ProtoReflect().Mutable(resource).Message(), f)
-						_, err := call(w.As(r.as(w, a)), w.Conn, d, req)
-						refusedField(t, err, string(resource.Name())+"."+string(f.Name()))
+						if _, err := request(t, f); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				if id := resource.Message().Fields().ByName("id"); id != nil && (path{id}).behaves(annotations.FieldBehavior_IDENTIFIER) {
+					t.Run(rpcName(d)+" "+string(resource.Name())+".id", func(t *testing.T) {
+						_, err := request(t, id)
+						refusedField(t, err, string(resource.Name())+".id")
 					})
 				}
 			}
@@ -100,25 +106,37 @@ func TestMask_AC03(t *testing.T) {
 			return w.Users.UpdateUser(w.As(a.Admin.Token), req)
 		}
 		before := must[*identityv1.User](t)(w.Users.GetUser(w.As(a.Admin.Token), &identityv1.GetUserRequest{Id: a.user.GetId()}))
+		passedOver := func(t *testing.T, got *identityv1.User, err error) {
+			t.Helper()
+			if err != nil || got.GetFirstName() != "Changed" {
+				t.Fatalf("got %v, %v", got, err)
+			}
+			got = must[*identityv1.User](t)(update(&identityv1.User{Id: a.user.GetId(), FirstName: before.FirstName}, "first_name"))
+			got.Etag, got.UpdateTime = before.GetEtag(), before.GetUpdateTime()
+			if !proto.Equal(got, before) {
+				t.Errorf("it was not passed over: %v, before %v", got, before)
+			}
+		}
 		for _, f := range made(before.ProtoReflect().Descriptor()) {
 			name := string(f.Name())
 			t.Run("in the mask "+name, func(t *testing.T) {
 				u := &identityv1.User{Id: a.user.GetId(), FirstName: ptr("Changed")}
 				fill(u.ProtoReflect(), f)
-				_, err := update(u, "first_name", name)
-				refusedField(t, err, "user."+name)
+				got, err := update(u, "first_name", name)
+				passedOver(t, got, err)
 			})
 			t.Run("without a mask "+name, func(t *testing.T) {
 				u := &identityv1.User{Id: a.user.GetId(), FirstName: ptr("Changed")}
 				fill(u.ProtoReflect(), f)
-				_, err := update(u)
-				refusedField(t, err, "user."+name)
+				got, err := update(u)
+				passedOver(t, got, err)
 			})
 			t.Run("beside the mask "+name, func(t *testing.T) {
 				u := proto.CloneOf(before)
 				u.Etag = ""
 				fill(u.ProtoReflect(), f)
 				got, err := update(u, "first_name")
+				got.Etag, got.UpdateTime = before.GetEtag(), before.GetUpdateTime()
 				if err != nil || !proto.Equal(got, before) {
 					t.Errorf("got %v, %v", got, err)
 				}
@@ -161,17 +179,19 @@ func TestMask_AC03(t *testing.T) {
 			refusedField(t, err, "user")
 		})
 		now := must[*identityv1.User](t)(w.Users.GetUser(w.As(a.Admin.Token), &identityv1.GetUserRequest{Id: a.user.GetId()}))
+		current := now.GetEtag()
+		now.Etag, now.UpdateTime = before.GetEtag(), before.GetUpdateTime()
 		if !proto.Equal(before, now) {
 			t.Errorf("refused changes left\n%v of\n%v", now, before)
 		}
 		t.Run("id and etag in the mask", func(t *testing.T) {
-			got, err := update(&identityv1.User{Id: a.user.GetId(), Etag: before.GetEtag(), FirstName: ptr("Changed")}, "id", "etag", "first_name")
-			if err != nil || got.GetFirstName() != "Changed" || got.GetId() != before.GetId() || got.GetEtag() == before.GetEtag() {
+			got, err := update(&identityv1.User{Id: a.user.GetId(), Etag: current, FirstName: ptr("Changed")}, "id", "etag", "first_name")
+			if err != nil || got.GetFirstName() != "Changed" || got.GetId() != before.GetId() || got.GetEtag() == current {
 				t.Errorf("got %v, %v", got, err)
 			}
 		})
 		t.Run("an old etag in the mask", func(t *testing.T) {
-			_, err := update(&identityv1.User{Id: a.user.GetId(), Etag: before.GetEtag(), FirstName: ptr("Again")}, "etag", "first_name")
+			_, err := update(&identityv1.User{Id: a.user.GetId(), Etag: current, FirstName: ptr("Again")}, "etag", "first_name")
 			servicetest.Refused(t, err, codes.Aborted, identityv1.Error_ETAG_MISMATCH)
 		})
 	})

@@ -38,11 +38,11 @@ func TestTenants_AC04(t *testing.T) {
 		}{
 			{"everybody", nil, 2},
 			{"everybody, by an empty filter", &identityv1.ListUsersRequest_Filter{}, 2},
-			{"by the name that all have", &identityv1.ListUsersRequest_Filter{Name: "grace"}, 1},
-			{"by the foreign address", &identityv1.ListUsersRequest_Filter{Email: b.user.GetEmail()}, 0},
-			{"by the whole foreign address", &identityv1.ListUsersRequest_Filter{EmailExact: b.user.GetEmail()}, 0},
-			{"by a part of all addresses", &identityv1.ListUsersRequest_Filter{Email: "people.test"}, 1},
-			{"by a role that others have too", &identityv1.ListUsersRequest_Filter{RoleId: servicetest.MonitoringUser}, 1},
+			{"by the name that all have", &identityv1.ListUsersRequest_Filter{Name: new("grace")}, 1},
+			{"by the foreign address", &identityv1.ListUsersRequest_Filter{Email: new(b.user.GetEmail())}, 0},
+			{"by the whole foreign address", &identityv1.ListUsersRequest_Filter{EmailExact: new(b.user.GetEmail())}, 0},
+			{"by a part of all addresses", &identityv1.ListUsersRequest_Filter{Email: new("people.test")}, 1},
+			{"by a role that others have too", &identityv1.ListUsersRequest_Filter{RoleId: new(servicetest.MonitoringUser)}, 1},
 			{"by state", &identityv1.ListUsersRequest_Filter{State: identityv1.User_ACTIVE}, 2},
 		} {
 			t.Run("users "+row.name, func(t *testing.T) {
@@ -63,9 +63,9 @@ func TestTenants_AC04(t *testing.T) {
 			want   int32
 		}{
 			{"all", nil, 1},
-			{"by the name that all have", &identityv1.ListServiceAccountsRequest_Filter{Name: "agent"}, 1},
-			{"by the parent type that all have", &identityv1.ListServiceAccountsRequest_Filter{ParentType: "agent"}, 1},
-			{"by the foreign parent", &identityv1.ListServiceAccountsRequest_Filter{ParentType: "agent", ParentId: b.machine.GetParentId()}, 0},
+			{"by the name that all have", &identityv1.ListServiceAccountsRequest_Filter{Name: new("agent")}, 1},
+			{"by the parent type that all have", &identityv1.ListServiceAccountsRequest_Filter{ParentType: new("agent")}, 1},
+			{"by the foreign parent", &identityv1.ListServiceAccountsRequest_Filter{ParentType: new("agent"), ParentId: new(b.machine.GetParentId())}, 0},
 		} {
 			t.Run("service accounts "+row.name, func(t *testing.T) {
 				list := must[*identityv1.ListServiceAccountsResponse](t)(w.Accounts.ListServiceAccounts(in,

@@ -48,7 +48,7 @@ func TestUpdateOrganization(t *testing.T) {
 		}
 		_, err = update(&identityv1.Organization{PasswordPolicy: 7})
 		servicetest.Refused(t, err, codes.InvalidArgument, identityv1.Error_INVALID_FIELDS)
-		events, err := w.Events.ListEvents(admin, &identityv1.ListEventsRequest{Filter: &identityv1.ListEventsRequest_Filter{Type: "organization.updated"}})
+		events, err := w.Events.ListEvents(admin, &identityv1.ListEventsRequest{Filter: &identityv1.ListEventsRequest_Filter{Type: new("organization.updated")}})
 		if err != nil || len(events.GetEvents()) != 2 || events.GetEvents()[1].GetData()["fields"] != "display_name,change_initial_password,password_policy" &&
 			events.GetEvents()[1].GetData()["fields"] != "display_name,password_policy,change_initial_password" {
 			t.Errorf("events %v, %v", events, err)

@@ -284,7 +284,7 @@ func TestMails_G8(t *testing.T) {
 		there := map[string]bool{}
 		for page := ""; ; {
 			list := must[*identityv1.ListUsersResponse](t)(m.Users.ListUsers(m.As(m.SignIn(servicetest.RootEmail, servicetest.RootPassword)), &identityv1.ListUsersRequest{
-				Filter: &identityv1.ListUsersRequest_Filter{Email: "g8-"}, PageToken: page, PageSize: 100,
+				Filter: &identityv1.ListUsersRequest_Filter{Email: new("g8-")}, PageToken: page, PageSize: 100,
 			}))
 			for _, u := range list.GetUsers() {
 				there[u.GetEmail()] = true

@@ -18,7 +18,7 @@ func TestOutbox_DropsVoidLinks(t *testing.T) {
 		as := m.As(m.Root)
 		m.smtp.Fail(nil, func(string) error { return &smtp.SMTPError{Code: 451, Message: "later"} }, nil)
 		only := func(u *identityv1.User) *identityv1.ListUsersRequest_Filter {
-			return &identityv1.ListUsersRequest_Filter{EmailExact: u.GetEmail()}
+			return &identityv1.ListUsersRequest_Filter{EmailExact: u.Email}
 		}
 		patch := func(u *identityv1.User, path string) error {
 			_, err := m.Users.UpdateUser(as, &identityv1.UpdateUserRequest{User: u, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{path}}})

@@ -263,7 +263,7 @@ func (a *aviary) panics(random *tripwire, org string) {
 			return err
 		},
 	} {
-		random.set(within, func() { panic("the dog ate it") })
+		random.set(within, func() { panic(a.sing()) })
 		if err := a.hear(call()); servicetest.Reason(err) != "INTERNAL" || !random.done() {
 			a.t.Errorf("a panic answers %v", err)
 		}
@@ -290,7 +290,7 @@ func TestSecrets_LG02_Canaries(t *testing.T) {
 			"rows": dump(t, url, secondConnection(t, url)),
 		}
 		for name, want := range map[string]string{
-			"log": "the dog ate it", "answers": "TOKEN_INVALID", "metrics": "identity_calls_total", "rows": "client_credentials",
+			"log": "panic of type string", "answers": "TOKEN_INVALID", "metrics": "identity_calls_total", "rows": "client_credentials",
 		} {
 			if !strings.Contains(outputs[name], want) {
 				t.Errorf("the %s have no %q: nothing was searched", name, want)

@@ -62,7 +62,7 @@ func TestAttempts_Fair09_SameAddress(t *testing.T) {
 			t.Helper()
 			w.Stopwatch.Add(time.Second)
 			listed := must[*identityv1.ListUsersResponse](t)(w.Users.ListUsers(w.As(w.Root), &identityv1.ListUsersRequest{
-				OrganizationId: org.GetId(), Filter: &identityv1.ListUsersRequest_Filter{EmailExact: here.GetEmail()},
+				OrganizationId: org.GetId(), Filter: &identityv1.ListUsersRequest_Filter{EmailExact: new(here.GetEmail())},
 			}))
 			u := must[*identityv1.User](t)(w.Users.GetUser(w.As(w.Root), &identityv1.GetUserRequest{OrganizationId: org.GetId(), Id: id}))
 			if got := listed.GetUsers()[0].GetLockedUntil(); (got == nil) != (u.GetLockedUntil() == nil) {

@@ -67,7 +67,7 @@ func TestChangePassword_PW08_Initial(t *testing.T) {
 		w.Clock.Add(5 * 365 * 24 * time.Hour) // a password has no end
 		noError(t, usable(w, w.SignIn(u.GetEmail(), servicetest.RootPassword)))
 		events, err := w.Events.ListEvents(w.As(w.SignIn(org.Admin.GetEmail(), org.Admin.Password)), &identityv1.ListEventsRequest{Filter: &identityv1.ListEventsRequest_Filter{
-			Type: "user.password_changed", ActorId: u.GetId(), TargetId: u.GetId(),
+			Type: new("user.password_changed"), ActorId: new(u.GetId()), TargetId: new(u.GetId()),
 		}})
 		if err != nil || len(events.GetEvents()) != 1 {
 			t.Errorf("events %v, %v", events, err)

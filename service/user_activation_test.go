@@ -71,7 +71,7 @@ func TestActivate_AC09_BeforeSignIn(t *testing.T) {
 			t.Errorf("the person is %v", got.GetState())
 		}
 		events := must[*identityv1.ListEventsResponse](t)(w.Events.ListEvents(w.As(a.Admin.Token), &identityv1.ListEventsRequest{
-			Filter: &identityv1.ListEventsRequest_Filter{Type: "user.activated", TargetId: u.GetId()},
+			Filter: &identityv1.ListEventsRequest_Filter{Type: new("user.activated"), TargetId: new(u.GetId())},
 		})).GetEvents()
 		if len(events) != 1 || events[0].GetActor().GetId() != u.GetId() {
 			t.Errorf("events %v", events)
@@ -261,7 +261,7 @@ func TestActivate_RG25_Disabled(t *testing.T) {
 				return err
 			},
 			"enabled with others": func(ctx context.Context, u *identityv1.User) error {
-				_, err := w.Users.BulkEnableUsers(ctx, &identityv1.BulkEnableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{EmailExact: u.GetEmail()}})
+				_, err := w.Users.BulkEnableUsers(ctx, &identityv1.BulkEnableUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{EmailExact: new(u.GetEmail())}})
 				return err
 			},
 		} {

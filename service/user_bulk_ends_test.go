@@ -40,12 +40,12 @@ func TestBulk_Ends(t *testing.T) {
 		// One alone, whom the event that stands for all does not name.
 		alone := w.NewPerson(org.GetId())
 		noError(t, usable(w, alone.Token))
-		single, err := disableAll(as, w, "", &filter{EmailExact: alone.GetEmail()})
+		single, err := disableAll(as, w, "", &filter{EmailExact: new(alone.GetEmail())})
 		if err != nil || single.GetChanged() != 1 || servicetest.Reason(usable(w, alone.Token)) != "TOKEN_INVALID" {
 			t.Errorf("one alone: %v, %v; their token: %v", single, err, usable(w, alone.Token))
 		}
 		var header metadata.MD
-		got, err := w.Users.BulkDisableUsers(as, &identityv1.BulkDisableUsersRequest{Filter: &filter{Name: "grace"}}, grpc.Header(&header))
+		got, err := w.Users.BulkDisableUsers(as, &identityv1.BulkDisableUsersRequest{Filter: &filter{Name: new("grace")}}, grpc.Header(&header))
 		noError(t, err)
 		if got.GetChanged() != 3 {
 			t.Fatalf("%v", got)
@@ -74,7 +74,7 @@ func TestBulk_Ends(t *testing.T) {
 			noError(t, usable(w, org.Admin.Token))
 		}
 		check("disabled")
-		_, err = enableAll(as, w, "", &filter{Name: "grace"})
+		_, err = enableAll(as, w, "", &filter{Name: new("grace")})
 		noError(t, err)
 		check("enabled again")
 		noError(t, usable(w, w.SignIn(people[0].GetEmail(), people[0].Password)))

@@ -42,7 +42,7 @@ func (m *melee) note(t *testing.T, err error) {
 }
 
 func (m *melee) bulk(t *testing.T, r *rand.Rand, token string) {
-	f := []*filter{{}, {Name: "grace"}, {State: identityv1.User_ACTIVE}, {RoleId: servicetest.SuperUser}, {State: identityv1.User_PENDING}}[r.IntN(5)]
+	f := []*filter{{}, {Name: new("grace")}, {State: identityv1.User_ACTIVE}, {RoleId: new(servicetest.SuperUser)}, {State: identityv1.User_PENDING}}[r.IntN(5)]
 	var resp *identityv1.BulkUsersResponse
 	var err error
 	switch r.IntN(3) {

@@ -81,18 +81,18 @@ func TestBulk_D5(t *testing.T) {
 		want   string
 	}{
 		{"all but oneself", false, false, func(*staff) *filter { return &filter{} }, "7 matched, 5 changed, 1 skipped: ADMIN SELF"},
-		{"by name", false, false, func(*staff) *filter { return &filter{Name: "STAFF"} }, "5 matched, 4 changed, 0 skipped: "},
-		{"by e-mail", false, false, func(*staff) *filter { return &filter{Email: "monitor@"} }, "1 matched, 1 changed, 0 skipped: "},
+		{"by name", false, false, func(*staff) *filter { return &filter{Name: new("STAFF")} }, "5 matched, 4 changed, 0 skipped: "},
+		{"by e-mail", false, false, func(*staff) *filter { return &filter{Email: new("monitor@")} }, "1 matched, 1 changed, 0 skipped: "},
 		{"by the whole e-mail", false, false, func(s *staff) *filter {
-			return &filter{EmailExact: strings.ToUpper(s.people["monitor"].GetEmail())}
+			return &filter{EmailExact: new(strings.ToUpper(s.people["monitor"].GetEmail()))}
 		}, "1 matched, 1 changed, 0 skipped: "},
-		{"by what is no e-mail", false, false, func(*staff) *filter { return &filter{EmailExact: "nobody"} }, "0 matched, 0 changed, 0 skipped: "},
+		{"by the e-mail of nobody", false, false, func(*staff) *filter { return &filter{EmailExact: new("nobody@people.test")} }, "0 matched, 0 changed, 0 skipped: "},
 		{"by state", false, false, func(*staff) *filter { return &filter{State: identityv1.User_PENDING} }, "1 matched, 1 changed, 0 skipped: "},
 		{"those who are disabled already", false, false, func(*staff) *filter { return &filter{State: identityv1.User_DISABLED} }, "1 matched, 0 changed, 0 skipped: "},
-		{"by role", false, false, func(*staff) *filter { return &filter{RoleId: servicetest.DevOps} }, "1 matched, 1 changed, 0 skipped: "},
+		{"by role", false, false, func(*staff) *filter { return &filter{RoleId: new(servicetest.DevOps)} }, "1 matched, 1 changed, 0 skipped: "},
 		{"enabling", false, true, func(*staff) *filter { return &filter{} }, "7 matched, 1 changed, 0 skipped: "},
 		{"not those who hold more", true, false, func(*staff) *filter { return &filter{} }, "7 matched, 3 changed, 3 skipped: ADMIN GRANT_EXCEEDS_OWN, HELPER SELF, devops GRANT_EXCEEDS_OWN"},
-		{"enabling those one may control", true, true, func(*staff) *filter { return &filter{Name: "staff"} }, "5 matched, 1 changed, 0 skipped: "},
+		{"enabling those one may control", true, true, func(*staff) *filter { return &filter{Name: new("staff")} }, "5 matched, 1 changed, 0 skipped: "},
 	}
 	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
 		for _, row := range rows {
@@ -171,7 +171,7 @@ func TestBulk_D5_MatchToken(t *testing.T) {
 	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
 		s := newStaff(t, w)
 		admin, root, org := w.As(s.Admin.Token), w.As(w.Root), s.GetId()
-		f := &filter{Name: "staff"}
+		f := &filter{Name: new("staff")}
 		preview := func() string {
 			t.Helper()
 			resp, err := w.Users.BulkDisableUsers(admin, &identityv1.BulkDisableUsersRequest{Filter: f, ValidateOnly: true})
@@ -193,7 +193,7 @@ func TestBulk_D5_MatchToken(t *testing.T) {
 		_, err := w.Users.BulkEnableUsers(admin, &identityv1.BulkEnableUsersRequest{Filter: f, MatchToken: token})
 		refused("another method", err)
 		refused("another caller", use(root, f, token))
-		refused("another filter, the same people", use(admin, &filter{Name: "Staff"}, token))
+		refused("another filter, the same people", use(admin, &filter{Name: new("Staff")}, token))
 		refused("garbage", use(admin, f, "garbage"))
 		refused("one bit more", use(admin, f, token+"A"))
 		refused("another letter", use(admin, f, string(token[0]^1)+token[1:]))
@@ -227,7 +227,7 @@ func TestBulk_D5_Retry(t *testing.T) {
 		w := servicetest.New(t, url)
 		s := newStaff(t, w)
 		as, root, org := w.As(s.helper.Token), w.As(w.Root), s.GetId()
-		for i, f := range []*filter{{}, {EmailExact: s.people["off"].GetEmail()}} {
+		for i, f := range []*filter{{}, {EmailExact: new(s.people["off"].GetEmail())}} {
 			req := &identityv1.BulkDisableUsersRequest{Filter: f, RequestId: fmt.Sprintf("bulk %d", i)}
 			first, err := w.Users.BulkDisableUsers(as, req)
 			noError(t, err)
@@ -246,7 +246,7 @@ func TestBulk_D5_Retry(t *testing.T) {
 			}
 			_, err = w.Users.BulkEnableUsers(as, &identityv1.BulkEnableUsersRequest{Filter: f, RequestId: req.GetRequestId()})
 			servicetest.Refused(t, err, codes.InvalidArgument, identityv1.Error_REQUEST_ID_REUSED)
-			_, err = w.Users.BulkDisableUsers(as, &identityv1.BulkDisableUsersRequest{Filter: &filter{Name: "x"}, RequestId: req.GetRequestId()})
+			_, err = w.Users.BulkDisableUsers(as, &identityv1.BulkDisableUsersRequest{Filter: &filter{Name: new("x")}, RequestId: req.GetRequestId()})
 			servicetest.Refused(t, err, codes.InvalidArgument, identityv1.Error_REQUEST_ID_REUSED)
 		}
 		// What is remembered holds no address (RG-59).
@@ -266,8 +266,8 @@ func TestBulk_AC10_Foreign(t *testing.T) {
 		before := stateOf(t, w.World, b.GetId())
 		as := w.As(a.Admin.Token)
 		foreign := map[string]*filter{
-			"their address": {EmailExact: b.user.GetEmail()}, "part of it": {Email: b.user.GetEmail()[:6]}, "everybody": {},
-			"their name": {Name: b.Admin.GetDisplayName()}, "a state": {State: identityv1.User_ACTIVE}, "a shared role": {RoleId: servicetest.MonitoringUser},
+			"their address": {EmailExact: new(b.user.GetEmail())}, "part of it": {Email: new(b.user.GetEmail()[:6])}, "everybody": {},
+			"their name": {Name: new(b.Admin.GetDisplayName())}, "a state": {State: identityv1.User_ACTIVE}, "a shared role": {RoleId: new(servicetest.MonitoringUser)},
 		}
 		for rule, f := range foreign {
 			all, err := w.Users.ListUsers(as, &identityv1.ListUsersRequest{Filter: f, WithSummary: true})
@@ -291,7 +291,7 @@ func TestBulk_AC10_Foreign(t *testing.T) {
 			noError(t, err)
 		}
 		for rule, role := range map[string]string{"foreign": b.role, "missing": randomID()} {
-			f := &filter{RoleId: role}
+			f := &filter{RoleId: new(role)}
 			_, list := w.Users.ListUsers(as, &identityv1.ListUsersRequest{Filter: f})
 			_, off := disableAll(as, w.World, "", f)
 			_, on := enableAll(as, w.World, "", f)
@@ -327,17 +327,17 @@ func TestBulk_AC08_LastAdministrator(t *testing.T) {
 		refused bool
 	}{
 		{"all, by the platform", nil, func(*lastAdmin) *filter { return &filter{} }, false, true},
-		{"the one, by the platform", nil, func(l *lastAdmin) *filter { return &filter{EmailExact: l.org.Admin.GetEmail()} }, false, true},
-		{"by the role", nil, func(*lastAdmin) *filter { return &filter{RoleId: servicetest.SuperUser} }, false, true},
+		{"the one, by the platform", nil, func(l *lastAdmin) *filter { return &filter{EmailExact: new(l.org.Admin.GetEmail())} }, false, true},
+		{"by the role", nil, func(*lastAdmin) *filter { return &filter{RoleId: new(servicetest.SuperUser)} }, false, true},
 		{"all, by oneself", nil, func(*lastAdmin) *filter { return &filter{} }, true, false},
-		{"others", func(l *lastAdmin) error { l.CreateUser(l.org.GetId()); return nil }, func(*lastAdmin) *filter { return &filter{Name: "grace"} }, false, false},
-		{"one of two", func(l *lastAdmin) error { return l.add(asDrafted) }, func(*lastAdmin) *filter { return &filter{Name: "grace"} }, false, false},
+		{"others", func(l *lastAdmin) error { l.CreateUser(l.org.GetId()); return nil }, func(*lastAdmin) *filter { return &filter{Name: new("grace")} }, false, false},
+		{"one of two", func(l *lastAdmin) error { return l.add(asDrafted) }, func(*lastAdmin) *filter { return &filter{Name: new("grace")} }, false, false},
 		{"both of two", func(l *lastAdmin) error { return l.add(asDrafted) }, func(*lastAdmin) *filter { return &filter{} }, false, true},
 		{"one beside one who is pending", func(l *lastAdmin) error {
 			return l.add(func(u *identityv1.User) { u.Confirmed = nil })
 		}, func(*lastAdmin) *filter { return &filter{State: identityv1.User_ACTIVE} }, false, true},
-		{"both, by the second", func(l *lastAdmin) error { return l.add(asDrafted) }, func(*lastAdmin) *filter { return &filter{RoleId: servicetest.SuperUser} }, true, false},
-		{"one by the permission alone", func(l *lastAdmin) error { return l.bare(administer) }, func(*lastAdmin) *filter { return &filter{Name: "ada"} }, false, true},
+		{"both, by the second", func(l *lastAdmin) error { return l.add(asDrafted) }, func(*lastAdmin) *filter { return &filter{RoleId: new(servicetest.SuperUser)} }, true, false},
+		{"one by the permission alone", func(l *lastAdmin) error { return l.bare(administer) }, func(*lastAdmin) *filter { return &filter{Name: new("ada")} }, false, true},
 	}
 	servicetest.Each(t, func(t *testing.T, w *servicetest.World) {
 		for _, row := range rows {

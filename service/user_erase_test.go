@@ -126,7 +126,7 @@ func newCanary(t *testing.T, w *world, org servicetest.Org, email, request, numb
 	})
 	noError(t, err)
 	helper := w.NewPerson(org.GetId(), servicetest.BusinessAdmin)
-	_, err = w.Users.BulkDisableUsers(w.As(helper.Token), &identityv1.BulkDisableUsersRequest{Filter: &filter{Name: "quittenbaum"}, RequestId: request})
+	_, err = w.Users.BulkDisableUsers(w.As(helper.Token), &identityv1.BulkDisableUsersRequest{Filter: &filter{Name: new("quittenbaum")}, RequestId: request})
 	noError(t, err)
 	_, err = w.Users.GetUser(w.As(helper.Token), &identityv1.GetUserRequest{Id: made.GetId()})
 	noError(t, err)

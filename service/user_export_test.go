@@ -54,11 +54,11 @@ func TestExport_AC10(t *testing.T) {
 		}{
 			{"everybody, oldest first", nil, []string{admin, user, off}},
 			{"an empty filter", &identityv1.ListUsersRequest_Filter{}, []string{admin, user, off}},
-			{"the name that all have", &identityv1.ListUsersRequest_Filter{Name: "grace"}, []string{user, off}},
-			{"a foreign address", &identityv1.ListUsersRequest_Filter{Email: b.user.GetEmail()}, nil},
-			{"a whole foreign address", &identityv1.ListUsersRequest_Filter{EmailExact: b.user.GetEmail()}, nil},
-			{"no address", &identityv1.ListUsersRequest_Filter{EmailExact: "none"}, nil},
-			{"a role that others have too", &identityv1.ListUsersRequest_Filter{RoleId: servicetest.MonitoringUser}, []string{user}},
+			{"the name that all have", &identityv1.ListUsersRequest_Filter{Name: new("grace")}, []string{user, off}},
+			{"a foreign address", &identityv1.ListUsersRequest_Filter{Email: new(b.user.GetEmail())}, nil},
+			{"a whole foreign address", &identityv1.ListUsersRequest_Filter{EmailExact: new(b.user.GetEmail())}, nil},
+			{"nobody's address", &identityv1.ListUsersRequest_Filter{EmailExact: new("none@people.test")}, nil},
+			{"a role that others have too", &identityv1.ListUsersRequest_Filter{RoleId: new(servicetest.MonitoringUser)}, []string{user}},
 			{"a state", &identityv1.ListUsersRequest_Filter{State: identityv1.User_DISABLED}, []string{off}},
 		} {
 			t.Run(row.name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestExport_AC10(t *testing.T) {
 			})
 		}
 		t.Run("a foreign role", func(t *testing.T) {
-			_, err := exportFile(w.As(a.Admin.Token), w.World, &identityv1.ExportUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{RoleId: b.role}})
+			_, err := exportFile(w.As(a.Admin.Token), w.World, &identityv1.ExportUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{RoleId: new(b.role)}})
 			servicetest.Refused(t, err, codes.NotFound, identityv1.Error_NOT_FOUND)
 		})
 	})
@@ -86,7 +86,7 @@ func TestExport_Pages(t *testing.T) {
 		}
 		imported(t, w, a.Admin.Token, &identityv1.ImportUsersRequest{}, file)
 		before := w.Store.Statements()
-		got := cellsOf(exported(t, w, a.Admin.Token, &identityv1.ListUsersRequest_Filter{Email: "many"}), 1)
+		got := cellsOf(exported(t, w, a.Admin.Token, &identityv1.ListUsersRequest_Filter{Email: new("many")}), 1)
 		if n := w.Store.Statements() - before; n > 30 {
 			t.Errorf("%d statements", n)
 		}
@@ -113,7 +113,7 @@ func TestExport_IN06(t *testing.T) {
 				t.Fatalf("%v", row)
 			}
 		}
-		filter := &identityv1.ListUsersRequest_Filter{Email: "import.test"}
+		filter := &identityv1.ListUsersRequest_Filter{Email: new("import.test")}
 		byAddress := func(x, y []string) int { return strings.Compare(x[1], y[1]) } // all are of the same moment
 		records := exported(t, w, a.Admin.Token, filter)
 		slices.SortFunc(records, byAddress)

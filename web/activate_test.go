@@ -87,7 +87,7 @@ func TestActivatePage_WithPassword(t *testing.T) {
 func TestActivatePage_PW09_Alike(t *testing.T) {
 	s := newSite(t)
 	email, replaced := s.invite(servicetest.RootPassword)
-	found, err := s.Users.ListUsers(s.As(s.Root), &identityv1.ListUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{EmailExact: email}})
+	found, err := s.Users.ListUsers(s.As(s.Root), &identityv1.ListUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{EmailExact: &email}})
 	if err != nil {
 		t.Fatal(err)
 	}

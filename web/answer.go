@@ -104,6 +104,14 @@ func (no *refusal) with(name, value string) *refusal {
 	return &own
 }
 
+// badField refuses one field of a body, as the door would.
+func badField(field, rule, text string) *refusal {
+	return &refusal{
+		http.StatusBadRequest, codes.InvalidArgument, identityv1.Error_INVALID_FIELDS, "one or more fields are not valid", nil,
+		[]*errdetails.BadRequest_FieldViolation{{Field: field, Reason: rule, Description: text}},
+	}
+}
+
 func (no *refusal) status() *status.Status {
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: no.reason.String(), Domain: answer.Domain, Metadata: no.metadata}}
 	if len(no.violations) > 0 {
@@ -136,7 +144,11 @@ func (p *port) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.
 		refuse(w, no)
 		return
 	}
-	writeStatus(w, httpStatus(st), st, strings.Join(md.Get("authorization"), ""))
+	code := httpStatus(st)
+	if infoOf(st).GetReason() == identityv1.Error_ETAG_MISMATCH.String() && len(md.Get("if-match")) > 0 {
+		code = http.StatusPreconditionFailed // what who sends that header expects
+	}
+	writeStatus(w, code, st, strings.Join(md.Get("authorization"), ""))
 }
 
 // httpStatus is the status for an answer of the door.

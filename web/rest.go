@@ -26,7 +26,7 @@ import (
 )
 
 // headersIn are all headers that reach the door.
-var headersIn = []string{"Authorization", "Idempotency-Key", "X-Forwarded-For", "User-Agent"}
+var headersIn = []string{"Authorization", "Idempotency-Key", "If-Match", "X-Forwarded-For", "User-Agent"}
 
 // headersOut are all headers of the door that reach the client.
 var headersOut = map[string]string{"request-id": "Request-Id", "identity-revision": "Identity-Revision"}
@@ -107,6 +107,9 @@ func (p *port) rest(w http.ResponseWriter, r *http.Request) {
 	if no == nil {
 		no = read.halves()
 	}
+	if no == nil {
+		no = checkBody(&rt, body)
+	}
 	if no != nil {
 		p.refuseRest(w, r, &rt, no)
 		return
@@ -134,7 +137,7 @@ func (p *port) refuseRest(w http.ResponseWriter, r *http.Request, rt *route, no 
 	refuse(w, no)
 }
 
-// headers picks the headers that count. The values of two are compared or
+// headers picks the headers that count. The values of three are compared or
 // stored, so they must be plain text.
 func headers(h http.Header) (metadata.MD, *refusal) {
 	md := metadata.MD{}
@@ -143,7 +146,7 @@ func headers(h http.Header) (metadata.MD, *refusal) {
 		if len(values) > 0 {
 			md.Set(name, values...)
 		}
-		if name != "Authorization" && name != "Idempotency-Key" {
+		if name == "X-Forwarded-For" || name == "User-Agent" {
 			continue
 		}
 		for _, v := range values {

@@ -26,6 +26,7 @@ type route struct {
 	segments []string // of the template; "" stands for a parameter
 	action   string   // custom method: what follows the colon
 	params   []string // field paths that the path holds
+	values   []string // of a request: what stands in their places
 	body     string   // "": none, "*": the whole request, else the field
 }
 
@@ -109,6 +110,7 @@ func (rs routes) find(r *http.Request) (rt route, others []string, no *refusal) 
 			continue
 		}
 		if candidate.method == asked(r) {
+			candidate.values = candidate.held(segments)
 			return candidate, nil, nil
 		}
 		others = append(others, candidate.method)
@@ -150,6 +152,16 @@ func (rt *route) matches(segments []string, action string) bool {
 	return rt.action == action && slices.EqualFunc(rt.segments, segments, func(want, got string) bool {
 		return want == got || want == ""
 	})
+}
+
+// held are the segments of a path that stand for parameters.
+func (rt *route) held(segments []string) (values []string) {
+	for i, segment := range rt.segments {
+		if segment == "" {
+			values = append(values, segments[i])
+		}
+	}
+	return values
 }
 
 // takes tells whether the query may hold a parameter. What stands in the path

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 
@@ -20,7 +19,7 @@ import (
 // databaseSettings are shared by all commands that open the database.
 type databaseSettings struct {
 	DatabaseMaxConns int    `name:"database-max-conns" env:"IDENTITY_DATABASE_MAX_CONNS" default:"10" help:"Connections to the database at most."`
-	DatabasePrepare  string `name:"database-prepare" env:"IDENTITY_DATABASE_PREPARE" enum:"on,off" default:"on" help:"off: send every statement plain, for poolers that cannot keep prepared ones."`
+	DatabasePrepare  onOff  `name:"database-prepare" env:"IDENTITY_DATABASE_PREPARE" placeholder:"on|off" default:"on" help:"off: send every statement plain, for poolers that cannot keep prepared ones."`
 	MasterKeyFile    string `name:"master-key-file" env:"IDENTITY_MASTER_KEY_FILE" placeholder:"FILE" help:"Key ring: base64 of 32 bytes a line, the first one seals. Made beside an SQLite database; required with PostgreSQL."`
 }
 
@@ -48,7 +47,7 @@ func (databaseSettings) Help() string {
 }
 
 func databaseURL() string {
-	if address := os.Getenv(databaseURLEnv); address != "" {
+	if address := strings.TrimSpace(os.Getenv(databaseURLEnv)); address != "" {
 		return address
 	}
 	return defaultDatabaseURL
@@ -61,7 +60,7 @@ func (d databaseSettings) open(ctx context.Context) (*store.Store, error) {
 // connect opens the database; patiently for statements that may take long.
 func (d databaseSettings) connect(ctx context.Context, patient bool) (*store.Store, error) {
 	st, err := store.Open(ctx, store.Config{
-		URL: databaseURL(), ListenURL: os.Getenv(listenURLEnv), MaxConns: d.DatabaseMaxConns, Unprepared: d.DatabasePrepare == "off",
+		URL: databaseURL(), ListenURL: strings.TrimSpace(os.Getenv(listenURLEnv)), MaxConns: d.DatabaseMaxConns, Unprepared: !bool(d.DatabasePrepare),
 		Patient: patient,
 	})
 	if err != nil {
@@ -125,36 +124,4 @@ func checkAddr(name, addr, insecure string) error {
 		return nil
 	}
 	return fmt.Errorf("%s=%s is reachable from other machines without TLS: set IDENTITY_INSECURE=behind-proxy if a proxy provides it", name, addr)
-}
-
-// trustedProxies reads the networks whose forwarding headers are believed. Behind
-// a proxy they must be said: without them every client has the proxy's address, and
-// what one of them gets wrong slows down all.
-func trustedProxies(texts []string, insecure string) (proxies []netip.Prefix, err error) {
-	if len(texts) == 1 && texts[0] == "none" {
-		return nil, nil
-	}
-	for _, text := range texts {
-		network, err := netip.ParsePrefix(text)
-		if address, other := netip.ParseAddr(text); other == nil {
-			network, err = netip.PrefixFrom(address, address.BitLen()), nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("IDENTITY_TRUSTED_PROXIES: %q is neither a network such as 10.0.0.0/8, nor an address, nor the word none alone", text)
-		}
-		proxies = append(proxies, network)
-	}
-	if insecure == "behind-proxy" && len(proxies) == 0 {
-		return nil, errors.New("IDENTITY_INSECURE=behind-proxy needs IDENTITY_TRUSTED_PROXIES: the networks or addresses of the proxy, or none if it does not send X-Forwarded-For")
-	}
-	return proxies, nil
-}
-
-// checkPublicURL takes what can be an issuer: no query, no fragment, no slash at the end.
-func checkPublicURL(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.HasSuffix(text, "/") {
-		return fmt.Errorf("IDENTITY_PUBLIC_URL=%q must be an http(s) URL without query, fragment and final slash", text)
-	}
-	return nil
 }

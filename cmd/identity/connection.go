@@ -7,26 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 )
 
 // connection is shared by the commands that talk to the API.
 type connection struct {
-	Addr string `name:"addr" env:"IDENTITY_ADDR" default:"127.0.0.1:9090" help:"gRPC address of the service. TLS is used unless it is on this machine."`
+	Addr address `name:"addr" env:"IDENTITY_ADDR" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"gRPC address of the service. TLS is used unless it is on this machine."`
 }
 
 // tokenEnv holds an access token, in place of those that login keeps.
@@ -36,15 +32,20 @@ const tokenEnv = "IDENTITY_TOKEN"
 const callTime = 30 * time.Second
 
 func (c connection) dial() (*grpc.ClientConn, error) {
-	host, _, err := net.SplitHostPort(c.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("IDENTITY_ADDR: %w", err)
-	}
 	security := credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
-	if ip, err := netip.ParseAddr(host); host == "localhost" || (err == nil && ip.IsLoopback()) {
+	if c.Addr.plain {
 		security = insecure.NewCredentials()
 	}
-	return grpc.NewClient(c.Addr, grpc.WithTransportCredentials(security))
+	return grpc.NewClient(c.Addr.hostPort, grpc.WithTransportCredentials(security))
+}
+
+// givenToken is the access token in the environment, as it comes out of a file or a header.
+func givenToken() string {
+	token := strings.TrimSpace(os.Getenv(tokenEnv))
+	if scheme, text, two := strings.Cut(token, " "); two && strings.EqualFold(scheme, "bearer") {
+		return strings.TrimSpace(text)
+	}
+	return token
 }
 
 // as runs a command's calls in the name of who signed in.
@@ -54,7 +55,7 @@ func (c connection) as(ctx context.Context, do func(context.Context, *grpc.Clien
 		return err
 	}
 	defer conn.Close()
-	token := os.Getenv(tokenEnv)
+	token := givenToken()
 	if token == "" {
 		if token, err = c.keptToken(ctx, conn); err != nil {
 			return err
@@ -77,9 +78,9 @@ func (c connection) keptToken(ctx context.Context, conn *grpc.ClientConn) (strin
 	if err != nil {
 		return "", err
 	}
-	mine, ok := all[c.Addr]
+	mine, ok := all[c.Addr.hostPort]
 	if !ok {
-		return "", fmt.Errorf("not signed in to %s: run identity login, or set %s", c.Addr, tokenEnv)
+		return "", fmt.Errorf("not signed in to %s: run identity login, or set %s", c.Addr.hostPort, tokenEnv)
 	}
 	if time.Until(mine.Expires) > time.Minute {
 		return mine.Access, nil
@@ -99,7 +100,7 @@ func (c connection) keep(t *identityv1.Tokens, device string) error {
 	if err != nil {
 		return err
 	}
-	all[c.Addr] = kept{t.GetAccessToken(), t.GetRefreshToken(), t.GetExpireTime().AsTime(), device}
+	all[c.Addr.hostPort] = kept{t.GetAccessToken(), t.GetRefreshToken(), t.GetExpireTime().AsTime(), device}
 	return writeKept(all)
 }
 
@@ -154,32 +155,4 @@ func writeKept(all map[string]kept) error {
 		_ = os.Remove(part.Name())
 	}
 	return err
-}
-
-// readable is an error of the API for people: reason, sentence, and what is
-// wrong with which field.
-func readable(err error) error {
-	st, ok := status.FromError(err)
-	if err == nil || !ok {
-		return err
-	}
-	text := st.Message()
-	for _, d := range st.Details() {
-		switch d := d.(type) {
-		case *errdetails.ErrorInfo:
-			text = d.GetReason() + ": " + text
-			for _, name := range []string{"permission", "unmet", "row", "cause"} {
-				if value := d.GetMetadata()[name]; value != "" {
-					text += " (" + name + " " + value + ")"
-				}
-			}
-		case *errdetails.BadRequest:
-			for _, v := range d.GetFieldViolations() {
-				text += "\n  " + v.GetField() + ": " + v.GetDescription()
-			}
-		case *errdetails.RetryInfo:
-			text += fmt.Sprintf("; again in %v", d.GetRetryDelay().AsDuration())
-		}
-	}
-	return errors.New(strings.TrimSpace(text))
 }

@@ -56,7 +56,7 @@ func (c *loginCmd) Run(ctx context.Context, o output) error {
 		return err
 	}
 	resp, err := sessions.SignIn(ctx, &identityv1.SignInRequest{
-		Email: c.Email, Password: password, DeviceToken: all[c.Addr].Device, // somebody else's counts as none
+		Email: c.Email, Password: password, DeviceToken: all[c.Addr.hostPort].Device, // somebody else's counts as none
 	})
 	if err != nil {
 		return readable(err)
@@ -75,7 +75,7 @@ func (c *loginCmd) Run(ctx context.Context, o output) error {
 	if err := c.keep(tokens, device); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(o.out, "signed in to %s as %s\n", c.Addr, c.Email)
+	_, err = fmt.Fprintf(o.out, "signed in to %s as %s\n", c.Addr.hostPort, c.Email)
 	return err
 }
 

@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -31,6 +33,8 @@ type cli struct {
 	Users       usersCmd       `cmd:"" help:"List, import and export people, over the API."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask a running service whether it is ready; the exit status says."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 func main() {
@@ -83,17 +87,25 @@ func runWith(ctx context.Context, args []string, o output) (err error) {
 	parser, err := kong.New(&cli{},
 		kong.Name("identity"), kong.Description("The identity service of BizMetry."),
 		kong.Writers(o.out, o.err), kong.Exit(func(int) { panic(errHelp) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.Vars{"version": "identity " + version}, kong.KindMapper(reflect.Bool, switches{}), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return err
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	command, err := parser.Parse(args)
+	command, err := parser.Parse(orHelp(args))
 	if err != nil {
 		return err
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	return command.Run(o)
+}
+
+// orHelp asks for help where nothing is asked for, and takes "help COMMAND" for "COMMAND --help".
+func orHelp(args []string) []string {
+	if len(args) == 0 {
+		return []string{"--help"}
+	}
+	if args[0] == "help" {
+		return append(slices.Clone(args[1:]), "--help")
+	}
+	return args
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 
@@ -17,13 +16,9 @@ type senders struct{ mail, sms notify.Sender }
 // senders reads the settings. Only the embedded database has a default: a
 // folder, where whoever tries the service out finds the messages.
 func (c *serveCmd) senders() (s senders, err error) {
-	from := c.MailFrom
-	if from == "" {
-		u, err := url.Parse(c.PublicURL)
-		if err != nil {
-			return s, err
-		}
-		from = "noreply@" + u.Hostname()
+	from, err := mailFrom(c.MailFrom, c.PublicURL)
+	if err != nil {
+		return s, err
 	}
 	s.mail, err = sender(smtpURLEnv, func(setting string) (notify.Sender, error) { return notify.Mail(setting, from) })
 	if err != nil {
@@ -48,7 +43,7 @@ func sender(name string, read func(setting string) (notify.Sender, error)) (noti
 const defaultSender = "file:outbox"
 
 func senderSetting(name string) string {
-	setting := os.Getenv(name)
+	setting := strings.TrimSpace(os.Getenv(name))
 	if setting == "" && store.Embedded(databaseURL()) {
 		return defaultSender
 	}

@@ -101,11 +101,14 @@ func addHealth(rpc *grpc.Server) *health.Server {
 	return state
 }
 
+// check refuses settings that cannot be, all at once, and brings the public URL to its one form.
 func (c *serveCmd) check() error {
 	_, proxies := trustedProxies(c.TrustedProxies, c.Insecure)
+	public, noURL := publicURL(c.PublicURL)
+	c.PublicURL = public
 	return errors.Join(
 		proxies,
-		checkPublicURL(c.PublicURL),
+		noURL,
 		checkAddr("IDENTITY_GRPC_ADDR", c.GRPCAddr, c.Insecure),
 		checkAddr("IDENTITY_HTTP_ADDR", c.HTTPAddr, c.Insecure),
 		checkAddr("IDENTITY_ADMIN_ADDR", c.AdminAddr, c.Insecure),

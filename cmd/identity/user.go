@@ -25,24 +25,24 @@ type usersCmd struct {
 
 // userFilter narrows what is listed or exported.
 type userFilter struct {
-	Organization string `placeholder:"ID" help:"Organization (default: your own)."`
-	Name         string `help:"Part of the name."`
-	Email        string `help:"Part of the e-mail address."`
-	State        string `enum:",active,pending,disabled" default:"" help:"active, pending or disabled."`
-	RoleID       string `placeholder:"ID" help:"Role that they have."`
+	Organization string  `placeholder:"ID" help:"Organization (default: your own)."`
+	Name         *string `help:"Part of the name."`
+	Email        *string `help:"Part of the e-mail address."`
+	State        anyCase `enum:",active,pending,disabled" default:"" help:"active, pending or disabled."`
+	RoleID       *string `placeholder:"ID" help:"Role that they have."`
 }
 
 func (f userFilter) filter() *identityv1.ListUsersRequest_Filter {
-	state := identityv1.User_State_value[strings.ToUpper(f.State)]
+	state := identityv1.User_State_value[strings.ToUpper(string(f.State))]
 	return &identityv1.ListUsersRequest_Filter{Name: f.Name, Email: f.Email, State: identityv1.User_State(state), RoleId: f.RoleID}
 }
 
 type usersListCmd struct {
 	connection
 	userFilter
-	OrderBy string `enum:"email,display_name,create_time,email desc,display_name desc,create_time desc" default:"email" help:"email, display_name or create_time, with ' desc' the other way round."`
-	Limit   int    `default:"0" help:"How many at most (default: all)."`
-	JSON    bool   `name:"json" help:"A JSON object a line instead of a table."`
+	OrderBy anyCase `enum:"email,display_name,create_time,email desc,display_name desc,create_time desc" default:"email" help:"email, display_name or create_time, with ' desc' the other way round."`
+	Limit   int     `default:"0" help:"How many at most (default: all)."`
+	JSON    bool    `name:"json" help:"A JSON object a line instead of a table."`
 }
 
 // Run lists page by page.
@@ -53,7 +53,7 @@ func (c *usersListCmd) Run(ctx context.Context, o output) error {
 		if c.JSON {
 			show = userLines(o.out)
 		}
-		req := &identityv1.ListUsersRequest{OrganizationId: c.Organization, Filter: c.filter(), OrderBy: c.OrderBy, PageSize: 500}
+		req := &identityv1.ListUsersRequest{OrganizationId: c.Organization, Filter: c.filter(), OrderBy: string(c.OrderBy), PageSize: 500}
 		for left := c.Limit; ; left -= int(req.GetPageSize()) {
 			if c.Limit > 0 {
 				req.PageSize = int32(min(left, 500))
@@ -131,7 +131,7 @@ func userLines(out io.Writer) func([]*identityv1.User) error {
 
 // fileFormat is how a file of people is written.
 type fileFormat struct {
-	Format string `enum:",csv,jsonl" default:"" help:"csv or jsonl (default: what the file's name ends in, otherwise csv)."`
+	Format anyCase `enum:",csv,jsonl" default:"" help:"csv or jsonl (default: what the file's name ends in, otherwise csv)."`
 }
 
 func (f fileFormat) of(file string) identityv1.UserFile_Format {

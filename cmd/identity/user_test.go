@@ -85,7 +85,7 @@ func TestUsers(t *testing.T) {
 	if all := expect(t, "person1199@example.com", 0, "", "users", "list"); strings.Count(all, "\n") != 1203 {
 		t.Errorf("%d lines", strings.Count(all, "\n"))
 	}
-	if some := expect(t, `"email":`, 0, "", "users", "list", "--json", "--email=person", "--state=pending", "--limit=7", "--order-by=create_time desc"); strings.Count(some, "\n") != 7 {
+	if some := expect(t, `"email":`, 0, "", "users", "list", "--json", "--email=person", "--state=PENDING", "--limit=7", "--order-by=create_time desc"); strings.Count(some, "\n") != 7 {
 		t.Errorf("%d lines", strings.Count(some, "\n"))
 	}
 	expect(t, "NOT_FOUND", 1, "", "users", "list", "--role-id=00000000-0000-7000-8000-00000000ffff")
@@ -116,7 +116,7 @@ func TestLogin_ChangesPassword(t *testing.T) {
 	t.Setenv(tokenEnv, "")
 	s := serve(t)
 	t.Setenv("IDENTITY_ADDR", s.grpc)
-	c := connection{Addr: s.grpc}
+	c := connection{Addr: address{hostPort: s.grpc, plain: true}}
 	expect(t, "signed in", 0, s.password+"\n", "login", "--email=admin@example.com")
 	addInitial(t, c, "jo@example.com", "Initial#Staple4paper")
 	expect(t, "WEAK_PASSWORD", 1, "Initial#Staple4paper\nshort\n", "login", "--email=jo@example.com")
@@ -160,7 +160,7 @@ func addInitial(t *testing.T, c connection, email, password string) {
 func TestConnection_TLS(t *testing.T) {
 	t.Setenv(tokenEnv, "token")
 	port := plainPort(t)
-	err := connection{Addr: port}.as(t.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+	err := connection{Addr: address{hostPort: port, plain: true}}.as(t.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		_, err := identityv1.NewUserServiceClient(conn).GetMe(ctx, &identityv1.GetMeRequest{})

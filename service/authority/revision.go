@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"crypto/hmac"
 	"encoding/base64"
 	"strconv"
 	"strings"
@@ -48,7 +49,7 @@ func (s *Authority) Reached(ctx context.Context, text string) error {
 		return refused
 	}
 	seq, err := strconv.ParseInt(parts[2], 10, 64)
-	if err != nil || s.revision(parts[1], seq) != text {
+	if err != nil || !hmac.Equal([]byte(s.revision(parts[1], seq)), []byte(text)) {
 		return refused
 	}
 	if err := s.reach(ctx, parts[1], seq); err != nil {

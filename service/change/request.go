@@ -41,7 +41,7 @@ func (s *Changes) Replay(ctx context.Context, q store.Reads, req Retryable, resp
 	if err != nil {
 		return false, err
 	}
-	if first.Method != c.Method.Name || !s.ring.VerifyMAC("request", first.Content, contentOf(req)) {
+	if first.Method != c.Method.Name || !s.ring.VerifyMAC("request", first.Content, contentOf(c, req)) {
 		return false, answer.ErrRequestIDReused
 	}
 	return true, proto.Unmarshal(first.Response, resp)
@@ -72,7 +72,7 @@ func (s *Changes) Remember(ctx context.Context, t keeper, req Retryable, resp pr
 		return err
 	}
 	c, now := door.CallOf(ctx), s.Now()
-	mac := s.ring.MAC("request", contentOf(req))
+	mac := s.ring.MAC("request", contentOf(c, req))
 	return t.PutRequest(ctx, store.Request{
 		Org: c.Caller.Org, Principal: c.Caller.ID, ID: req.GetRequestId(), Method: c.Method.Name,
 		Content: mac[:], Response: response, Created: store.At(now), About: namedUser(req, resp),
@@ -117,9 +117,13 @@ func namesUser(f protoreflect.FieldDescriptor) bool {
 	return marked.(bool)
 }
 
-// contentOf is all of a request but its id.
-func contentOf(req Retryable) string {
-	content := proto.Clone(req)
+// contentOf is all of a request but its id, as it was sent.
+func contentOf(c *door.Call, req Retryable) string {
+	var content proto.Message = req
+	if c.Sent != nil {
+		content = c.Sent
+	}
+	content = proto.Clone(content)
 	m := content.ProtoReflect()
 	m.Clear(m.Descriptor().Fields().ByName(protoreflect.Name("request_id")))
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(content)

@@ -27,14 +27,15 @@ type Email struct{ Text, Key string }
 
 // ParseEmail is the one normalisation of addresses: trim, NFC, IDNA for the
 // domain, case folding for the local part. It checks sizes before any work and
-// is idempotent: the key of a key is the key.
+// is idempotent: the key of a key is the key. Characters that are not seen, and
+// addresses of hosts in place of a domain, are refused.
 func ParseEmail(text string) (Email, bool) {
 	if len(text) > 2*MaxEmail || !utf8.ValidString(text) {
 		return Email{}, false
 	}
-	text = norm.NFC.String(strings.TrimSpace(text))
+	text = Line(text)
 	at := strings.LastIndexByte(text, '@')
-	if at < 1 || utf8.RuneCountInString(text) > MaxEmail {
+	if at < 1 || utf8.RuneCountInString(text) > MaxEmail || strings.ContainsFunc(text, Ignorable) { // IDNA would pass over those
 		return Email{}, false
 	}
 	local, domain := text[:at], text[at+1:]
@@ -42,7 +43,7 @@ func ParseEmail(text string) (Email, bool) {
 		return Email{}, false
 	}
 	ascii, err := mailDomains.ToASCII(domain)
-	if err != nil || !strings.Contains(ascii, ".") {
+	if err != nil || !strings.Contains(ascii, ".") || looksLikeIPv4(ascii) {
 		return Email{}, false
 	}
 	key := norm.NFC.String(cases.Fold().String(local)) + "@" + ascii

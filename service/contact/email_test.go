@@ -63,6 +63,8 @@ var refusedAddresses = []string{
 	".a@b.co", "a.@b.co", "a..b@c.co", `"a"@b.co`, `"a b"@b.co`, `"a@b"@c.co`, `a\@b@c.co`, "a(b)@c.co", "(x)a@b.co", "<a@b.co>", "Ann <a@b.co>",
 	"a,b@c.co", "a;b@c.co", "a:b@c.co", "a[b@c.co", "a]b@c.co", "a\x00@b.co", "a\n@b.co", "a\r\nb@c.co", "a\t@b.co", "a@b\n.co", "a@b.co\nBcc: x@y.co",
 	"a@[127.0.0.1]", "a@[IPv6:::1]", "a@127.0.0.1\x00", "a@-b.co", "a@b-.co", "a@b_c.co", "a@b!.co", "a@b/c.co", "a@b.co/x", "a@b.co?x", "a@b.co#x", "a@b:25.co",
+	"a@1.2.3.4", "a@127.1", "a@0x7f.0x0.0.1", "a@１.２.３.４", "a@b.123", "a@[1.2.3.4]", "a@2001:db8::1",
+	"a@b\u200bc.co", "a@b\u00adc.co", "a@b.co\u200b", "a\u3164@b.co", "a\u034f@b.co", "a@b\u200dc.co", "a@b\ufe0fc.co", "\u200ba@b.co",
 	"a@xn--.co", "a@xn--a.co", "a@xn--zz--zz.co", "a@\u200b.co", "a\u200b@b.co", "a\u200d@b.co", "a\u202e@b.co", "\ufeffa@b.co", "a\u00ad@b.co", "a\u2028@b.co",
 	"a😀@b.co", "a€@b.co", "a\u00a0b@c.co", "a\u3000b@c.co", "a＠b.co", "a@b\u2024co", "a\xff@b.co", "a@b\xff.co", "\xed\xa0\x80@b.co",
 	strings.Repeat("a", 65) + "@b.co", "a@" + strings.Repeat("b", 64) + ".co", "a@" + strings.Repeat("b.", 130) + "co", strings.Repeat("é", 33) + "@b.co",

@@ -3,8 +3,6 @@ package door
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/fair"
+	"github.com/bizmetry/identity/service/kit"
 )
 
 // Arrive takes a call through what comes before its body: its id, the size of its
@@ -73,7 +72,7 @@ func (s *Door) tap(ctx context.Context, info *tap.Info) (inside context.Context,
 // gRPC it would end the process.
 func (s *Door) recovered(ctx context.Context, c *Call, err *error) {
 	if r := recover(); r != nil {
-		*err = s.turnedAway(ctx, c, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+		*err = s.turnedAway(ctx, c, kit.Panicked(r))
 	}
 }
 

@@ -2,13 +2,12 @@ package door
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/kit"
 )
 
 // lastWord is how long health streams have to tell that the server stops.
@@ -35,7 +34,7 @@ func (s *Door) attend(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
-				cause := fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+				cause := kit.Panicked(r)
 				s.Log.ErrorContext(context.WithoutCancel(stream.Context()), "stream", "method", info.FullMethod, "error", cause.Error())
 				done <- answer.Of(cause).Err()
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/fair"
@@ -24,10 +25,13 @@ type Call struct {
 	Caller    *Caller // nil on public methods
 	Org       string  // the organization that the request is about
 	Self      bool    // the request is about the caller
-	cause     error   // what really went wrong, for the log
-	start     time.Time
-	arrived   bool  // its caller is known
-	doubt     error // why its caller was refused, unless a moment that it names says otherwise
+	// Sent is the request as it came, where the door read it as something else and it
+	// may be repeated under a request id; nil otherwise.
+	Sent    proto.Message
+	cause   error // what really went wrong, for the log
+	start   time.Time
+	arrived bool  // its caller is known
+	doubt   error // why its caller was refused, unless a moment that it names says otherwise
 	flow
 	// Revisions collects the revision headers that a stream sends at its end; nil for
 	// a unary call, which sends them at once.

@@ -67,7 +67,6 @@ func OneOf(enum protoreflect.EnumDescriptor) string {
 }
 
 var inWords = map[string]string{
-	`^['’]?\p{L}([\p{L}\p{M} '’-]*[\p{L}\p{M}'’])?$`:  "must be letters of any script, with spaces, hyphens and apostrophes between them",
 	`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`:     "must be an id: 32 hexadecimal digits in lower case, in groups of 8, 4, 4, 4 and 12",
 	`^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$`:  "must be an id: 32 hexadecimal digits in lower case, in groups of 8, 4, 4, 4 and 12",
 	`^(-|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`: "must be an id in groups of 8, 4, 4, 4 and 12 hexadecimal digits, or -",
@@ -77,8 +76,8 @@ var inWords = map[string]string{
 	`^([a-z][a-z0-9_-]{0,62})?$`: "must begin with a lower case letter, and go on with those, digits, hyphens and underscores",
 }
 
-// checkFields holds a request against its field rules: those of protovalidate,
-// NUL in no text, REQUIRED fields of a resource set and OUTPUT_ONLY ones not.
+// checkFields holds a request against its field rules: what its texts are and how
+// they are read, the rules of protovalidate, NUL in no text, REQUIRED fields of a resource set. OUTPUT_ONLY ones are passed over.
 // Broken ones are in the refusal; the error says that it need not be looked at
 // further.
 func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error) {
@@ -87,6 +86,8 @@ func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error
 	if err := found.OrNil(); err != nil {
 		return nil, err
 	}
+	passOver(msg.ProtoReflect())
+	found.readTexts("", msg.ProtoReflect())
 	if err := s.validator.Validate(msg); err != nil {
 		var failed *protovalidate.ValidationError
 		if !errors.As(err, &failed) {
@@ -104,6 +105,7 @@ func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error
 		}
 	}
 	found.texts("", msg.ProtoReflect())
+	found.filters(msg.ProtoReflect())
 	if m.masked {
 		found.masked(msg.ProtoReflect())
 	} else {
@@ -172,17 +174,35 @@ func (r findings) behaviors(path string, msg protoreflect.Message) {
 		switch {
 		case path != "" && behaves(f, annotations.FieldBehavior_REQUIRED) && !isSet(msg, f):
 			r.Add(here, "required", "value is required")
-		case path != "" && (behaves(f, annotations.FieldBehavior_OUTPUT_ONLY) || behaves(f, annotations.FieldBehavior_IDENTIFIER)) && msg.Has(f):
-			r.Add(here, "output_only", "is set by the server")
+		case path != "" && behaves(f, annotations.FieldBehavior_IDENTIFIER) && msg.Has(f):
+			r.Add(here, "identifier", "is made by the server")
 		case isResource(f) && msg.Has(f):
 			r.behaviors(here, msg.Get(f).Message())
 		}
 	}
 }
 
-// masked checks an update: only fields that a caller may set, and REQUIRED
-// ones not emptied. An empty mask stands for the fields that are set; it is
-// filled in here, so that the rules need not care.
+// passOver takes out of the resources of a request what only the server sets, so
+// that what was read can be sent back (AIP-203).
+func passOver(req protoreflect.Message) {
+	req.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if !isResource(f) {
+			return true
+		}
+		resource := v.Message()
+		resource.Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+			if behaves(f, annotations.FieldBehavior_OUTPUT_ONLY) {
+				resource.Clear(f)
+			}
+			return true
+		})
+		return true
+	})
+}
+
+// masked checks an update: REQUIRED fields are not emptied, and what only the server
+// sets is passed over in the mask too. An empty mask stands for the fields that are
+// set; it is filled in here, so that the rules need not care.
 func (r findings) masked(req protoreflect.Message) {
 	fields := req.Descriptor().Fields()
 	mask := req.Mutable(fields.ByName("update_mask")).Message().Interface().(*fieldmaskpb.FieldMask)
@@ -203,15 +223,18 @@ func (r findings) maskedResource(mask *fieldmaskpb.FieldMask, name string, resou
 			return true
 		})
 	}
+	mask.Paths = slices.DeleteFunc(mask.Paths, func(path string) bool {
+		f := fields.ByName(protoreflect.Name(path))
+		return f != nil && behaves(f, annotations.FieldBehavior_OUTPUT_ONLY)
+	})
 	for _, path := range mask.GetPaths() {
 		f := fields.ByName(protoreflect.Name(path))
 		switch {
 		case f == nil:
 			r.Add("update_mask", "unknown_path", "names a field that is not there: "+wire.Cut(path, 100))
 		case path == "id" || path == "etag": // a resource that was read and sent back names them
-		case behaves(f, annotations.FieldBehavior_OUTPUT_ONLY):
-			r.Add(name+"."+path, "output_only", "is set by the server")
-		case behaves(f, annotations.FieldBehavior_REQUIRED) && !isSet(resource, f):
+		case behaves(f, annotations.FieldBehavior_REQUIRED) && !isSet(resource, f),
+			f.Kind() == protoreflect.BoolKind && f.HasPresence() && !resource.Has(f): // which of the two is nothing?
 			r.Add(name+"."+path, "required", "value is required")
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +25,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bizmetry/identity/service/answer"
-	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/id"
 	"github.com/bizmetry/identity/service/kit"
 )
@@ -94,16 +92,12 @@ func New(cfg Config) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
-	var proxies []netip.Prefix
-	for _, network := range cfg.TrustedProxies {
-		proxies = append(proxies, fair.Plain(network))
-	}
 	validator, err := protovalidate.New(
 		protovalidate.WithNowFunc(func() *timestamppb.Timestamp { return timestamppb.New(cfg.Now()) }),
 	)
 	return &Door{
 		Kit: cfg.Kit, auth: cfg.Authenticator, refused: cfg.Refused, methods: methods, validator: validator, meanings: map[protoreflect.FullName]Meaning{},
-		proxies: proxies, streams: newStreams(), flows: newFlows(cfg.Meter), stopping: make(chan struct{}), metrics: newMetrics(cfg.Metrics),
+		proxies: cfg.TrustedProxies, streams: newStreams(), flows: newFlows(cfg.Meter), stopping: make(chan struct{}), metrics: newMetrics(cfg.Metrics),
 	}, err
 }
 
@@ -122,7 +116,7 @@ func (s *Door) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, r
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			c.cause = kit.Panicked(r)
 			resp, err = nil, answer.Of(c.cause).Err()
 		}
 		s.note(ctx, c, err)
@@ -182,6 +176,12 @@ func (s *Door) admit(ctx context.Context, c *Call, msg proto.Message) error {
 	}
 	if err := takeRequestID(ctx, c.Method, msg); err != nil {
 		return err
+	}
+	if err := takeEtag(ctx, c.Method, msg); err != nil {
+		return err
+	}
+	if c.Method.retry != nil && msg.ProtoReflect().Has(c.Method.retry) {
+		c.Sent = proto.Clone(msg) // the check brings texts to their one form
 	}
 	if err := s.check(c.Method, msg); err != nil {
 		return err

@@ -26,6 +26,8 @@ type Method struct {
 	self      protoreflect.FieldDescriptor // the field that self_or names
 	retry     protoreflect.FieldDescriptor // request_id
 	atLeast   protoreflect.FieldDescriptor // at_least
+	versioned protoreflect.FieldDescriptor // the resource that has the etag; nil: the request itself
+	etag      protoreflect.FieldDescriptor // etag, where a version is compared
 	foreign   bool                         // not of the contract: its errors are its own
 	masked    bool                         // has an update mask: fields may be left out
 	streaming bool                         // takes or gives more than one message
@@ -81,6 +83,7 @@ func readMethod(d protoreflect.MethodDescriptor) (*Method, error) {
 		org: fields.ByName("organization_id"), retry: fields.ByName("request_id"), atLeast: fields.ByName("at_least"), masked: fields.ByName("update_mask") != nil,
 		streaming: d.IsStreamingClient() || d.IsStreamingServer(),
 	}
+	m.versioned, m.etag = etagOf(d.Input(), m.masked)
 	if field := access.GetSelfOr().GetField(); field != "" {
 		if m.self = fields.ByName(protoreflect.Name(field)); m.self == nil {
 			return nil, fmt.Errorf("%s has no field %s", name, field)

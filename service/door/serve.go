@@ -2,11 +2,10 @@ package door
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/kit"
 	"github.com/bizmetry/identity/service/wire"
 )
 
@@ -32,7 +31,7 @@ func (s *Door) Serve(ctx context.Context, name string, from Origin, fn func(cont
 	defer c.Leave()
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			err = kit.Panicked(r)
 		}
 		if c.cause = err; err != nil {
 			s.note(ctx, c, answer.Of(err).Err())

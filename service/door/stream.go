@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/bizmetry/identity/service/answer"
+	"github.com/bizmetry/identity/service/kit"
 )
 
 // Limits of streams. Their callers are known, so they may go on for long and slowly, but
@@ -49,7 +49,7 @@ func (s *Door) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
-			c.cause = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			c.cause = kit.Panicked(r)
 			err = answer.Of(c.cause).Err()
 		}
 		stream.SetTrailer(c.Revisions)

@@ -19,13 +19,3 @@ func Network(source string) string {
 	}
 	return prefix.String()
 }
-
-// Plain is a network as addresses are compared with it: that of IPv4 addresses which
-// are written as IPv6 is one of IPv4.
-func Plain(network netip.Prefix) netip.Prefix {
-	const mapped = 96 // bits before the IPv4 address
-	if network.Addr().Is4In6() && network.Bits() >= mapped {
-		return netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-mapped)
-	}
-	return network
-}

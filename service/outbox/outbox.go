@@ -291,7 +291,7 @@ var (
 func (s *Outbox) send(ctx context.Context, sender notify.Sender, m leased) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
+			err = fmt.Errorf("panic of type %T", r) // the value may hold the message
 		}
 	}()
 	if wire.Ended(m.Expires, store.At(s.Now())) {

@@ -3,7 +3,6 @@ package serviceaccount
 import (
 	"context"
 	"strconv"
-	"strings"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
@@ -34,7 +33,7 @@ func (s *Accounts) CreateCredential(ctx context.Context, req *identityv1.CreateC
 		}
 		c := store.Credential{
 			Org: tx.Org.ID, ID: s.NewID(), Account: account.ID, Kind: identityv1.Credential_SECRET.String(),
-			DisplayName: strings.TrimSpace(req.GetCredential().GetDisplayName()), Enabled: true,
+			DisplayName: req.GetCredential().GetDisplayName(), Enabled: true,
 			Expires: s.changes.Expiry(req.GetCredential().GetExpireTime(), req.GetCredential().GetTtl()),
 			Created: tx.Now, CreatedBy: tx.By.ID,
 		}

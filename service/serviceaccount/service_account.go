@@ -6,8 +6,8 @@ package serviceaccount
 
 import (
 	"context"
-	"net/netip"
-	"strings"
+	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -18,7 +18,6 @@ import (
 	"github.com/bizmetry/identity/service/change"
 	"github.com/bizmetry/identity/service/contact"
 	"github.com/bizmetry/identity/service/door"
-	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/kit"
 	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/page"
@@ -44,7 +43,9 @@ type Accounts struct {
 
 // New returns the implementation of ServiceAccountService.
 func New(k kit.Kit, st *store.Store, ring *secret.KeyRing, d *door.Door, a *authority.Authority, limits *limit.Limits, changes *change.Changes, pages *page.Pages) *Accounts {
-	return &Accounts{Kit: k, store: st, ring: ring, door: d, authority: a, limits: limits, changes: changes, pages: pages}
+	s := &Accounts{Kit: k, store: st, ring: ring, door: d, authority: a, limits: limits, changes: changes, pages: pages}
+	s.checkAccounts()
+	return s
 }
 
 // CreateServiceAccount adds a machine.
@@ -67,10 +68,10 @@ func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.Cre
 			return err
 		}
 		a := store.ServiceAccount{
-			Org: tx.Org.ID, ID: s.NewID(), DisplayName: strings.TrimSpace(in.GetDisplayName()), NameKey: contact.Fold(in.GetDisplayName()),
-			Description: in.GetDescription(), Enabled: true,
+			Org: tx.Org.ID, ID: s.NewID(), DisplayName: in.GetDisplayName(), NameKey: contact.Fold(in.GetDisplayName()),
+			Description: in.GetDescription(), Enabled: in.Enabled == nil || in.GetEnabled(),
 			ParentType: in.GetParentType(), ParentID: in.GetParentId(), ParentName: in.GetParentName(),
-			Audiences: in.GetAudiences(), AllowedNetworks: networks,
+			Audiences: s.readAudiences(in.GetAudiences()), AllowedNetworks: networks,
 			TokenLifetime: store.Micros(in.GetTokenLifetime().AsDuration().Microseconds()),
 			Epoch:         tx.Now, Version: 1, Created: tx.Now, Updated: tx.Now, CreatedBy: tx.By.ID,
 		}
@@ -85,14 +86,16 @@ func (s *Accounts) CreateServiceAccount(ctx context.Context, req *identityv1.Cre
 	return resp, err
 }
 
-// readNetworks brings networks into their one canonical form.
+// readNetworks brings networks into their one canonical form, each once.
 func readNetworks(texts []string) (networks []string, err error) {
-	for _, text := range texts {
-		network, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, answer.Invalid("service_account.allowed_networks", "ip_prefix", "must be networks in CIDR form")
+	for i, text := range texts {
+		network, ok := contact.ParseNetwork(text)
+		if !ok {
+			return nil, answer.Invalid(fmt.Sprintf("service_account.allowed_networks[%d]", i), "ip_prefix", "must be a network in CIDR form")
 		}
-		networks = append(networks, fair.Plain(network).Masked().String())
+		if !slices.Contains(networks, network.String()) {
+			networks = append(networks, network.String())
+		}
 	}
 	return networks, nil
 }
@@ -269,7 +272,7 @@ func saveSwitched(ctx context.Context, tx *change.Tx, former store.ServiceAccoun
 
 func accountProto(a store.ServiceAccount, g authority.Granted) *identityv1.ServiceAccount {
 	p := &identityv1.ServiceAccount{
-		Id: a.ID, OrganizationId: a.Org, DisplayName: &a.DisplayName, Description: &a.Description, Enabled: a.Enabled,
+		Id: a.ID, OrganizationId: a.Org, DisplayName: &a.DisplayName, Description: &a.Description, Enabled: &a.Enabled,
 		ParentType: &a.ParentType, ParentId: &a.ParentID, ParentName: &a.ParentName,
 		Roles: g.Roles, Permissions: g.Permissions, RoleIds: g.RoleIDs, PermissionKeys: g.Keys,
 		Audiences: a.Audiences, AllowedNetworks: a.AllowedNetworks,

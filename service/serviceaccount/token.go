@@ -5,14 +5,13 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/authority"
+	"github.com/bizmetry/identity/service/contact"
 	"github.com/bizmetry/identity/service/door"
-	"github.com/bizmetry/identity/service/fair"
 	"github.com/bizmetry/identity/service/limit"
 	"github.com/bizmetry/identity/service/perm"
 	"github.com/bizmetry/identity/service/token"
@@ -64,34 +63,6 @@ func (s *Accounts) ClientCredentials(ctx context.Context, req TokenRequest) (aut
 	return s.authority.Sign(claims)
 }
 
-// audiences are the resources that a token is asked for (RFC 8707), as the account's
-// list has them: each has to be on it, or this service. With a final slash and without
-// they are the same, because clients add and drop it.
-func (s *Accounts) audiences(a store.ServiceAccount, resources []string) (named []string, err error) {
-	own := append([]string{s.authority.Issuer()}, a.Audiences...)
-	for _, resource := range resources {
-		if resource == "" {
-			continue
-		}
-		at := slices.Index(own, resource)
-		if at < 0 {
-			at = slices.IndexFunc(own, func(audience string) bool {
-				return strings.TrimSuffix(audience, "/") == strings.TrimSuffix(resource, "/")
-			})
-		}
-		if at < 0 {
-			return nil, answer.ErrTarget
-		}
-		if !slices.Contains(named, own[at]) {
-			named = append(named, own[at])
-		}
-	}
-	if len(named) == 0 {
-		named = own[:1]
-	}
-	return named, nil
-}
-
 // authenticateMachine finds the account of a client id, and slows down sources
 // that fail. From a network that the account does not allow, the right secret is a
 // wrong one in everything. A secret that memory can check is checked whatever its source got
@@ -133,8 +104,8 @@ func networkAllowed(networks []string, source string) bool {
 		return false
 	}
 	return slices.ContainsFunc(networks, func(text string) bool {
-		network, err := netip.ParsePrefix(text)
-		return err == nil && fair.Plain(network).Contains(ip)
+		network, ok := contact.ParseNetwork(text)
+		return ok && network.Contains(ip)
 	})
 }
 

@@ -2,6 +2,7 @@ package token
 
 import (
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -69,3 +70,7 @@ func (c *Claims) writable() bool {
 	}
 	return true
 }
+
+// SameAudience tells whether two identifiers of a service are one: they may differ
+// in a slash at the end.
+func SameAudience(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }

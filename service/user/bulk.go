@@ -58,7 +58,7 @@ func (b *bulk) run(ctx context.Context) (*identityv1.BulkUsersResponse, error) {
 	if done, err := b.replay(ctx, b.s.store.Reads); done || err != nil {
 		return b.resp, err
 	}
-	filter, none, err := b.s.userFilter(ctx, door.CallOf(ctx).Org, b.req.GetFilter())
+	filter, err := b.s.userFilter(ctx, door.CallOf(ctx).Org, b.req.GetFilter())
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (b *bulk) run(ctx context.Context) (*identityv1.BulkUsersResponse, error) {
 			return err
 		}
 		rows := b.rows(tx, filter)
-		if err := b.match(ctx, tx, rows, none); err != nil {
+		if err := b.match(ctx, tx, rows); err != nil {
 			return err
 		}
 		if b.resp.GetChanged() > changedAtMost {
@@ -108,8 +108,8 @@ func (b *bulk) rows(tx *change.Tx, filter store.UserFilter) store.Bulk {
 }
 
 // match counts who matches, who would change and who is skipped, and holds a
-// token of a preview against them. none means that nobody can match.
-func (b *bulk) match(ctx context.Context, tx *change.Tx, rows store.Bulk, none bool) error {
+// token of a preview against them.
+func (b *bulk) match(ctx context.Context, tx *change.Tx, rows store.Bulk) error {
 	ids := sha256.New()
 	var matched, changed, skipped int64
 	skip := func(m store.Match, reason identityv1.SkippedUser_Reason) {
@@ -130,10 +130,8 @@ func (b *bulk) match(ctx context.Context, tx *change.Tx, rows store.Bulk, none b
 			changed++
 		}
 	}
-	if !none {
-		if err := tx.EachMatch(ctx, rows, count); err != nil {
-			return err
-		}
+	if err := tx.EachMatch(ctx, rows, count); err != nil {
+		return err
 	}
 	b.resp.Matched, b.resp.Changed, b.resp.SkippedTotal = page.Clamp(matched), page.Clamp(changed), page.Clamp(skipped)
 	return b.token(tx, ids.Sum(nil))

@@ -56,6 +56,7 @@ type edit struct {
 	newKey      string // of the address, once it is known to be another one
 	first, last *string
 	confirmed   *bool
+	enabled     *bool  // as it is: an update does not change it
 	hash        string // of the new password
 	roles, keys *[]string
 	phone       phone.Edit
@@ -78,6 +79,8 @@ func (s *Users) readEdit(ctx context.Context, req *identityv1.UpdateUserRequest,
 		case "confirmed":
 			confirmed := in.GetConfirmed()
 			e.confirmed = &confirmed
+		case "enabled":
+			e.enabled = in.Enabled
 		case "role_ids":
 			e.roles = &in.RoleIds
 		case "permission_keys":
@@ -124,6 +127,9 @@ func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e *edit
 // updateUser applies an edit to a person: u begins as the former row and is
 // left as it was written. Every part checks its own right.
 func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User, u *store.User, e *edit) error {
+	if e.enabled != nil && *e.enabled != former.Enabled {
+		return answer.Invalid("user.enabled", "switched", "is not changed by an update: use EnableUser or DisableUser (:enable, :disable)")
+	}
 	var changed []string
 	if e.first != nil || e.last != nil {
 		SetName(u, or(e.first, u.FirstName), or(e.last, u.LastName))

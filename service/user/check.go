@@ -21,7 +21,11 @@ func (s *Users) checkPeople() {
 		checkAssigned(found, "user.role_ids", len(u.GetRoleIds())+len(u.GetPermissionKeys()))
 	})
 	s.door.CheckFurther(&identityv1.CreateOrganizationRequest{}, func(found *answer.Refusal, msg proto.Message) {
-		checkPerson(found, "administrator.", msg.(*identityv1.CreateOrganizationRequest).GetAdministrator(), all)
+		founder := msg.(*identityv1.CreateOrganizationRequest).GetAdministrator()
+		checkPerson(found, "administrator.", founder, all)
+		if founder.Enabled != nil && !founder.GetEnabled() {
+			found.Add("administrator.enabled", "enabled", "must not be false: an organization begins with somebody who may sign in")
+		}
 	})
 	s.door.CheckFurther(&identityv1.UpdateUserRequest{}, func(found *answer.Refusal, msg proto.Message) {
 		req := msg.(*identityv1.UpdateUserRequest)

@@ -21,7 +21,7 @@ const pieceSize = 64 << 10
 // size does not matter.
 func (s *Users) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.ServerStreamingServer[identityv1.ExportUsersResponse]) error {
 	ctx := stream.Context()
-	filter, none, err := s.userFilter(ctx, door.CallOf(ctx).Org, req.GetFilter())
+	filter, err := s.userFilter(ctx, door.CallOf(ctx).Org, req.GetFilter())
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (s *Users) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.Serv
 		return err
 	}
 	span := &store.Page{Order: "create_time", Limit: page.MaxPage}
-	for !none && span != nil {
+	for span != nil {
 		if span, err = s.exportPage(ctx, w, filter, *span); err != nil {
 			return err
 		}

@@ -10,8 +10,7 @@ package user
 import (
 	"context"
 	"strings"
-
-	"golang.org/x/text/unicode/norm"
+	"unicode"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
 	"github.com/bizmetry/identity/service/answer"
@@ -140,8 +139,8 @@ func (s *Users) NewUser(org string, in *identityv1.User) store.User {
 	address, _ := contact.ParseEmail(in.GetEmail()) // the door saw that it is one
 	now := store.At(s.Now())
 	u := store.User{
-		Org: org, ID: s.NewID(), Email: address.Text, EmailKey: address.Key, Confirmed: in.GetConfirmed(), Enabled: true,
-		Epoch: now, Version: 1, Created: now, Updated: now,
+		Org: org, ID: s.NewID(), Email: address.Text, EmailKey: address.Key, Confirmed: in.GetConfirmed(),
+		Enabled: in.Enabled == nil || in.GetEnabled(), Epoch: now, Version: 1, Created: now, Updated: now,
 	}
 	SetName(&u, in.GetFirstName(), in.GetLastName())
 	return u
@@ -150,7 +149,7 @@ func (s *Users) NewUser(org string, in *identityv1.User) store.User {
 // SetName is the one place where names come in: whatever way their marks were
 // typed, they are kept composed (NFC).
 func SetName(u *store.User, first, last string) {
-	u.FirstName, u.LastName = norm.NFC.String(strings.TrimSpace(first)), norm.NFC.String(strings.TrimSpace(last))
+	u.FirstName, u.LastName = contact.Line(first), contact.Line(last)
 	u.DisplayName = u.FirstName + " " + u.LastName
 	u.NameKey = contact.Fold(u.DisplayName)
 }
@@ -276,20 +275,13 @@ func newUserAnswer(tx *change.Tx, u store.User, add change.Assignment) *identity
 // ListUsers returns a page of people.
 func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest) (*identityv1.ListUsersResponse, error) {
 	org := door.CallOf(ctx).Org
-	filter, none, err := s.userFilter(ctx, org, req.GetFilter())
+	filter, err := s.userFilter(ctx, org, req.GetFilter())
 	if err != nil {
 		return nil, err
 	}
 	span, err := s.pages.Open(ctx, req, req.GetOrderBy(), "email")
 	if err != nil {
 		return nil, err
-	}
-	if none {
-		resp := &identityv1.ListUsersResponse{}
-		if req.GetWithSummary() {
-			resp.Summary = &identityv1.ListUsersResponse_Summary{}
-		}
-		return resp, nil
 	}
 	found, sum, err := s.store.ListUsers(ctx, org, filter, span, page.MaxCount+1)
 	if err != nil {
@@ -308,30 +300,37 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 	return resp, nil
 }
 
-// userFilter reads a filter. none means that nobody can match.
-func (s *Users) userFilter(ctx context.Context, org string, in *identityv1.ListUsersRequest_Filter) (f store.UserFilter, none bool, err error) {
+// userFilter reads a filter.
+func (s *Users) userFilter(ctx context.Context, org string, in *identityv1.ListUsersRequest_Filter) (f store.UserFilter, err error) {
 	f = store.UserFilter{
 		Name: contact.Fold(in.GetName()), Email: contact.Fold(in.GetEmail()), RoleID: in.GetRoleId(), Now: store.At(s.Now()),
 		State: store.UserState(in.GetState()), DeletedAfter: expired(s.Now()),
 	}
+	if strings.ContainsFunc(f.Email, unicode.IsSpace) {
+		return f, answer.Invalid("filter.email", "email", "must be a part of an e-mail address"+plusIsBlank)
+	}
 	if in.GetEmailExact() != "" {
 		address, ok := contact.ParseEmail(in.GetEmailExact())
 		if !ok {
-			return f, true, nil
+			return f, answer.Invalid("filter.email_exact", "email", "must be an e-mail address"+plusIsBlank)
 		}
 		f.EmailKey = address.Key
 	}
-	if f.RoleID != "" {
-		_, cat, err := s.authority.Organization(ctx, org)
-		if err != nil {
-			return f, false, err
-		}
-		if role, ok := cat.RoleByID[f.RoleID]; !ok || !cat.Visible(role, org, true) {
-			return f, false, answer.ErrNotFound
-		}
+	if f.RoleID == "" {
+		return f, nil
 	}
-	return f, false, nil
+	_, cat, err := s.authority.Organization(ctx, org)
+	if err != nil {
+		return f, err
+	}
+	if role, ok := cat.RoleByID[f.RoleID]; !ok || !cat.Visible(role, org, door.CallOf(ctx).Caller.Platform) {
+		return f, answer.ErrNotFound
+	}
+	return f, nil
 }
+
+// plusIsBlank is what mostly went wrong.
+const plusIsBlank = "; in a query + stands for a blank, so write it as %2B"
 
 // countUsers fills in how many match: exactly where the badges know, up to a
 // cap otherwise.
@@ -372,7 +371,7 @@ func userProto(u *store.User, g authority.Granted, lockedUntil store.Micros) *id
 	}
 	return &identityv1.User{
 		Id: u.ID, OrganizationId: u.Org, Email: &u.Email, FirstName: &u.FirstName, LastName: &u.LastName,
-		DisplayName: u.DisplayName, Confirmed: &u.Confirmed, Enabled: u.Enabled, State: stateOf(u),
+		DisplayName: u.DisplayName, Confirmed: &u.Confirmed, Enabled: &u.Enabled, State: stateOf(u),
 		Phone: masked, PhoneVerified: u.PhoneVerified,
 		Roles: g.Roles, Permissions: g.Permissions, RoleIds: g.RoleIDs, PermissionKeys: g.Keys,
 		LockedUntil: wire.Stamp(lockedUntil), CreateTime: wire.Stamp(u.Created), UpdateTime: wire.Stamp(u.Updated), CreatedBy: u.CreatedBy,

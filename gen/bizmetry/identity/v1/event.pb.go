@@ -380,15 +380,15 @@ func (x *Event_Actor) GetCredentialId() string {
 	return ""
 }
 
-// Filter narrows the list; parts that are not set match all.
+// Filter narrows the list. Parts that are not set match all; texts that are set must not be blank.
 type ListEventsRequest_Filter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Who made the change.
-	ActorId string `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	ActorId *string `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3,oneof" json:"actor_id,omitempty"`
 	// What was changed.
-	TargetId string `protobuf:"bytes,2,opt,name=target_id,json=targetId,proto3" json:"target_id,omitempty"`
+	TargetId *string `protobuf:"bytes,2,opt,name=target_id,json=targetId,proto3,oneof" json:"target_id,omitempty"`
 	// Type, e.g. "user.created".
-	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	Type *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// Not before.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// Before.
@@ -428,22 +428,22 @@ func (*ListEventsRequest_Filter) Descriptor() ([]byte, []int) {
 }
 
 func (x *ListEventsRequest_Filter) GetActorId() string {
-	if x != nil {
-		return x.ActorId
+	if x != nil && x.ActorId != nil {
+		return *x.ActorId
 	}
 	return ""
 }
 
 func (x *ListEventsRequest_Filter) GetTargetId() string {
-	if x != nil {
-		return x.TargetId
+	if x != nil && x.TargetId != nil {
+		return *x.TargetId
 	}
 	return ""
 }
 
 func (x *ListEventsRequest_Filter) GetType() string {
-	if x != nil {
-		return x.Type
+	if x != nil && x.Type != nil {
+		return *x.Type
 	}
 	return ""
 }
@@ -486,7 +486,7 @@ const file_bizmetry_identity_v1_event_proto_rawDesc = "" +
 	"\rcredential_id\x18\x03 \x01(\tR\fcredentialId\x1a7\n" +
 	"\tDataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa7\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x05\n" +
 	"\x11ListEventsRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12F\n" +
 	"\x06filter\x18\x02 \x01(\v2..bizmetry.identity.v1.ListEventsRequest.FilterR\x06filter\x12$\n" +
@@ -494,14 +494,18 @@ const file_bizmetry_identity_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\tpageToken\x12\x1f\n" +
 	"\x04skip\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\x12#\n" +
-	"\bat_least\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a\xd4\x02\n" +
-	"\x06Filter\x12P\n" +
-	"\bactor_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\aactorId\x12R\n" +
-	"\ttarget_id\x18\x02 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\btargetId\x122\n" +
-	"\x04type\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x18<2\x15^([a-z_]+\\.[a-z_]+)?$R\x04type\x129\n" +
+	"\bat_least\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a\x81\x03\n" +
+	"\x06Filter\x12R\n" +
+	"\bactor_id\x18\x01 \x01(\tB2\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$H\x00R\aactorId\x88\x01\x01\x12T\n" +
+	"\ttarget_id\x18\x02 \x01(\tB2\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$H\x01R\btargetId\x88\x01\x01\x127\n" +
+	"\x04type\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x18<2\x15^([a-z_]+\\.[a-z_]+)?$H\x02R\x04type\x88\x01\x01\x129\n" +
 	"\n" +
 	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\xb3\x01\n" +
+	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTimeB\v\n" +
+	"\t_actor_idB\f\n" +
+	"\n" +
+	"_target_idB\a\n" +
+	"\x05_type\"\xb3\x01\n" +
 	"\x12ListEventsResponse\x123\n" +
 	"\x06events\x18\x01 \x03(\v2\x1b.bizmetry.identity.v1.EventR\x06events\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
@@ -558,6 +562,7 @@ func file_bizmetry_identity_v1_event_proto_init() {
 		return
 	}
 	file_bizmetry_identity_v1_access_proto_init()
+	file_bizmetry_identity_v1_event_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -135,7 +135,7 @@ type Organization struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUIDv7, made by the server, never reused.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Name for people.
+	// Name for people: characters that are seen, one letter or digit at least.
 	DisplayName *string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
 	// Whether it is the platform organization, the only one that holds system permissions.
 	Platform bool `protobuf:"varint,3,opt,name=platform,proto3" json:"platform,omitempty"`
@@ -490,10 +490,10 @@ var File_bizmetry_identity_v1_organization_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_organization_proto_rawDesc = "" +
 	"\n" +
-	"'bizmetry/identity/v1/organization.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a\x1fbizmetry/identity/v1/user.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x06\n" +
+	"'bizmetry/identity/v1/organization.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a\x1fbizmetry/identity/v1/text.proto\x1a\x1fbizmetry/identity/v1/user.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x06\n" +
 	"\fOrganization\x12H\n" +
-	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12A\n" +
-	"\fdisplay_name\x18\x02 \x01(\tB\x19\xe0A\x02\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x00R\vdisplayName\x88\x01\x01\x12\x1f\n" +
+	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x127\n" +
+	"\fdisplay_name\x18\x02 \x01(\tB\x0f\xe0A\x02\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x02H\x00R\vdisplayName\x88\x01\x01\x12\x1f\n" +
 	"\bplatform\x18\x03 \x01(\bB\x03\xe0A\x03R\bplatform\x12C\n" +
 	"\x05state\x18\x04 \x01(\x0e2(.bizmetry.identity.v1.Organization.StateB\x03\xe0A\x03R\x05state\x12@\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
@@ -598,6 +598,7 @@ func file_bizmetry_identity_v1_organization_proto_init() {
 		return
 	}
 	file_bizmetry_identity_v1_access_proto_init()
+	file_bizmetry_identity_v1_text_proto_init()
 	file_bizmetry_identity_v1_user_proto_init()
 	file_bizmetry_identity_v1_organization_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}

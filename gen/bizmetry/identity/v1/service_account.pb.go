@@ -137,12 +137,13 @@ type ServiceAccount struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The organization it belongs to.
 	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	// Name for people.
+	// Name for people: characters that are seen, one letter or digit at least.
 	DisplayName *string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
-	// What it is for.
+	// What it is for; may have several lines.
 	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Whether it may get and use tokens; changed by EnableServiceAccount and DisableServiceAccount.
-	Enabled bool `protobuf:"varint,5,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Whether it may get and use tokens; absent on create: yes. EnableServiceAccount and
+	// DisableServiceAccount change it.
+	Enabled *bool `protobuf:"varint,5,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Kind of the object it works for, e.g. "agent", "pipeline", "integration".
 	ParentType *string `protobuf:"bytes,6,opt,name=parent_type,json=parentType,proto3,oneof" json:"parent_type,omitempty"`
 	// Id of that object. Type and id together are unique among the live accounts of an organization.
@@ -159,7 +160,8 @@ type ServiceAccount struct {
 	PermissionKeys []string `protobuf:"bytes,12,rep,name=permission_keys,json=permissionKeys,proto3" json:"permission_keys,omitempty"`
 	// Audiences it may ask tokens for besides this service ("resource", RFC 8707).
 	Audiences []string `protobuf:"bytes,13,rep,name=audiences,proto3" json:"audiences,omitempty"`
-	// Networks (CIDR) it may get tokens from; empty: any.
+	// Networks (CIDR) it may get tokens from, without bits behind the prefix; empty: any. A network
+	// of IPv4-mapped addresses is the IPv4 network, and one that is given twice counts once.
 	AllowedNetworks []string `protobuf:"bytes,14,rep,name=allowed_networks,json=allowedNetworks,proto3" json:"allowed_networks,omitempty"`
 	// How long its tokens live: 1 to 60 minutes; absent: 15 minutes.
 	TokenLifetime *durationpb.Duration `protobuf:"bytes,15,opt,name=token_lifetime,json=tokenLifetime,proto3" json:"token_lifetime,omitempty"`
@@ -238,8 +240,8 @@ func (x *ServiceAccount) GetDescription() string {
 }
 
 func (x *ServiceAccount) GetEnabled() bool {
-	if x != nil {
-		return x.Enabled
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
 	}
 	return false
 }
@@ -365,7 +367,7 @@ type Credential struct {
 	ServiceAccountId string `protobuf:"bytes,2,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
 	// What proves possession; not set: SECRET.
 	Kind Credential_Kind `protobuf:"varint,3,opt,name=kind,proto3,enum=bizmetry.identity.v1.Credential_Kind" json:"kind,omitempty"`
-	// Name for people.
+	// Name for people: characters that are seen, one letter or digit at least.
 	DisplayName *string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
 	// Whether it is switched on; state says whether it is accepted.
 	Enabled bool `protobuf:"varint,5,opt,name=enabled,proto3" json:"enabled,omitempty"`
@@ -1914,15 +1916,15 @@ func (*RevokeTokensResponse) Descriptor() ([]byte, []int) {
 	return file_bizmetry_identity_v1_service_account_proto_rawDescGZIP(), []int{21}
 }
 
-// Filter narrows the list; parts that are not set match all.
+// Filter narrows the list. Parts that are not set match all; texts that are set must not be blank.
 type ListServiceAccountsRequest_Filter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Part of the name, any case; shorter than three characters: the beginning of a word of it.
-	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Kind of the parent object.
-	ParentType string `protobuf:"bytes,2,opt,name=parent_type,json=parentType,proto3" json:"parent_type,omitempty"`
+	ParentType *string `protobuf:"bytes,2,opt,name=parent_type,json=parentType,proto3,oneof" json:"parent_type,omitempty"`
 	// Id of the parent object.
-	ParentId      string `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
+	ParentId      *string `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3,oneof" json:"parent_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1958,22 +1960,22 @@ func (*ListServiceAccountsRequest_Filter) Descriptor() ([]byte, []int) {
 }
 
 func (x *ListServiceAccountsRequest_Filter) GetName() string {
-	if x != nil {
-		return x.Name
+	if x != nil && x.Name != nil {
+		return *x.Name
 	}
 	return ""
 }
 
 func (x *ListServiceAccountsRequest_Filter) GetParentType() string {
-	if x != nil {
-		return x.ParentType
+	if x != nil && x.ParentType != nil {
+		return *x.ParentType
 	}
 	return ""
 }
 
 func (x *ListServiceAccountsRequest_Filter) GetParentId() string {
-	if x != nil {
-		return x.ParentId
+	if x != nil && x.ParentId != nil {
+		return *x.ParentId
 	}
 	return ""
 }
@@ -2046,26 +2048,26 @@ var File_bizmetry_identity_v1_service_account_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\n" +
-	"*bizmetry/identity/v1/service_account.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\n" +
+	"*bizmetry/identity/v1/service_account.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a\x1fbizmetry/identity/v1/text.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\n" +
 	"\n" +
 	"\x0eServiceAccount\x12H\n" +
 	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12,\n" +
-	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12A\n" +
-	"\fdisplay_name\x18\x03 \x01(\tB\x19\xe0A\x02\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x00R\vdisplayName\x88\x01\x01\x12/\n" +
-	"\vdescription\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aH\x01R\vdescription\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\x05 \x01(\bB\x03\xe0A\x03R\aenabled\x12G\n" +
-	"\vparent_type\x18\x06 \x01(\tB!\xbaH\x1er\x1c2\x1a^([a-z][a-z0-9_-]{0,62})?$H\x02R\n" +
+	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x127\n" +
+	"\fdisplay_name\x18\x03 \x01(\tB\x0f\xe0A\x02\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x02H\x00R\vdisplayName\x88\x01\x01\x123\n" +
+	"\vdescription\x18\x04 \x01(\tB\f\xbaH\x05r\x03\x18\xe8\a\xb8\xbb\x18\x04H\x01R\vdescription\x88\x01\x01\x12\x1d\n" +
+	"\aenabled\x18\x05 \x01(\bH\x02R\aenabled\x88\x01\x01\x12G\n" +
+	"\vparent_type\x18\x06 \x01(\tB!\xbaH\x1er\x1c2\x1a^([a-z][a-z0-9_-]{0,62})?$H\x03R\n" +
 	"parentType\x88\x01\x01\x128\n" +
-	"\tparent_id\x18\a \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x03R\bparentId\x88\x01\x01\x12<\n" +
-	"\vparent_name\x18\b \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x04R\n" +
+	"\tparent_id\x18\a \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x04R\bparentId\x88\x01\x01\x122\n" +
+	"\vparent_name\x18\b \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x02H\x05R\n" +
 	"parentName\x88\x01\x01\x12<\n" +
 	"\x05roles\x18\t \x03(\v2!.bizmetry.identity.v1.GrantedRoleB\x03\xe0A\x03R\x05roles\x12N\n" +
 	"\vpermissions\x18\n" +
 	" \x03(\v2'.bizmetry.identity.v1.GrantedPermissionB\x03\xe0A\x03R\vpermissions\x12V\n" +
 	"\brole_ids\x18\v \x03(\tB;\xbaH8\x92\x015\x10d\x18\x01\"/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\aroleIds\x12S\n" +
 	"\x0fpermission_keys\x18\f \x03(\tB*\xbaH'\x92\x01$\x10\xc8\x01\x18\x01\"\x1dr\x1b\x18d2\x17^[a-z]+(\\.[a-z]+){1,3}$R\x0epermissionKeys\x122\n" +
-	"\taudiences\x18\r \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x14\x18\x01\"\br\x06\x18\xac\x02\x88\x01\x01R\taudiences\x12<\n" +
-	"\x10allowed_networks\x18\x0e \x03(\tB\x11\xbaH\x0e\x92\x01\v\x102\x18\x01\"\x05r\x03\xe8\x01\x01R\x0fallowedNetworks\x12Q\n" +
+	"\taudiences\x18\r \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x14\x18\x01\"\br\x06\x18\xac\x02\x88\x01\x01R\taudiences\x12:\n" +
+	"\x10allowed_networks\x18\x0e \x03(\tB\x0f\xbaH\f\x92\x01\t\x102\"\x05r\x03\xe8\x01\x01R\x0fallowedNetworks\x12Q\n" +
 	"\x0etoken_lifetime\x18\x0f \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b<R\rtokenLifetime\x12E\n" +
 	"\x0elast_used_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\flastUsedTime\x12@\n" +
 	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
@@ -2078,17 +2080,19 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"deleteTime\x12\x1b\n" +
 	"\x04etag\x18\x15 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etagB\x0f\n" +
 	"\r_display_nameB\x0e\n" +
-	"\f_descriptionB\x0e\n" +
+	"\f_descriptionB\n" +
+	"\n" +
+	"\b_enabledB\x0e\n" +
 	"\f_parent_typeB\f\n" +
 	"\n" +
 	"_parent_idB\x0e\n" +
-	"\f_parent_name\"\xbc\x06\n" +
+	"\f_parent_name\"\xb2\x06\n" +
 	"\n" +
 	"Credential\x12H\n" +
 	"\x02id\x18\x01 \x01(\tB8\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x121\n" +
 	"\x12service_account_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x10serviceAccountId\x12C\n" +
-	"\x04kind\x18\x03 \x01(\x0e2%.bizmetry.identity.v1.Credential.KindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\x12>\n" +
-	"\fdisplay_name\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x012\f^[^\\p{Cc}]*$H\x01R\vdisplayName\x88\x01\x01\x12\x1d\n" +
+	"\x04kind\x18\x03 \x01(\x0e2%.bizmetry.identity.v1.Credential.KindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\x124\n" +
+	"\fdisplay_name\x18\x04 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x02H\x01R\vdisplayName\x88\x01\x01\x12\x1d\n" +
 	"\aenabled\x18\x05 \x01(\bB\x03\xe0A\x03R\aenabled\x12A\n" +
 	"\x05state\x18\v \x01(\x0e2&.bizmetry.identity.v1.Credential.StateB\x03\xe0A\x03R\x05state\x12G\n" +
 	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\b\xbaH\x05\xb2\x01\x02@\x01H\x00R\n" +
@@ -2121,7 +2125,7 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"\x18GetServiceAccountRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12#\n" +
-	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xe2\x04\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\x9d\x05\n" +
 	"\x1aListServiceAccountsRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12O\n" +
 	"\x06filter\x18\x02 \x01(\v27.bizmetry.identity.v1.ListServiceAccountsRequest.FilterR\x06filter\x12b\n" +
@@ -2131,12 +2135,16 @@ const file_bizmetry_identity_v1_service_account_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\tpageToken\x12\x1f\n" +
 	"\x04skip\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\x12!\n" +
 	"\fwith_summary\x18\a \x01(\bR\vwithSummary\x12#\n" +
-	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1aw\n" +
-	"\x06Filter\x12\x1c\n" +
-	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12(\n" +
-	"\vparent_type\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\n" +
-	"parentType\x12%\n" +
-	"\tparent_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bparentId\"\xfe\x02\n" +
+	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a\xb1\x01\n" +
+	"\x06Filter\x12%\n" +
+	"\x04name\x18\x01 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x01H\x00R\x04name\x88\x01\x01\x12-\n" +
+	"\vparent_type\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?H\x01R\n" +
+	"parentType\x88\x01\x01\x12*\n" +
+	"\tparent_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01H\x02R\bparentId\x88\x01\x01B\a\n" +
+	"\x05_nameB\x0e\n" +
+	"\f_parent_typeB\f\n" +
+	"\n" +
+	"_parent_id\"\xfe\x02\n" +
 	"\x1bListServiceAccountsResponse\x12O\n" +
 	"\x10service_accounts\x18\x01 \x03(\v2$.bizmetry.identity.v1.ServiceAccountR\x0fserviceAccounts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
@@ -2366,6 +2374,7 @@ func file_bizmetry_identity_v1_service_account_proto_init() {
 	}
 	file_bizmetry_identity_v1_access_proto_init()
 	file_bizmetry_identity_v1_principal_proto_init()
+	file_bizmetry_identity_v1_text_proto_init()
 	file_bizmetry_identity_v1_service_account_proto_msgTypes[0].OneofWrappers = []any{}
 	file_bizmetry_identity_v1_service_account_proto_msgTypes[1].OneofWrappers = []any{
 		(*Credential_ExpireTime)(nil),
@@ -2376,6 +2385,7 @@ func file_bizmetry_identity_v1_service_account_proto_init() {
 		(*RevokeTokensRequest_CredentialId)(nil),
 		(*RevokeTokensRequest_SessionId)(nil),
 	}
+	file_bizmetry_identity_v1_service_account_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

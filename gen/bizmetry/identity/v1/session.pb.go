@@ -675,7 +675,7 @@ var File_bizmetry_identity_v1_session_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\"bizmetry/identity/v1/session.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x02\n" +
+	"\"bizmetry/identity/v1/session.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a\x1fbizmetry/identity/v1/text.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x02\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x0forganization_id\x18\x02 \x01(\tR\x0eorganizationId\x12\x17\n" +
@@ -692,9 +692,9 @@ const file_bizmetry_identity_v1_session_proto_rawDesc = "" +
 	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x04 \x01(\tR\tsessionId\"\x92\x01\n" +
-	"\rSignInRequest\x12#\n" +
-	"\x05email\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xfe\x01R\x05email\x12,\n" +
+	"session_id\x18\x04 \x01(\tR\tsessionId\"\x96\x01\n" +
+	"\rSignInRequest\x12'\n" +
+	"\x05email\x18\x01 \x01(\tB\x11\xe0A\x02\xbaH\ar\x05\x10\x01\x18\xfe\x01\xb8\xbb\x18\x01R\x05email\x12,\n" +
 	"\bpassword\x18\x02 \x01(\tB\x10\xe0A\x02\xe0A\x04\xbaH\ar\x05\x10\x01(\x80\bR\bpassword\x12.\n" +
 	"\fdevice_token\x18\x03 \x01(\tB\v\xe0A\x04\xbaH\x05r\x03\x18\xc8\x01R\vdeviceToken\"\xc7\x01\n" +
 	"\x0eSignInResponse\x126\n" +
@@ -784,6 +784,7 @@ func file_bizmetry_identity_v1_session_proto_init() {
 		return
 	}
 	file_bizmetry_identity_v1_access_proto_init()
+	file_bizmetry_identity_v1_text_proto_init()
 	file_bizmetry_identity_v1_session_proto_msgTypes[3].OneofWrappers = []any{
 		(*SignInResponse_Tokens)(nil),
 		(*SignInResponse_PasswordChange)(nil),

@@ -255,8 +255,9 @@ type User struct {
 	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Login and contact address, shown as given; compared after trim, NFC, IDNA and case folding.
 	Email *string `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// First name: letters of any script, with their marks, spaces, hyphens and
-	// apostrophes; it begins with a letter, or an apostrophe before one.
+	// First name: letters of any script with their marks and joiners, digits, spaces,
+	// apostrophes, hyphens, full stops and middle dots. It begins with a letter or digit,
+	// or an apostrophe before a letter, and has a letter.
 	FirstName *string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
 	// Last name: as the first name.
 	LastName *string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
@@ -264,8 +265,9 @@ type User struct {
 	DisplayName string `protobuf:"bytes,6,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// Whether the e-mail address was proven. Settable by administrators of the platform organization only.
 	Confirmed *bool `protobuf:"varint,7,opt,name=confirmed,proto3,oneof" json:"confirmed,omitempty"`
-	// Whether the person may sign in; changed by EnableUser and DisableUser.
-	Enabled bool `protobuf:"varint,8,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Whether the person may sign in; absent on create: yes. An update may repeat it as
+	// it is: EnableUser and DisableUser change it.
+	Enabled *bool `protobuf:"varint,8,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Derived from confirmed and enabled.
 	State User_State `protobuf:"varint,9,opt,name=state,proto3,enum=bizmetry.identity.v1.User_State" json:"state,omitempty"`
 	// Assigned roles, by name.
@@ -385,8 +387,8 @@ func (x *User) GetConfirmed() bool {
 }
 
 func (x *User) GetEnabled() bool {
-	if x != nil {
-		return x.Enabled
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
 	}
 	return false
 }
@@ -1377,7 +1379,7 @@ type BulkEnableUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The organization; empty: the caller's own.
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	// Who is meant; required, so that nobody means everybody by mistake (an empty filter means everybody).
+	// Who is meant; required, so that nobody means everybody by mistake (a filter without any field means everybody).
 	Filter *ListUsersRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Only say what would happen.
 	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
@@ -1459,7 +1461,7 @@ type BulkDisableUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The organization; empty: the caller's own.
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	// Who is meant; required, so that nobody means everybody by mistake (an empty filter means everybody).
+	// Who is meant; required, so that nobody means everybody by mistake (a filter without any field means everybody).
 	Filter *ListUsersRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Only say what would happen.
 	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
@@ -2894,19 +2896,19 @@ func (*GetMeResponse_User) isGetMeResponse_Principal() {}
 
 func (*GetMeResponse_ServiceAccount) isGetMeResponse_Principal() {}
 
-// Filter narrows the list; parts that are not set match everybody.
+// Filter narrows the list. Parts that are not set match everybody; texts that are set must not be blank.
 type ListUsersRequest_Filter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Part of the display name, any case; shorter than three characters: the beginning of a word of it.
-	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Part of the e-mail address, any case; shorter than three characters: its beginning.
-	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	Email *string `protobuf:"bytes,2,opt,name=email,proto3,oneof" json:"email,omitempty"`
 	// The whole e-mail address, normalised as at sign-in.
-	EmailExact string `protobuf:"bytes,3,opt,name=email_exact,json=emailExact,proto3" json:"email_exact,omitempty"`
+	EmailExact *string `protobuf:"bytes,3,opt,name=email_exact,json=emailExact,proto3,oneof" json:"email_exact,omitempty"`
 	// The state.
 	State User_State `protobuf:"varint,4,opt,name=state,proto3,enum=bizmetry.identity.v1.User_State" json:"state,omitempty"`
 	// Whoever has this role assigned directly.
-	RoleId        string `protobuf:"bytes,5,opt,name=role_id,json=roleId,proto3" json:"role_id,omitempty"`
+	RoleId        *string `protobuf:"bytes,5,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2942,22 +2944,22 @@ func (*ListUsersRequest_Filter) Descriptor() ([]byte, []int) {
 }
 
 func (x *ListUsersRequest_Filter) GetName() string {
-	if x != nil {
-		return x.Name
+	if x != nil && x.Name != nil {
+		return *x.Name
 	}
 	return ""
 }
 
 func (x *ListUsersRequest_Filter) GetEmail() string {
-	if x != nil {
-		return x.Email
+	if x != nil && x.Email != nil {
+		return *x.Email
 	}
 	return ""
 }
 
 func (x *ListUsersRequest_Filter) GetEmailExact() string {
-	if x != nil {
-		return x.EmailExact
+	if x != nil && x.EmailExact != nil {
+		return *x.EmailExact
 	}
 	return ""
 }
@@ -2970,8 +2972,8 @@ func (x *ListUsersRequest_Filter) GetState() User_State {
 }
 
 func (x *ListUsersRequest_Filter) GetRoleId() string {
-	if x != nil {
-		return x.RoleId
+	if x != nil && x.RoleId != nil {
+		return *x.RoleId
 	}
 	return ""
 }
@@ -3236,25 +3238,25 @@ var File_bizmetry_identity_v1_user_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\f\n" +
+	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1fbizmetry/identity/v1/text.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\v\n" +
 	"\x04User\x12L\n" +
 	"\x02id\x18\x01 \x01(\tB<\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\xb0\xbb\x18\x01R\x02id\x12,\n" +
-	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12)\n" +
-	"\x05email\x18\x03 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06\x18\xfe\x01(\x80\x04H\x00R\x05email\x88\x01\x01\x12d\n" +
+	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12-\n" +
+	"\x05email\x18\x03 \x01(\tB\x12\xe0A\x02\xbaH\br\x06\x18\xfe\x01(\x80\x04\xb8\xbb\x18\x01H\x00R\x05email\x88\x01\x01\x122\n" +
 	"\n" +
-	"first_name\x18\x04 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^['’]?\\p{L}([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x01R\tfirstName\x88\x01\x01\x12b\n" +
-	"\tlast_name\x18\x05 \x01(\tB@\xe0A\x02\xbaH:r8\x18d24^['’]?\\p{L}([\\p{L}\\p{M} '’-]*[\\p{L}\\p{M}'’])?$H\x02R\blastName\x88\x01\x01\x12&\n" +
+	"first_name\x18\x04 \x01(\tB\x0e\xe0A\x02\xbaH\x04r\x02\x18d\xb8\xbb\x18\x03H\x01R\tfirstName\x88\x01\x01\x120\n" +
+	"\tlast_name\x18\x05 \x01(\tB\x0e\xe0A\x02\xbaH\x04r\x02\x18d\xb8\xbb\x18\x03H\x02R\blastName\x88\x01\x01\x12&\n" +
 	"\fdisplay_name\x18\x06 \x01(\tB\x03\xe0A\x03R\vdisplayName\x12!\n" +
 	"\tconfirmed\x18\a \x01(\bH\x03R\tconfirmed\x88\x01\x01\x12\x1d\n" +
-	"\aenabled\x18\b \x01(\bB\x03\xe0A\x03R\aenabled\x12;\n" +
+	"\aenabled\x18\b \x01(\bH\x04R\aenabled\x88\x01\x01\x12;\n" +
 	"\x05state\x18\t \x01(\x0e2 .bizmetry.identity.v1.User.StateB\x03\xe0A\x03R\x05state\x12<\n" +
 	"\x05roles\x18\n" +
 	" \x03(\v2!.bizmetry.identity.v1.GrantedRoleB\x03\xe0A\x03R\x05roles\x12N\n" +
 	"\vpermissions\x18\v \x03(\v2'.bizmetry.identity.v1.GrantedPermissionB\x03\xe0A\x03R\vpermissions\x12V\n" +
 	"\brole_ids\x18\f \x03(\tB;\xbaH8\x92\x015\x10d\x18\x01\"/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\aroleIds\x12S\n" +
 	"\x0fpermission_keys\x18\r \x03(\tB*\xbaH'\x92\x01$\x10\xc8\x01\x18\x01\"\x1dr\x1b\x18d2\x17^[a-z]+(\\.[a-z]+){1,3}$R\x0epermissionKeys\x12,\n" +
-	"\bpassword\x18\x0e \x01(\tB\v\xe0A\x04\xbaH\x05r\x03(\x80\bH\x04R\bpassword\x88\x01\x01\x12\"\n" +
-	"\x05phone\x18\x0f \x01(\tB\a\xbaH\x04r\x02\x18(H\x05R\x05phone\x88\x01\x01\x12*\n" +
+	"\bpassword\x18\x0e \x01(\tB\v\xe0A\x04\xbaH\x05r\x03(\x80\bH\x05R\bpassword\x88\x01\x01\x12\"\n" +
+	"\x05phone\x18\x0f \x01(\tB\a\xbaH\x04r\x02\x18(H\x06R\x05phone\x88\x01\x01\x12*\n" +
 	"\x0ephone_verified\x18\x10 \x01(\bB\x03\xe0A\x03R\rphoneVerified\x12B\n" +
 	"\flocked_until\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vlockedUntil\x12@\n" +
 	"\vcreate_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
@@ -3267,7 +3269,7 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\vdelete_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"deleteTime\x12\x1b\n" +
 	"\x04etag\x18\x17 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x121\n" +
-	"\vphone_proof\x18\x18 \x01(\tB\v\xe0A\x04\xbaH\x05r\x03\x18\xc8\x01H\x06R\n" +
+	"\vphone_proof\x18\x18 \x01(\tB\v\xe0A\x04\xbaH\x05r\x03\x18\xc8\x01H\aR\n" +
 	"phoneProof\x88\x01\x01\"R\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\n" +
@@ -3281,7 +3283,9 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\n" +
 	"_last_nameB\f\n" +
 	"\n" +
-	"_confirmedB\v\n" +
+	"_confirmedB\n" +
+	"\n" +
+	"\b_enabledB\v\n" +
 	"\t_passwordB\b\n" +
 	"\x06_phoneB\x0e\n" +
 	"\f_phone_proof\"\xd7\x01\n" +
@@ -3293,7 +3297,7 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x0eGetUserRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x02id\x18\x02 \x01(\tB5\xe0A\x02\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x02id\x12#\n" +
-	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xee\x05\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\"\xba\x06\n" +
 	"\x10ListUsersRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x06filter\x18\x02 \x01(\v2-.bizmetry.identity.v1.ListUsersRequest.FilterR\x06filter\x12u\n" +
@@ -3304,14 +3308,19 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\tpageToken\x12\x1f\n" +
 	"\x04skip\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x04skip\x12!\n" +
 	"\fwith_summary\x18\a \x01(\bR\vwithSummary\x12#\n" +
-	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a\x83\x02\n" +
-	"\x06Filter\x12\x1c\n" +
-	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12\x1e\n" +
-	"\x05email\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x05email\x12)\n" +
-	"\vemail_exact\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\n" +
-	"emailExact\x12@\n" +
-	"\x05state\x18\x04 \x01(\x0e2 .bizmetry.identity.v1.User.StateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12N\n" +
-	"\arole_id\x18\x05 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x06roleId\"\x82\x03\n" +
+	"\bat_least\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aatLeast\x1a\xcf\x02\n" +
+	"\x06Filter\x12%\n" +
+	"\x04name\x18\x01 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\xb8\xbb\x18\x01H\x00R\x04name\x88\x01\x01\x12'\n" +
+	"\x05email\x18\x02 \x01(\tB\f\xbaH\x05r\x03\x18\xfe\x01\xb8\xbb\x18\x01H\x01R\x05email\x88\x01\x01\x122\n" +
+	"\vemail_exact\x18\x03 \x01(\tB\f\xbaH\x05r\x03\x18\xfe\x01\xb8\xbb\x18\x01H\x02R\n" +
+	"emailExact\x88\x01\x01\x12@\n" +
+	"\x05state\x18\x04 \x01(\x0e2 .bizmetry.identity.v1.User.StateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12P\n" +
+	"\arole_id\x18\x05 \x01(\tB2\xbaH/r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$H\x03R\x06roleId\x88\x01\x01B\a\n" +
+	"\x05_nameB\b\n" +
+	"\x06_emailB\x0e\n" +
+	"\f_email_exactB\n" +
+	"\n" +
+	"\b_role_id\"\x82\x03\n" +
 	"\x11ListUsersResponse\x120\n" +
 	"\x05users\x18\x01 \x03(\v2\x1a.bizmetry.identity.v1.UserR\x05users\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
@@ -3428,21 +3437,21 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\x03R\acreated\x12\x1a\n" +
 	"\bexisting\x18\x03 \x01(\x03R\bexisting\x12\x18\n" +
-	"\arefused\x18\x04 \x01(\x03R\arefused\"\xf7\x01\n" +
+	"\arefused\x18\x04 \x01(\x03R\arefused\"\xfb\x01\n" +
 	"\x1dCheckEmailAvailabilityRequest\x12^\n" +
-	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12&\n" +
-	"\x05email\x18\x02 \x01(\tB\x10\xe0A\x02\xbaH\n" +
-	"r\b\x10\x01\x18\xfe\x01(\x80\x04R\x05email\x12N\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12*\n" +
+	"\x05email\x18\x02 \x01(\tB\x14\xe0A\x02\xbaH\n" +
+	"r\b\x10\x01\x18\xfe\x01(\x80\x04\xb8\xbb\x18\x01R\x05email\x12N\n" +
 	"\auser_id\x18\x03 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x06userId\">\n" +
 	"\x1eCheckEmailAvailabilityResponse\x12\x1c\n" +
-	"\tavailable\x18\x01 \x01(\bR\tavailable\"\x90\x02\n" +
+	"\tavailable\x18\x01 \x01(\bR\tavailable\"\x9c\x02\n" +
 	"\x14CheckPasswordRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12*\n" +
-	"\bpassword\x18\x02 \x01(\tB\x0e\xe0A\x02\xe0A\x04\xbaH\x05r\x03(\x80 R\bpassword\x12\x1e\n" +
-	"\x05email\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x05email\x12&\n" +
+	"\bpassword\x18\x02 \x01(\tB\x0e\xe0A\x02\xe0A\x04\xbaH\x05r\x03(\x80 R\bpassword\x12\"\n" +
+	"\x05email\x18\x03 \x01(\tB\f\xbaH\x05r\x03\x18\xfe\x01\xb8\xbb\x18\x01R\x05email\x12*\n" +
 	"\n" +
-	"first_name\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\tfirstName\x12$\n" +
-	"\tlast_name\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\blastName\"{\n" +
+	"first_name\x18\x04 \x01(\tB\v\xbaH\x04r\x02\x18d\xb8\xbb\x18\x01R\tfirstName\x12(\n" +
+	"\tlast_name\x18\x05 \x01(\tB\v\xbaH\x04r\x02\x18d\xb8\xbb\x18\x01R\blastName\"{\n" +
 	"\x15CheckPasswordResponse\x12\x14\n" +
 	"\x05score\x18\x01 \x01(\x05R\x05score\x12\x1e\n" +
 	"\n" +
@@ -3690,11 +3699,13 @@ func file_bizmetry_identity_v1_user_proto_init() {
 	file_bizmetry_identity_v1_access_proto_init()
 	file_bizmetry_identity_v1_principal_proto_init()
 	file_bizmetry_identity_v1_service_account_proto_init()
+	file_bizmetry_identity_v1_text_proto_init()
 	file_bizmetry_identity_v1_user_proto_msgTypes[0].OneofWrappers = []any{}
 	file_bizmetry_identity_v1_user_proto_msgTypes[37].OneofWrappers = []any{
 		(*GetMeResponse_User)(nil),
 		(*GetMeResponse_ServiceAccount)(nil),
 	}
+	file_bizmetry_identity_v1_user_proto_msgTypes[38].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
