@@ -41,10 +41,13 @@ func TestUpdateOrganization(t *testing.T) {
 		_, err = update(&identityv1.Organization{DisplayName: ptr("Late"), Etag: org.GetEtag()})
 		servicetest.Refused(t, err, codes.Aborted, identityv1.Error_ETAG_MISMATCH)
 		for path, o := range map[string]*identityv1.Organization{
-			"display_name": {DisplayName: ptr(" ")}, "password_policy": {}, "change_initial_password": {}, "state": {}, "no_such": {},
+			"display_name": {DisplayName: ptr(" ")}, "password_policy": {}, "change_initial_password": {}, "no_such": {},
 		} {
 			_, err := update(o, path)
 			servicetest.Refused(t, err, codes.InvalidArgument, identityv1.Error_INVALID_FIELDS)
+		}
+		if got, err := update(&identityv1.Organization{State: identityv1.Organization_SUSPENDED}, "state"); err != nil || got.GetState() != identityv1.Organization_ACTIVE {
+			t.Errorf("what the server sets: %v, %v", got, err)
 		}
 		_, err = update(&identityv1.Organization{PasswordPolicy: 7})
 		servicetest.Refused(t, err, codes.InvalidArgument, identityv1.Error_INVALID_FIELDS)

@@ -310,9 +310,13 @@ func TestTokens_TK05_OtherAudience(t *testing.T) {
 				t.Errorf("introspection by %s: %v, %v", rule, got, err)
 			}
 		}
-		for _, resource := range []string{"https://metrics.test/", "https://METRICS.test", "https://other.test", servicetest.Issuer + "/", "*"} {
+		for _, resource := range []string{"https://metrics.test//", "https://METRICS.test", "https://other.test", servicetest.Issuer + "/x", "*"} {
 			_, err := issue(resource)
 			servicetest.Refused(t, err, codes.InvalidArgument, identityv1.Error_INVALID_TARGET)
+		}
+		for _, resource := range []string{"https://metrics.test/", servicetest.Issuer + "/"} { // the same with a slash
+			_, err := issue(resource)
+			noError(t, err)
 		}
 	})
 }

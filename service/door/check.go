@@ -76,8 +76,9 @@ var inWords = map[string]string{
 	`^([a-z][a-z0-9_-]{0,62})?$`: "must begin with a lower case letter, and go on with those, digits, hyphens and underscores",
 }
 
-// checkFields holds a request against its field rules: what its texts are and how
-// they are read, the rules of protovalidate, NUL in no text, REQUIRED fields of a resource set. OUTPUT_ONLY ones are passed over.
+// checkFields holds a request against its field rules: NUL in no text, what its
+// texts are, the rules of protovalidate, no blanks for a filter, and REQUIRED fields of
+// a resource set. OUTPUT_ONLY fields are passed over, texts brought to their one form.
 // Broken ones are in the refusal; the error says that it need not be looked at
 // further.
 func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error) {
@@ -86,6 +87,7 @@ func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error
 	if err := found.OrNil(); err != nil {
 		return nil, err
 	}
+	found.texts("", msg.ProtoReflect())
 	passOver(msg.ProtoReflect())
 	found.readTexts("", msg.ProtoReflect())
 	if err := s.validator.Validate(msg); err != nil {
@@ -104,7 +106,6 @@ func (s *Door) checkFields(m *Method, msg proto.Message) (*answer.Refusal, error
 			found.Add(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetRuleId(), text)
 		}
 	}
-	found.texts("", msg.ProtoReflect())
 	found.filters(msg.ProtoReflect())
 	if m.masked {
 		found.masked(msg.ProtoReflect())
