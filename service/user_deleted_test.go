@@ -41,7 +41,11 @@ func TestDeleted_AreFound(t *testing.T) {
 			}
 		}
 		deleted := func(email string) *identityv1.ListUsersRequest_Filter {
-			return &identityv1.ListUsersRequest_Filter{State: identityv1.User_DELETED, Email: email}
+			f := &identityv1.ListUsersRequest_Filter{State: identityv1.User_DELETED}
+			if email != "" {
+				f.Email = &email
+			}
+			return f
 		}
 		for _, order := range []string{"email", "email desc", "display_name", "create_time desc"} {
 			if ids, total := list(a.Admin.Token, deleted(""), order); len(ids) != 5 || total != 5 {
