@@ -26,7 +26,8 @@ func New(st *store.Store, pages *page.Pages) *Events { return &Events{store: st,
 
 // ListEvents returns a page of the audit trail, newest first.
 func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsRequest) (*identityv1.ListEventsResponse, error) {
-	org := door.CallOf(ctx).Org
+	c := door.CallOf(ctx)
+	org := c.Org
 	in := req.GetFilter()
 	filter := store.EventFilter{Actor: in.GetActorId(), Target: in.GetTargetId(), Type: in.GetType()}
 	if in.GetStartTime() != nil {
@@ -51,7 +52,7 @@ func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsReque
 	var events []store.Event
 	events, resp.NextPageToken = page.NextShort(ctx, s.pages, req, found, func(e store.Event) store.Cursor { return store.Cursor{Key: e.Seq} })
 	for _, e := range events {
-		resp.Events = append(resp.Events, eventProto(e))
+		resp.Events = append(resp.Events, eventProto(e, c.Caller.Org))
 	}
 	if n := page.Fit(resp.Events); n < len(events) {
 		resp.Events, resp.NextPageToken = resp.Events[:n], s.pages.After(ctx, req, store.Cursor{Key: events[n-1].Seq})
@@ -61,7 +62,12 @@ func (s *Events) ListEvents(ctx context.Context, req *identityv1.ListEventsReque
 	return resp, err
 }
 
-func eventProto(e store.Event) *identityv1.Event {
+// eventProto is an event as a reader of an organization sees it. From where people of
+// another organization called, such as operators of the platform, is theirs to know.
+func eventProto(e store.Event, reader string) *identityv1.Event {
+	if e.ActorOrg != "" && e.ActorOrg != reader {
+		e.Source = ""
+	}
 	return &identityv1.Event{
 		Sequence: e.Seq, OrganizationId: e.Org, Time: wire.Stamp(e.Time), Type: e.Type,
 		Actor:    &identityv1.Event_Actor{Id: e.Actor, OrganizationId: e.ActorOrg, CredentialId: e.Credential},

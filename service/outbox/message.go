@@ -1,8 +1,10 @@
 package outbox
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -62,4 +64,30 @@ func Masked(to string) string {
 		return to[:min(size, at)] + "…" + to[at:]
 	}
 	return "…" + to[max(0, len(to)-2):]
+}
+
+// Activation is the kind of message that is nothing without its link.
+const Activation = "mail.activation"
+
+// voidOf returns which messages have a link that leads nowhere any more: the address
+// was corrected, the user was deleted or disabled, or a newer link was sent.
+func (s *Outbox) voidOf(ctx context.Context, claimed []store.Message, now store.Micros) (map[string]bool, error) {
+	with := slices.DeleteFunc(slices.Clone(claimed), func(m store.Message) bool { return m.Kind != Activation })
+	if len(with) == 0 {
+		return nil, nil
+	}
+	links, err := s.store.OpenLinks(ctx, with, now)
+	if err != nil {
+		return nil, err
+	}
+	made := map[string]store.Micros{}
+	for _, l := range links {
+		made[l.User] = l.Created
+	}
+	void := map[string]bool{}
+	for _, m := range with {
+		link, open := made[m.Principal]
+		void[m.ID] = !open || m.Created < link // that of the message was replaced
+	}
+	return void, nil
 }

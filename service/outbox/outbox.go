@@ -237,32 +237,6 @@ func (s *Outbox) claim(ctx context.Context, l *lane) error {
 	return nil
 }
 
-// Activation is the kind of message that is nothing without its link.
-const Activation = "mail.activation"
-
-// voidOf returns which messages have a link that leads nowhere any more: the address
-// was corrected, the user was deleted or disabled, or a newer link was sent.
-func (s *Outbox) voidOf(ctx context.Context, claimed []store.Message, now store.Micros) (map[string]bool, error) {
-	with := slices.DeleteFunc(slices.Clone(claimed), func(m store.Message) bool { return m.Kind != Activation })
-	if len(with) == 0 {
-		return nil, nil
-	}
-	links, err := s.store.OpenLinks(ctx, with, now)
-	if err != nil {
-		return nil, err
-	}
-	made := map[string]store.Micros{}
-	for _, l := range links {
-		made[l.User] = l.Created
-	}
-	void := map[string]bool{}
-	for _, m := range with {
-		link, open := made[m.Principal]
-		void[m.ID] = !open || m.Created < link // that of the message was replaced
-	}
-	return void, nil
-}
-
 // begin sends what waits, as far as there is room. What waited so long that
 // its lease could end before the send is left to whoever claims it then.
 func (s *Outbox) begin(sending context.Context) {

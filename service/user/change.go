@@ -23,6 +23,9 @@ func (s *Users) UpdateUser(ctx context.Context, req *identityv1.UpdateUserReques
 }
 
 func (s *Users) update(ctx context.Context, req *identityv1.UpdateUserRequest, edit *edit) (resp *identityv1.User, err error) {
+	if err := s.mustProve(ctx, req); err != nil {
+		return nil, err
+	}
 	if err := s.readEdit(ctx, req, edit); err != nil {
 		return nil, err
 	}
@@ -135,6 +138,9 @@ func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User
 		SetName(u, or(e.first, u.FirstName), or(e.last, u.LastName))
 		if u.DisplayName != former.DisplayName {
 			changed = append(changed, "name")
+			if err := tx.MustControl(ctx, tx.PrincipalOf(store.KindUser, u.ID)); err != nil {
+				return err
+			}
 		}
 	}
 	login, err := s.editLogin(ctx, tx, former, u, e)
@@ -175,7 +181,7 @@ func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User
 // editLogin changes what a person signs in with: address, confirmation,
 // password and phone. Whoever changes it could become that person.
 func (s *Users) editLogin(ctx context.Context, tx *change.Tx, former store.User, u *store.User, e *edit) (changed []string, err error) {
-	if changed, err = s.editAddress(ctx, &tx.Decision, former, u, e); err != nil {
+	if changed, err = editAddress(ctx, s.availability, &tx.Decision, former, u, e); err != nil {
 		return nil, err
 	}
 	if e.hash != "" {
@@ -209,12 +215,12 @@ func (s *Users) editLogin(ctx context.Context, tx *change.Tx, former store.User,
 }
 
 // editAddress changes address and confirmation in the row.
-func (s *Users) editAddress(ctx context.Context, d *change.Decision, former store.User, u *store.User, e *edit) (changed []string, err error) {
+func editAddress(ctx context.Context, a *Availability, d *change.Decision, former store.User, u *store.User, e *edit) (changed []string, err error) {
 	if e.email != nil && *e.email != (contact.Email{Text: u.Email, Key: u.EmailKey}) {
 		u.Email, u.EmailKey = e.email.Text, e.email.Key
 		changed = append(changed, "email")
 		if u.EmailKey != former.EmailKey {
-			if err := s.availability.MayLearn(ctx); err != nil {
+			if err := a.MayLearn(ctx); err != nil {
 				return nil, err
 			}
 			e.newKey, u.Confirmed = u.EmailKey, u.Confirmed && d.MayConfirm() // who may not vouch for it has to have it proven
@@ -235,18 +241,30 @@ func (s *Users) editAddress(ctx context.Context, d *change.Decision, former stor
 // proven: links to the former one are void, also if it comes back.
 func applyLogin(ctx context.Context, tx *change.Tx, former store.User, u *store.User, newPassword bool) error {
 	if former.EmailKey != u.EmailKey || former.Confirmed != u.Confirmed {
-		if former.Confirmed {
-			if err := tx.Delist(ctx, store.ConfirmedEmail, former.EmailKey, former.ID); err != nil {
-				return err
-			}
-		}
-		if err := claimEmail(ctx, tx, *u); err != nil {
+		if err := moveEmail(ctx, tx, former, *u); err != nil {
 			return err
 		}
 	}
 	if newPassword || (!u.Confirmed && (former.Confirmed || former.EmailKey != u.EmailKey)) {
 		u.Epoch = tx.NextEpoch(u.Epoch)
 		return tx.EndSessions(ctx, u.Org, u.ID, "login changed", tx.Now)
+	}
+	return nil
+}
+
+// moveEmail gives an address up and claims another, in the order of their keys, so that
+// two users who swap addresses never wait for each other crosswise.
+func moveEmail(ctx context.Context, tx *change.Tx, former, u store.User) error {
+	if former.Confirmed && former.EmailKey <= u.EmailKey {
+		if err := tx.Delist(ctx, store.ConfirmedEmail, former.EmailKey, former.ID); err != nil {
+			return err
+		}
+	}
+	if err := claimEmail(ctx, tx, u); err != nil {
+		return err
+	}
+	if former.Confirmed && former.EmailKey > u.EmailKey {
+		return tx.Delist(ctx, store.ConfirmedEmail, former.EmailKey, former.ID)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (s *Users) mayAdd(ctx context.Context, l *change.Look, u store.User, add ch
 // password. It leaves the person as they will be.
 func (s *Users) mayEdit(ctx context.Context, l *change.Look, u *store.User, e *edit) error {
 	former := *u
-	if _, err := s.editAddress(ctx, &l.Decision, former, u, e); err != nil {
+	if _, err := editAddress(ctx, s.availability, &l.Decision, former, u, e); err != nil {
 		return err
 	}
 	if _, _, err := s.phones.Edit(ctx, &l.Decision, s.phones.PeekProof, u.ID, *u, e.phone); err != nil {

@@ -302,9 +302,13 @@ type User struct {
 	// Version; checked on update when given.
 	Etag string `protobuf:"bytes,23,opt,name=etag,proto3" json:"etag,omitempty"`
 	// What ConfirmPhoneVerification answered for the number; good for once, never answered.
-	PhoneProof    *string `protobuf:"bytes,24,opt,name=phone_proof,json=phoneProof,proto3,oneof" json:"phone_proof,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PhoneProof *string `protobuf:"bytes,24,opt,name=phone_proof,json=phoneProof,proto3,oneof" json:"phone_proof,omitempty"`
+	// The present password of the caller, to change their own password, address or
+	// phone: an access token alone must not be enough to take an account over. A
+	// wrong one counts as a failed sign-in (CREDENTIALS_INVALID); never answered.
+	CurrentPassword *string `protobuf:"bytes,25,opt,name=current_password,json=currentPassword,proto3,oneof" json:"current_password,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *User) Reset() {
@@ -501,6 +505,13 @@ func (x *User) GetEtag() string {
 func (x *User) GetPhoneProof() string {
 	if x != nil && x.PhoneProof != nil {
 		return *x.PhoneProof
+	}
+	return ""
+}
+
+func (x *User) GetCurrentPassword() string {
+	if x != nil && x.CurrentPassword != nil {
+		return *x.CurrentPassword
 	}
 	return ""
 }
@@ -3238,7 +3249,7 @@ var File_bizmetry_identity_v1_user_proto protoreflect.FileDescriptor
 
 const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1fbizmetry/identity/v1/text.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\v\n" +
+	"\x1fbizmetry/identity/v1/user.proto\x12\x14bizmetry.identity.v1\x1a!bizmetry/identity/v1/access.proto\x1a$bizmetry/identity/v1/principal.proto\x1a*bizmetry/identity/v1/service_account.proto\x1a\x1fbizmetry/identity/v1/text.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\f\n" +
 	"\x04User\x12L\n" +
 	"\x02id\x18\x01 \x01(\tB<\xe0A\b\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\xb0\xbb\x18\x01R\x02id\x12,\n" +
 	"\x0forganization_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0eorganizationId\x12-\n" +
@@ -3270,7 +3281,8 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"deleteTime\x12\x1b\n" +
 	"\x04etag\x18\x17 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x121\n" +
 	"\vphone_proof\x18\x18 \x01(\tB\v\xe0A\x04\xbaH\x05r\x03\x18\xc8\x01H\aR\n" +
-	"phoneProof\x88\x01\x01\"R\n" +
+	"phoneProof\x88\x01\x01\x12;\n" +
+	"\x10current_password\x18\x19 \x01(\tB\v\xe0A\x04\xbaH\x05r\x03(\x80 H\bR\x0fcurrentPassword\x88\x01\x01\"R\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -3288,7 +3300,8 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\b_enabledB\v\n" +
 	"\t_passwordB\b\n" +
 	"\x06_phoneB\x0e\n" +
-	"\f_phone_proof\"\xd7\x01\n" +
+	"\f_phone_proofB\x13\n" +
+	"\x11_current_password\"\xd7\x01\n" +
 	"\x11CreateUserRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x129\n" +
 	"\x04user\x18\x02 \x01(\v2\x1a.bizmetry.identity.v1.UserB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x04user\x12'\n" +
