@@ -16,7 +16,8 @@ import (
 // bufferSize is what is read of a file at a time.
 const bufferSize = MaxRow
 
-var byteOrderMark = []byte("\xef\xbb\xbf")
+// ByteOrderMark begins files of UTF-8 that spreadsheets are to know as such.
+const ByteOrderMark = "\xef\xbb\xbf"
 
 // Reader reads rows.
 type Reader struct {
@@ -33,7 +34,7 @@ type Reader struct {
 // given ones. A *FileError says what is wrong with it.
 func NewReader(in io.Reader, f Format, cs []Column) (*Reader, error) {
 	buffered := bufio.NewReaderSize(in, bufferSize)
-	if mark, err := buffered.Peek(len(byteOrderMark)); err == nil && bytes.Equal(mark, byteOrderMark) {
+	if mark, err := buffered.Peek(len(ByteOrderMark)); err == nil && string(mark) == ByteOrderMark {
 		_, _ = buffered.Discard(len(mark)) // they are in the buffer
 	} else if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
