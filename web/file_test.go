@@ -179,6 +179,15 @@ func TestFiles_ErrorOnTheWay(t *testing.T) {
 	if last := lines[len(lines)-1]; resp.status != 200 || len(lines) != 1001 || !strings.HasPrefix(last, `{"error":`) || !strings.Contains(last, "MALFORMED_REQUEST") {
 		t.Errorf("%d, %d lines, the last one %s", resp.status, len(lines), last)
 	}
+
+	// So is a quote that is not closed, with the rows that it takes along.
+	rows := strings.SplitN(file.String(), "\n", 3)
+	resp = fileRequest(t, "POST", base+"/v1/users:import", w.Root, "text/csv", strings.NewReader(rows[0]+"\n"+rows[1]+"\nq1@q.example,\"A,B,Agent\n"+rows[2]))
+	lines = strings.Split(strings.TrimSpace(resp.body), "\n")
+	if last := lines[len(lines)-1]; len(lines) != 2 || !strings.Contains(lines[0], `"EXISTS"`) ||
+		!strings.Contains(last, `"a quote opened in line 3 is not closed"`) || !strings.Contains(strings.ReplaceAll(last, " ", ""), `"unread":"1000"`) {
+		t.Errorf("%q", lines)
+	}
 }
 
 // A body slower than the port's deadlines goes on as long as something comes,
