@@ -13,8 +13,8 @@ import (
 	"github.com/bizmetry/identity/service/servicetest"
 )
 
-// told is the metadata of an error.
-func told(err error) map[string]string {
+// metadataOf is the metadata of an error.
+func metadataOf(err error) map[string]string {
 	for _, d := range status.Convert(err).Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok {
 			return info.GetMetadata()
@@ -61,7 +61,7 @@ func TestAvailability_OwnOrganizationIsFree(t *testing.T) {
 		for _, row := range rows {
 			err := row.ask()
 			servicetest.Refused(t, err, codes.AlreadyExists, identityv1.Error_EMAIL_TAKEN)
-			if got := told(err)["id"]; got != row.id {
+			if got := metadataOf(err)["id"]; got != row.id {
 				t.Errorf("%s: names %q, want %q", row.rule, got, row.id)
 			}
 		}
@@ -88,8 +88,8 @@ func TestAvailability_OwnOrganizationIsFree(t *testing.T) {
 		u.RoleIds, u.PermissionKeys, u.Email, u.Confirmed, u.Password = nil, []string{"platform.users.write"}, a.user.Email, nil, nil
 		_, err = w.Users.CreateUser(w.As(token), &identityv1.CreateUserRequest{User: u})
 		servicetest.Refused(t, err, codes.AlreadyExists, identityv1.Error_EMAIL_TAKEN)
-		if _, named := told(err)["id"]; named {
-			t.Errorf("names the holder to somebody who may not read users: %v", told(err))
+		if _, named := metadataOf(err)["id"]; named {
+			t.Errorf("names the holder to somebody who may not read users: %v", metadataOf(err))
 		}
 	})
 }

@@ -171,3 +171,31 @@ func TestExport_JSONLines(t *testing.T) {
 		t.Errorf("a secret in %s", file)
 	}
 }
+
+// A byte order mark stands where it was asked for, once, and an import passes over it.
+func TestExport_ByteOrderMark(t *testing.T) {
+	w := sqliteWorld(t)
+	a := w.NewOrg()
+	for _, row := range []struct {
+		name string
+		req  *identityv1.ExportUsersRequest
+		mark string
+	}{
+		{"asked for", &identityv1.ExportUsersRequest{Bom: true}, "\ufeff"},
+		{"asked for, the format named", &identityv1.ExportUsersRequest{Bom: true, Format: identityv1.UserFile_CSV}, "\ufeff"},
+		{"asked for, nobody in it", &identityv1.ExportUsersRequest{Bom: true, Filter: &identityv1.ListUsersRequest_Filter{Email: ptr("none")}}, "\ufeff"},
+		{"not asked for", &identityv1.ExportUsersRequest{}, ""},
+	} {
+		file := must[string](t)(exportFile(w.As(a.Admin.Token), w.World, row.req))
+		if !strings.HasPrefix(file, row.mark+"id,email,") {
+			t.Errorf("%s: %.20q", row.name, file)
+		}
+		for _, status := range imported(t, w, a.Admin.Token, &identityv1.ImportUsersRequest{}, file) {
+			if status.GetOutcome() != identityv1.ImportUsersResponse_Row_EXISTS {
+				t.Errorf("%s: %v", row.name, status)
+			}
+		}
+	}
+	_, err := exportFile(w.As(a.Admin.Token), w.World, &identityv1.ExportUsersRequest{Bom: true, Format: identityv1.UserFile_JSON_LINES})
+	servicetest.Refused(t, err, codes.InvalidArgument, identityv1.Error_INVALID_FIELDS)
+}

@@ -46,9 +46,9 @@ func TestImport_RG02(t *testing.T) {
 			{b.user.GetEmail() + ",Any,Body,,Monitoring User,,", "REFUSED EMAIL_TAKEN"}, // confirmed elsewhere
 			{"dora@import.test,Dora,Ek,,Super User,,", "REFUSED GRANT_EXCEEDS_OWN"},
 			{"dora@import.test,Dora,Ek,,,platform.tokens.write,", "REFUSED GRANT_EXCEEDS_OWN"},
-			{"dora@import.test,Dora,Ek,,Platform Operator,,", "REFUSED NOT_FOUND roles: unknown"},
-			{"dora@import.test,Dora,Ek,," + b.role + ",,", "REFUSED NOT_FOUND roles: unknown"},
-			{"dora@import.test,Dora,Ek,,Nobody's,,", "REFUSED NOT_FOUND roles: unknown"},
+			{"dora@import.test,Dora,Ek,,Platform Operator,,", "REFUSED NOT_FOUND roles: unknown Platform Operator"},
+			{"dora@import.test,Dora,Ek,," + b.role + ",,", "REFUSED NOT_FOUND roles: unknown " + b.role},
+			{"dora@import.test,Dora,Ek,,Nobody's,,", "REFUSED NOT_FOUND roles: unknown Nobody's"},
 			{"dora@import.test,Dora,Ek,,,no.such,", "REFUSED UNKNOWN_PERMISSION permissions: unknown no.such"},
 			{"dora@import.test,Dora,Ek,,,system.organizations.act,", "REFUSED UNKNOWN_PERMISSION permissions: unknown system.organizations.act"},
 			{"dora@import.test,Dora,Ek,true,Monitoring User,,", "REFUSED CONFIRM_NOT_ALLOWED"},
@@ -59,7 +59,9 @@ func TestImport_RG02(t *testing.T) {
 			{"dora@import.test,D_ra,Ek,,Monitoring User,,", "REFUSED INVALID_FIELDS first_name: name"},
 			{"dora@import.test,Dora,Ek,,Monitoring User,Not A Key,", "REFUSED INVALID_FIELDS permissions[0]: string.pattern"},
 			{"dora@import.test,Dora,Ek,,Monitoring User,,secret", "REFUSED INVALID_FIELDS password_hash: hash"},
-			{"dora@import.test,Dora", "REFUSED INVALID_FIELDS row: has 2 fields, not 7"},
+			{"dora@import.test,Dora", "REFUSED INVALID_FIELDS last_name: required, roles: at_least_one"},
+			{"dora@import.test,Dora,Ek,,Agent,,,x", "REFUSED INVALID_FIELDS row: has 8 fields, not 7"},
+			{"dora@import.test,Dora,Ek,,Agent;Nobody's;\x1b[31m,,", "REFUSED NOT_FOUND roles: unknown Nobody's, roles: unknown ?[31m"},
 			{"dora@import.test,Dora,Ek,,Monitoring User,,", "CREATED"},
 		}
 		file, want := "email,first_name,last_name,confirmed,roles,permissions,password_hash\n", []string(nil)

@@ -81,7 +81,7 @@ func TestFiles(t *testing.T) {
 		}
 		for i, want := range []string{
 			`{"row":"1", "email":"ann@import.test", "outcome":"CREATED"`,
-			`{"row":"2", "email":"x", "outcome":"REFUSED", "id":"", "reason":"INVALID_FIELDS", "violations":["email: email"]}`,
+			`{"row":"2", "email":"x", "outcome":"REFUSED", "id":"", "reason":"INVALID_FIELDS", "violations":["email: email"], "line":`,
 			`{"summary":{"rows":"2", "created":"1", "existing":"0", "refused":"1"}}`,
 		} {
 			if got := strings.ReplaceAll(lines[i], " ", ""); !strings.HasPrefix(got, strings.ReplaceAll(want, " ", "")) || !json.Valid([]byte(lines[i])) {
@@ -95,6 +95,7 @@ func TestFiles(t *testing.T) {
 			"":                                    {"text/csv; charset=utf-8", "id,email,"},
 			"?format=csv&filter.email=ann":        {"text/csv; charset=utf-8", "id,email,"},
 			"?format=CSV":                         {"text/csv; charset=utf-8", "id,email,"},
+			"?bom=true":                           {"text/csv; charset=utf-8", "\ufeffid,email,"},
 			"?format=json_lines&filter.name=ann":  {"application/x-ndjson", `{"id":`},
 			"?format=JSON_LINES&filter.name=none": {"application/x-ndjson", ""},
 		} {
@@ -135,6 +136,7 @@ func TestFiles_Refused(t *testing.T) {
 		{"a foreign organization", "GET", "/v1/users:export?organizationId=01890000-0000-7000-8000-000000000000", w.Root, "", "", 404, "NOT_FOUND"},
 		{"an unknown parameter", "GET", "/v1/users:export?colour=red", w.Root, "", "", 400, "MALFORMED_REQUEST"},
 		{"an unknown format", "GET", "/v1/users:export?format=xlsx", w.Root, "", "", 400, "MALFORMED_REQUEST"},
+		{"a mark of JSON lines", "GET", "/v1/users:export?format=json_lines&bom=true", w.Root, "", "", 400, "INVALID_FIELDS"},
 		{"a body", "GET", "/v1/users:export", w.Root, "text/csv", "x", 400, "MALFORMED_REQUEST"},
 		{"no token, import", "POST", "/v1/users:import", "", "text/csv", fileHeader, 401, "TOKEN_INVALID"},
 		{"no permission, import", "POST", "/v1/users:import", poor, "text/csv", fileHeader, 403, "PERMISSION_DENIED"},
@@ -176,6 +178,15 @@ func TestFiles_ErrorOnTheWay(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(resp.body), "\n")
 	if last := lines[len(lines)-1]; resp.status != 200 || len(lines) != 1001 || !strings.HasPrefix(last, `{"error":`) || !strings.Contains(last, "MALFORMED_REQUEST") {
 		t.Errorf("%d, %d lines, the last one %s", resp.status, len(lines), last)
+	}
+
+	// So is a quote that is not closed, with the rows that it takes along.
+	rows := strings.SplitN(file.String(), "\n", 3)
+	resp = fileRequest(t, "POST", base+"/v1/users:import", w.Root, "text/csv", strings.NewReader(rows[0]+"\n"+rows[1]+"\nq1@q.example,\"A,B,Agent\n"+rows[2]))
+	lines = strings.Split(strings.TrimSpace(resp.body), "\n")
+	if last := lines[len(lines)-1]; len(lines) != 2 || !strings.Contains(lines[0], `"EXISTS"`) ||
+		!strings.Contains(last, `"a quote opened in line 3 is not closed"`) || !strings.Contains(strings.ReplaceAll(last, " ", ""), `"unread":"1000"`) {
+		t.Errorf("%q", lines)
 	}
 }
 

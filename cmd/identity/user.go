@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -140,51 +138,4 @@ func (f fileFormat) of(file string) identityv1.UserFile_Format {
 		return identityv1.UserFile_JSON_LINES
 	}
 	return identityv1.UserFile_CSV
-}
-
-type usersExportCmd struct {
-	connection
-	userFilter
-	fileFormat
-	File string `arg:"" optional:"" default:"-" help:"The file; - is standard output."`
-}
-
-// Run writes the file. One that is cut off is not left under its name.
-func (c *usersExportCmd) Run(ctx context.Context, o output) error {
-	return c.as(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
-		req := &identityv1.ExportUsersRequest{OrganizationId: c.Organization, Filter: c.filter(), Format: c.of(c.File)}
-		stream, err := identityv1.NewUserServiceClient(conn).ExportUsers(ctx, req)
-		if err != nil {
-			return err
-		}
-		bar := newProgress(o, 0)
-		if c.File == "-" {
-			defer bar.end()
-			return receive(stream, o.out, bar)
-		}
-		part := c.File + ".part"
-		file, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-		if err != nil {
-			return err
-		}
-		err = receive(stream, file, bar)
-		bar.end()
-		if err = errors.Join(err, file.Close()); err != nil {
-			return errors.Join(err, os.Remove(part))
-		}
-		return os.Rename(part, c.File)
-	})
-}
-
-func receive(stream identityv1.UserService_ExportUsersClient, out io.Writer, bar *progress) error {
-	for {
-		resp, err := stream.Recv()
-		if err != nil {
-			return notEOF(err)
-		}
-		if _, err := out.Write(resp.GetData()); err != nil {
-			return err
-		}
-		bar.add(int64(strings.Count(string(resp.GetData()), "\n")), int64(len(resp.GetData())))
-	}
 }

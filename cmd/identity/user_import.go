@@ -8,7 +8,9 @@ import (
 	"os"
 	"strings"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	identityv1 "github.com/bizmetry/identity/gen/bizmetry/identity/v1"
@@ -27,8 +29,8 @@ type usersImportCmd struct {
 
 // Help describes the file.
 func (usersImportCmd) Help() string {
-	return `A CSV file has a header line with columns in any order, a file of JSON lines an
-object a line: email, first_name, last_name, roles (ids or names; in CSV
+	return `A CSV file has a header line with columns in any order and commas, semicolons or
+tabs between them, a file of JSON lines an object a line: email, first_name, last_name, roles (ids or names; in CSV
 separated by semicolons), permissions, confirmed, enabled, password_hash. What
 an export has beside these is passed over. Repeating an import changes nothing
 that is there already.
@@ -70,6 +72,7 @@ func (c *usersImportCmd) Run(ctx context.Context, o output) error {
 		sum, err := c.receive(stream, o, bar)
 		bar.end()
 		if err != nil {
+			c.tellUnread(o, err)
 			select {
 			case sending := <-failed:
 				return errors.Join(sending, err)
@@ -92,6 +95,9 @@ func (c *usersImportCmd) open(o output) (io.ReadCloser, int64, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, 0, errors.Join(err, file.Close())
+	}
+	if info.IsDir() {
+		return nil, 0, errors.Join(fmt.Errorf("%s is a folder: name a file in it", c.File), file.Close())
 	}
 	return file, info.Size(), nil
 }
@@ -150,7 +156,7 @@ func (c *usersImportCmd) show(out io.Writer, row *identityv1.ImportUsersResponse
 	if !c.All && !refused {
 		return nil
 	}
-	line := fmt.Sprintf("row %d  %s  %s", row.GetRow(), plain(row.GetEmail()), row.GetOutcome())
+	line := fmt.Sprintf("line %d, row %d  %s  %s", row.GetLine(), row.GetRow(), plain(row.GetEmail()), row.GetOutcome())
 	if refused {
 		line += "  " + row.GetReason()
 		if len(row.GetViolations()) > 0 {
@@ -159,6 +165,19 @@ func (c *usersImportCmd) show(out io.Writer, row *identityv1.ImportUsersResponse
 	}
 	_, err := fmt.Fprintln(out, line)
 	return err
+}
+
+// tellUnread says how many rows are left where a file cannot be read any further.
+func (c *usersImportCmd) tellUnread(o output, err error) {
+	out := o.out
+	if c.JSON {
+		out = o.err
+	}
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetMetadata()["unread"] != "" {
+			fmt.Fprintf(out, "%s rows from line %s on were not read; those before are settled\n", info.GetMetadata()["unread"], info.GetMetadata()["line"])
+		}
+	}
 }
 
 // summarize says how it went, beside the statuses where those are for programs.

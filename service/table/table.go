@@ -1,12 +1,12 @@
 // Package table reads and writes files of rows, as CSV (RFC 4180, with a
-// header line) and as JSON lines. It knows nothing of what the columns mean.
+// header line) and as JSON lines. It knows nothing of what the columns mean. It
+// reads what people's programs make of the two, and names files of other kinds.
 // Files come from strangers: a row is bounded in bytes before it is parsed,
 // and what is wrong with one row does not end the file.
 package table
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -25,12 +25,14 @@ const (
 
 // Column is one that a file may have.
 type Column struct {
-	// Name is compared as it is.
+	// Name is what an export calls it. Reading takes it in any case, with or
+	// without underscores, hyphens and blanks.
 	Name string
 	// List is set where a cell holds several texts: in CSV separated by
 	// semicolons, in JSON a list.
 	List bool
-	// Flag is set where a cell is true or false.
+	// Flag is set where a cell is true or false; reading takes yes, no, 1 and 0
+	// too.
 	Flag bool
 	// Required is set where a header line must name it.
 	Required bool
@@ -51,10 +53,10 @@ func (c Cell) Text() string {
 const Separator = ";"
 
 // FileError says that a file cannot be read any further. Row is the one at
-// which reading stopped, 0 the header line.
+// which reading stopped, 0 the header line; Line is where that begins.
 type FileError struct {
-	Row  int64
-	Text string
+	Row, Line int64
+	Text      string
 }
 
 func (e *FileError) Error() string { return fmt.Sprintf("row %d: %s", e.Row, e.Text) }
@@ -70,12 +72,12 @@ const violationsAtMost = 20
 
 func (e *RowError) add(column, rule string) {
 	if len(e.Violations) < violationsAtMost {
-		e.Violations = append(e.Violations, safe(column)+": "+rule)
+		e.Violations = append(e.Violations, Shown(column)+": "+rule)
 	}
 }
 
-// safe is a name out of a file in a form that can be shown.
-func safe(name string) string {
+// Shown is a text out of a file in a form that can be shown.
+func Shown(name string) string {
 	const most = 40
 	name = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {
@@ -89,12 +91,11 @@ func safe(name string) string {
 	return name
 }
 
+// flags are the words for true and false, in lower case.
+var flags = map[string]string{"true": "true", "yes": "true", "1": "true", "false": "false", "no": "false", "0": "false"}
+
 // columns are those that a file may have, with where each is in a row.
 type columns []Column
-
-func (cs columns) find(name string) int {
-	return slices.IndexFunc(cs, func(c Column) bool { return c.Name == name })
-}
 
 // put sets a cell of a row out of texts, and notes what is wrong with them.
 func (cs columns) put(row []Cell, i int, bad *RowError, texts ...string) {
@@ -107,10 +108,12 @@ func (cs columns) put(row []Cell, i int, bad *RowError, texts ...string) {
 			bad.add(cs[i].Name, "string.nul")
 		case !utf8.ValidString(text):
 			bad.add(cs[i].Name, "string.utf8")
-		case cs[i].Flag && text != "true" && text != "false":
-			if text = strings.ToLower(text); text != "true" && text != "false" { // as spreadsheets write them
+		case cs[i].Flag:
+			flag, known := flags[strings.ToLower(text)]
+			if !known {
 				bad.add(cs[i].Name, "bool")
 			}
+			text = flag
 		}
 		cell = append(cell, text)
 	}

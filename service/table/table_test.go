@@ -60,14 +60,16 @@ func TestRead(t *testing.T) {
 		{"an unknown column, by name", table.CSV, "name,colour\nA,red\n", nil, `row 0: there is no column "colour"`},
 		{"a column twice", table.CSV, "name,name\nA,A\n", nil, `row 0: the column "name" is there twice`},
 		{"nothing", table.CSV, "", nil, "row 0: the header line is missing"},
-		{"a header that is no CSV", table.CSV, "na\"me\n", nil, "row 0: the header line is no CSV"},
+		{"a header that is no CSV", table.CSV, "na\"me\"\n", nil, "row 0: the header line is no CSV"},
+		{"a quote in the header that is not closed", table.CSV, "\"name,ok\nA,true\n", nil, "row 0: a quote opened in the header line is not closed"},
+		{"the same of a long file", table.CSV, "name\"\n" + long + long, nil, "row 0: a quote opened in the header line is not closed"},
 		{"a header that is too long", table.CSV, strings.Repeat("name,", 100_000) + "\n", nil, "row 0: the header line is too long"},
-		{"fields that do not fit", table.CSV, "name,ok\nA\nB,true,x\nC,true\n", []string{"! row: has 1 fields, not 2", "! row: has 3 fields, not 2", "C|true|"}, ""},
-		{"100,000 fields", table.CSV, "name\n" + strings.Repeat(",", 50_000) + "\nA\n", []string{"! row: has 50001 fields, not 1", "A||"}, ""},
+		{"fields that do not fit", table.CSV, "name,ok\nA\nB,true,x\nC,true\n", []string{"A||", "! row: has 3 fields, not 2", "C|true|"}, ""},
+		{"100,000 fields", table.CSV, "name\n" + strings.Repeat(",", 50_000) + "x\nA\n", []string{"! row: has 50001 fields, not 1", "A||"}, ""},
 		{"a stray quote", table.CSV, "name\nA\"B\nC\n", []string{"! row: csv", "C||"}, ""},
 		{"a row that is too long", table.CSV, "name\nA\n" + long + "\nB\n", []string{"A||", "! row: too_long", "B||"}, ""},
-		{"a row that is far too long", table.CSV, "name\nA\n" + strings.Repeat(long, 16) + "\nB\n", []string{"A||"}, "row 2: the row is too long, or a quote is not closed"},
-		{"a quote that is not closed", table.CSV, "name\nA\n\"" + strings.Repeat("B\n", table.MaxRow) + "\n", []string{"A||"}, "row 2: the row is too long, or a quote is not closed"},
+		{"a row that is far too long", table.CSV, "name\nA\n" + strings.Repeat(long, 16) + "\nB\n", []string{"A||"}, "row 2: the row is too long"},
+		{"a quote that is not closed", table.CSV, "name\nA\n\"" + strings.Repeat("B\n", table.MaxRow) + "\n", []string{"A||"}, "row 2: a quote opened in line 3 is not closed in the next 64 KiB"},
 		{"NUL", table.CSV, "name\nA\x00\nB\n", []string{"! name: string.nul", "B||"}, ""},
 		{"no UTF-8", table.CSV, "name\n\xff\nB\n", []string{"! name: string.utf8", "B||"}, ""},
 		{"no flag", table.CSV, "ok\nmaybe\n", []string{"! ok: bool"}, ""},
@@ -183,7 +185,7 @@ func fuzzRead(f *testing.F, format table.Format) {
 }
 
 func FuzzRead_CSV(f *testing.F) {
-	for _, file := range []string{"name,ok,tags\nA,true,x;y\n", "\ufeffname\r\n\"A\"\"\r\n", "name\n'=1\n\"", "tags\n;;\n"} {
+	for _, file := range []string{"name,ok,tags\nA,true,x;y\n", "sep=;\nName;OK\nA;yes\n", "name\t\r \"A\" \t\r", "\ufeffname\r\n\"A\"\"\r\n", "name\n'=1\n\"", "tags\n;;\n"} {
 		f.Add([]byte(file))
 	}
 	fuzzRead(f, table.CSV)

@@ -9,6 +9,7 @@ import (
 	"github.com/bizmetry/identity/service/answer"
 	"github.com/bizmetry/identity/service/contact"
 	"github.com/bizmetry/identity/service/phone"
+	"github.com/bizmetry/identity/service/table"
 )
 
 // checkPeople has the door check what the field rules of the contract cannot
@@ -19,6 +20,11 @@ func (s *Users) checkPeople() {
 		u := msg.(*identityv1.CreateUserRequest).GetUser()
 		checkPerson(found, "user.", u, all)
 		checkAssigned(found, "user.role_ids", len(u.GetRoleIds())+len(u.GetPermissionKeys()))
+	})
+	s.door.CheckFurther(&identityv1.ExportUsersRequest{}, func(found *answer.Refusal, msg proto.Message) {
+		if req := msg.(*identityv1.ExportUsersRequest); req.GetBom() && formatOf(req.GetFormat()) != table.CSV {
+			found.Add("bom", "csv_only", "JSON lines have no byte order mark")
+		}
 	})
 	s.door.CheckFurther(&identityv1.CreateOrganizationRequest{}, func(found *answer.Refusal, msg proto.Message) {
 		founder := msg.(*identityv1.CreateOrganizationRequest).GetAdministrator()

@@ -26,6 +26,9 @@ func (s *Users) ExportUsers(req *identityv1.ExportUsersRequest, stream grpc.Serv
 		return err
 	}
 	out := bufio.NewWriterSize(pieces{stream}, pieceSize)
+	if req.GetBom() {
+		_, _ = out.WriteString(table.ByteOrderMark) // into the buffer
+	}
 	w, err := table.NewWriter(out, formatOf(req.GetFormat()), exportColumns)
 	if err != nil {
 		return err

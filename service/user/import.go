@@ -3,7 +3,6 @@ package user
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"io"
 	"strconv"
 
@@ -22,9 +21,6 @@ const (
 	importBatch = 1000
 	// importRowsAtMost is how many rows a file may have.
 	importRowsAtMost = 10_000_000
-	// rehearsedAtMost is how many addresses a dry run remembers, to find those
-	// that a file has twice; what comes later is compared with the database only.
-	rehearsedAtMost = 1_000_000
 )
 
 // ImportUsers reads a file of people and adds them, a batch a transaction.
@@ -36,7 +32,10 @@ func (s *Users) ImportUsers(stream grpc.BidiStreamingServer[identityv1.ImportUse
 	}
 	im := &importing{
 		s: s, stream: stream, validateOnly: first.GetValidateOnly(), sendActivation: first.GetSendActivation(),
-		operation: s.NewID(), analyzeAt: analyzeFirst, sum: &identityv1.ImportUsersResponse_Summary{}, rehearsed: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
+		operation: s.NewID(), analyzeAt: analyzeFirst, sum: &identityv1.ImportUsersResponse_Summary{},
+	}
+	if im.validateOnly {
+		im.rehearsed = newRehearsed()
 	}
 	file, err := table.NewReader(&upload{stream: stream, rest: first.GetData()}, formatOf(first.GetFormat()), importColumns)
 	for err == nil {
@@ -50,7 +49,7 @@ func (s *Users) ImportUsers(stream grpc.BidiStreamingServer[identityv1.ImportUse
 		}
 	}
 	if !errors.Is(err, io.EOF) {
-		return fileRefused(err)
+		return fileRefused(file, err)
 	}
 	return stream.Send(&identityv1.ImportUsersResponse{Summary: im.sum})
 }
@@ -60,13 +59,18 @@ func isFileError(err error) bool {
 	return errors.As(err, &file)
 }
 
-// fileRefused says where and why a file cannot be read any further.
-func fileRefused(err error) error {
-	var file *table.FileError
-	if errors.As(err, &file) {
-		return answer.Refuse(answer.ErrMalformed, "row", strconv.FormatInt(file.Row, 10), "cause", file.Text)
+// fileRefused says where and why a file cannot be read any further, and how
+// many rows that leaves.
+func fileRefused(file *table.Reader, err error) error {
+	var bad *table.FileError
+	if !errors.As(err, &bad) {
+		return err
 	}
-	return err
+	told := []string{"row", strconv.FormatInt(bad.Row, 10), "line", strconv.FormatInt(bad.Line, 10), "cause", bad.Text}
+	if bad.Row > 0 { // behind the header line
+		told = append(told, "unread", strconv.FormatInt(file.Unread(), 10))
+	}
+	return answer.Refuse(answer.ErrMalformed, told...)
 }
 
 // upload reads a file out of the messages of a stream.
@@ -99,8 +103,7 @@ type importing struct {
 	operation                    string // id that all its events have
 	analyzeAt                    int64  // people added, after which the database looks at its tables again
 	sum                          *identityv1.ImportUsersResponse_Summary
-	rehearsed                    map[uint64]struct{} // addresses that a dry run would have created
-	seed                         maphash.Seed
+	rehearsed                    *rehearsed // by a dry run; nil: none
 }
 
 // read reads a batch. The error is why it is the last one.
@@ -114,7 +117,7 @@ func (im *importing) read(file *table.Reader) (rows []*importRow, err error) {
 		if im.full = file.Row() > importRowsAtMost; im.full {
 			return rows, answer.Refuse(answer.ErrTooLarge, "rows", strconv.Itoa(importRowsAtMost))
 		}
-		row := newImportRow(file.Row(), cells)
+		row := newImportRow(file, cells)
 		if bad != nil {
 			row.refuse(identityv1.Error_INVALID_FIELDS.String(), bad.Violations...)
 		} else if err := im.readRow(row, cells); err != nil {
@@ -203,14 +206,10 @@ func (im *importing) rehearse(rows []*importRow) {
 		if row.twin != nil {
 			continue
 		}
-		digest := maphash.String(im.seed, row.user.EmailKey)
-		if _, before := im.rehearsed[digest]; before {
-			row.settled(identityv1.ImportUsersResponse_Row_EXISTS, "")
-			continue
+		outcome := identityv1.ImportUsersResponse_Row_CREATED
+		if im.rehearsed.add(row.user.EmailKey) {
+			outcome = identityv1.ImportUsersResponse_Row_EXISTS
 		}
-		if len(im.rehearsed) < rehearsedAtMost {
-			im.rehearsed[digest] = struct{}{}
-		}
-		row.settled(identityv1.ImportUsersResponse_Row_CREATED, "")
+		row.settled(outcome, "")
 	}
 }

@@ -3,6 +3,8 @@ package user
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -24,6 +26,7 @@ type importRow struct {
 	roles  []string // as the file names them
 	add    change.Assignment
 	twin   *importRow // an earlier row of the batch with the same address
+	lines  string     // "lines 3 to 5" of a row of several
 }
 
 // open are the rows that nothing is decided about yet.
@@ -36,17 +39,28 @@ func open(rows []*importRow) (undecided []*importRow) {
 	return undecided
 }
 
-func newImportRow(number int64, cells []table.Cell) *importRow {
+// newImportRow is the row that was read last.
+func newImportRow(file *table.Reader, cells []table.Cell) *importRow {
 	email := wire.Cut(strings.ToValidUTF8(cells[columnEmail].Text(), "?"), contact.MaxEmail)
-	return &importRow{status: &identityv1.ImportUsersResponse_Row{Row: number, Email: email}}
+	first, last := file.Lines()
+	row := &importRow{status: &identityv1.ImportUsersResponse_Row{Row: file.Row(), Line: first, Email: email}}
+	if last > first {
+		row.lines = fmt.Sprintf("lines %d to %d", first, last)
+	}
+	return row
 }
 
 func (row *importRow) settled(outcome identityv1.ImportUsersResponse_Row_Outcome, id string) {
 	row.status.Outcome, row.status.Id = outcome, id
 }
 
+// refuse refuses a row. Of one of several lines it says so: a quote that was
+// left open may have made it of several rows.
 func (row *importRow) refuse(reason string, violations ...string) {
 	row.settled(identityv1.ImportUsersResponse_Row_REFUSED, "")
+	if row.lines != "" {
+		violations = append(slices.Clip(violations), "row: "+row.lines)
+	}
 	row.status.Reason, row.status.Violations = reason, violations
 }
 
@@ -91,7 +105,8 @@ func (im *importing) readRow(row *importRow, cells []table.Cell) error {
 	in := &identityv1.User{PermissionKeys: cells[columnPermissions]}
 	for column, field := range map[int]**string{columnEmail: &in.Email, columnFirstName: &in.FirstName, columnLastName: &in.LastName} {
 		if cell := cells[column]; len(cell) > 0 {
-			*field = &cell[0]
+			text := contact.Line(cell[0]) // as it is kept, so that this is measured
+			*field = &text
 		}
 	}
 	confirmed := cells[columnConfirmed].Text() == "true"
@@ -105,6 +120,7 @@ func (im *importing) readRow(row *importRow, cells []table.Cell) error {
 		found.Add("roles", "repeated.max_items", "must have fewer items")
 	}
 	checkAssigned(found, "roles", len(cells[columnRoles])+len(cells[columnPermissions]))
+	checkPassedOver(found, cells)
 	hash := cells[columnPasswordHash].Text()
 	if hash != "" && im.s.hasher.CheckHash(hash) != nil {
 		found.Add("password_hash", "hash", "must be of a known format, of bounded cost")
@@ -122,6 +138,16 @@ func (im *importing) readRow(row *importRow, cells []table.Cell) error {
 	}
 	SetName(&row.user, in.GetFirstName(), in.GetLastName())
 	return nil
+}
+
+// checkPassedOver refuses cells that hold several lines where nothing else looks
+// at them: an open quote would hide rows in there.
+func checkPassedOver(found *answer.Refusal, cells []table.Cell) {
+	for _, column := range []int{columnID, columnState, columnPhone, columnCreateTime, columnCreatedBy, columnUpdateTime, columnLastSignInTime} {
+		if strings.ContainsAny(cells[column].Text(), "\r\n") {
+			found.Add(importColumns[column].Name, "one_line", "must be on one line")
+		}
+	}
 }
 
 // maxRolesOfUser is that of the contract.
@@ -142,13 +168,29 @@ func judge(tx *change.Tx, rows []*importRow) {
 		}
 		switch {
 		case errors.Is(verdict, answer.ErrNotFound):
-			row.refuse(identityv1.Error_NOT_FOUND.String(), "roles: unknown")
+			row.refuse(identityv1.Error_NOT_FOUND.String(), noRoles(tx, names, row.roles)...)
 		case verdict != nil:
 			row.refuseFor(verdict)
 		case row.user.Confirmed && !tx.MayConfirm():
 			row.refuseFor(answer.ErrConfirmNotAllowed)
 		}
 	}
+}
+
+// noRoles says which of the texts of a row name no role, or more than one.
+func noRoles(tx *change.Tx, names roleNames, texts []string) (violations []string) {
+	for _, text := range texts {
+		role, known := tx.Catalogue.RoleByID[names.read(text)]
+		if known && tx.Catalogue.Visible(role, tx.Org.ID, tx.By.Platform) {
+			continue
+		}
+		wrong := "unknown "
+		if id, several := names[contact.Fold(text)]; several && id == "" {
+			wrong = "several are called "
+		}
+		violations = append(violations, "roles: "+wrong+table.Shown(text))
+	}
+	return violations
 }
 
 // findHolders settles the rows whose addresses somebody of the organization

@@ -143,7 +143,8 @@ type UserFile_Format int32
 
 const (
 	UserFile_FORMAT_UNSPECIFIED UserFile_Format = 0
-	// RFC 4180, UTF-8, with a header line.
+	// RFC 4180, UTF-8, with a header line. An export has commas; an import takes
+	// semicolons and tabs too.
 	UserFile_CSV UserFile_Format = 1
 	// A JSON object a line.
 	UserFile_JSON_LINES UserFile_Format = 2
@@ -1676,7 +1677,10 @@ type ExportUsersRequest struct {
 	// Who; empty: everybody.
 	Filter *ListUsersRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// The format; unspecified: CSV.
-	Format        UserFile_Format `protobuf:"varint,3,opt,name=format,proto3,enum=bizmetry.identity.v1.UserFile_Format" json:"format,omitempty"`
+	Format UserFile_Format `protobuf:"varint,3,opt,name=format,proto3,enum=bizmetry.identity.v1.UserFile_Format" json:"format,omitempty"`
+	// Begin with a byte order mark, by which spreadsheets know that the file is
+	// UTF-8; of CSV only.
+	Bom           bool `protobuf:"varint,4,opt,name=bom,proto3" json:"bom,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1730,6 +1734,13 @@ func (x *ExportUsersRequest) GetFormat() UserFile_Format {
 		return x.Format
 	}
 	return UserFile_FORMAT_UNSPECIFIED
+}
+
+func (x *ExportUsersRequest) GetBom() bool {
+	if x != nil {
+		return x.Bom
+	}
+	return false
 }
 
 // ExportUsersResponse is a piece of the file.
@@ -3076,7 +3087,7 @@ type ImportUsersResponse_Row struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number of the row, from 1, the header line not counted.
 	Row int64 `protobuf:"varint,1,opt,name=row,proto3" json:"row,omitempty"`
-	// The e-mail address as given.
+	// The e-mail address as given, where it can be read.
 	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
 	// What became of it.
 	Outcome ImportUsersResponse_Row_Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=bizmetry.identity.v1.ImportUsersResponse_Row_Outcome" json:"outcome,omitempty"`
@@ -3089,8 +3100,10 @@ type ImportUsersResponse_Row struct {
 	Violations []string `protobuf:"bytes,6,rep,name=violations,proto3" json:"violations,omitempty"`
 	// Whether a link to activate the account, or to choose a password, is mailed.
 	ActivationSent bool `protobuf:"varint,8,opt,name=activation_sent,json=activationSent,proto3" json:"activation_sent,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Line of the file in which the row begins, from 1, every line counted.
+	Line          int64 `protobuf:"varint,7,opt,name=line,proto3" json:"line,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportUsersResponse_Row) Reset() {
@@ -3170,6 +3183,13 @@ func (x *ImportUsersResponse_Row) GetActivationSent() bool {
 		return x.ActivationSent
 	}
 	return false
+}
+
+func (x *ImportUsersResponse_Row) GetLine() int64 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
 }
 
 // Summary counts the rows.
@@ -3414,11 +3434,12 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x12FORMAT_UNSPECIFIED\x10\x00\x12\a\n" +
 	"\x03CSV\x10\x01\x12\x0e\n" +
 	"\n" +
-	"JSON_LINES\x10\x02\"\x84\x02\n" +
+	"JSON_LINES\x10\x02\"\x96\x02\n" +
 	"\x12ExportUsersRequest\x12^\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB5\xbaH2\xd8\x01\x01r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$R\x0eorganizationId\x12E\n" +
 	"\x06filter\x18\x02 \x01(\v2-.bizmetry.identity.v1.ListUsersRequest.FilterR\x06filter\x12G\n" +
-	"\x06format\x18\x03 \x01(\x0e2%.bizmetry.identity.v1.UserFile.FormatB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06format\")\n" +
+	"\x06format\x18\x03 \x01(\x0e2%.bizmetry.identity.v1.UserFile.FormatB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06format\x12\x10\n" +
+	"\x03bom\x18\x04 \x01(\bR\x03bom\")\n" +
 	"\x13ExportUsersResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"\xaa\x02\n" +
 	"\x12ImportUsersRequest\x12^\n" +
@@ -3426,10 +3447,10 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\x06format\x18\x02 \x01(\x0e2%.bizmetry.identity.v1.UserFile.FormatB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06format\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12'\n" +
 	"\x0fsend_activation\x18\x04 \x01(\bR\x0esendActivation\x12\x1d\n" +
-	"\x04data\x18\x05 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80 R\x04data\"\xd0\x04\n" +
+	"\x04data\x18\x05 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80 R\x04data\"\xe4\x04\n" +
 	"\x13ImportUsersResponse\x12A\n" +
 	"\x04rows\x18\x01 \x03(\v2-.bizmetry.identity.v1.ImportUsersResponse.RowR\x04rows\x12K\n" +
-	"\asummary\x18\x02 \x01(\v21.bizmetry.identity.v1.ImportUsersResponse.SummaryR\asummary\x1a\xb9\x02\n" +
+	"\asummary\x18\x02 \x01(\v21.bizmetry.identity.v1.ImportUsersResponse.SummaryR\asummary\x1a\xcd\x02\n" +
 	"\x03Row\x12\x10\n" +
 	"\x03row\x18\x01 \x01(\x03R\x03row\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12O\n" +
@@ -3439,7 +3460,8 @@ const file_bizmetry_identity_v1_user_proto_rawDesc = "" +
 	"\n" +
 	"violations\x18\x06 \x03(\tR\n" +
 	"violations\x12'\n" +
-	"\x0factivation_sent\x18\b \x01(\bR\x0eactivationSent\"H\n" +
+	"\x0factivation_sent\x18\b \x01(\bR\x0eactivationSent\x12\x12\n" +
+	"\x04line\x18\a \x01(\x03R\x04line\"H\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCREATED\x10\x01\x12\n" +

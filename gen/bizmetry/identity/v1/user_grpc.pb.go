@@ -107,7 +107,8 @@ type UserServiceClient interface {
 	// the body is the file itself (text/csv or application/x-ndjson), everything
 	// else stands in the query, and the answer is JSON lines: a row each, a
 	// summary or an error at the end.
-	// Errors: MALFORMED_REQUEST, INVALID_FIELDS; what is wrong with a row is in its status.
+	// Errors: MALFORMED_REQUEST (the metadata has row, line, cause and unread, how
+	// many rows were not read), INVALID_FIELDS; what is wrong with a row is in its status.
 	ImportUsers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportUsersRequest, ImportUsersResponse], error)
 	// CheckEmailAvailability tells whether an address can be given to a user. It
 	// says no more than that: taken here and taken elsewhere look the same.
@@ -460,7 +461,8 @@ type UserServiceServer interface {
 	// the body is the file itself (text/csv or application/x-ndjson), everything
 	// else stands in the query, and the answer is JSON lines: a row each, a
 	// summary or an error at the end.
-	// Errors: MALFORMED_REQUEST, INVALID_FIELDS; what is wrong with a row is in its status.
+	// Errors: MALFORMED_REQUEST (the metadata has row, line, cause and unread, how
+	// many rows were not read), INVALID_FIELDS; what is wrong with a row is in its status.
 	ImportUsers(grpc.BidiStreamingServer[ImportUsersRequest, ImportUsersResponse]) error
 	// CheckEmailAvailability tells whether an address can be given to a user. It
 	// says no more than that: taken here and taken elsewhere look the same.
