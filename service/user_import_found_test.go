@@ -109,7 +109,7 @@ zoe@import.test;` + strings.Repeat("e\u0308", 60) + `;Ng;;;Agent
 				}
 			}
 		}
-		filter := &identityv1.ListUsersRequest_Filter{EmailExact: "ann@import.test"}
+		filter := &identityv1.ListUsersRequest_Filter{EmailExact: ptr("ann@import.test")}
 		if got := exported(t, w, a.Admin.Token, filter); len(got) != 1 || got[0][2] != "Ann" {
 			t.Errorf("%q", got)
 		}

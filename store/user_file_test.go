@@ -50,13 +50,16 @@ func TestMany(t *testing.T) {
 		}
 		keys := []string{users[0].EmailKey, users[1].EmailKey, "nobody@many.test"}
 		for org, want := range map[string]map[string]string{
-			orgs[0]: {users[0].EmailKey: users[0].ID, users[1].EmailKey: ""}, orgs[1]: {},
+			orgs[0]: {users[0].EmailKey: users[0].ID, users[1].EmailKey: users[1].ID}, orgs[1]: {},
 		} {
 			holders, err := s.AddressHolders(t.Context(), org, keys)
 			noError(t, err)
 			got := map[string]string{}
 			for _, h := range holders {
 				got[h.Key] = h.ID
+				if h.Deleted != (h.ID == users[1].ID) {
+					t.Errorf("%+v", h)
+				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)

@@ -127,11 +127,14 @@ func (s *Users) hashPasswordOf(ctx context.Context, in *identityv1.User, e *edit
 	return u.PasswordHash, err
 }
 
+// ofUser begins the path of a field of the user in a request.
+const ofUser = "user."
+
 // updateUser applies an edit to a person: u begins as the former row and is
 // left as it was written. Every part checks its own right.
 func (s *Users) updateUser(ctx context.Context, tx *change.Tx, former store.User, u *store.User, e *edit) error {
 	if e.enabled != nil && *e.enabled != former.Enabled {
-		return answer.Invalid("user.enabled", "switched", "is not changed by an update: use EnableUser or DisableUser (:enable, :disable)")
+		return answer.Invalid(ofUser+"enabled", "switched", "is not changed by an update: use EnableUser or DisableUser (:enable, :disable)")
 	}
 	var changed []string
 	if e.first != nil || e.last != nil {

@@ -22,6 +22,7 @@ func (s *Users) checkPeople() {
 		checkAssigned(found, "user.role_ids", len(u.GetRoleIds())+len(u.GetPermissionKeys()))
 	})
 	s.door.CheckFurther(&identityv1.ExportUsersRequest{}, func(found *answer.Refusal, msg proto.Message) {
+		checkListed(found, msg)
 		if req := msg.(*identityv1.ExportUsersRequest); req.GetBom() && formatOf(req.GetFormat()) != table.CSV {
 			found.Add("bom", "csv_only", "JSON lines have no byte order mark")
 		}
@@ -44,19 +45,18 @@ func (s *Users) checkPeople() {
 			checkAssigned(found, "user.role_ids", len(req.GetUser().GetRoleIds())+len(req.GetUser().GetPermissionKeys()))
 		}
 	})
-	for _, req := range []filtered{&identityv1.BulkEnableUsersRequest{}, &identityv1.BulkDisableUsersRequest{}, &identityv1.ExportUsersRequest{}} {
-		s.door.CheckFurther(req, func(found *answer.Refusal, msg proto.Message) {
-			if msg.(filtered).GetFilter().GetState() == identityv1.User_DELETED {
-				found.Add("filter.state", "not_listed", "must be ACTIVE, PENDING or DISABLED: deleted users are only listed")
-			}
-		})
-	}
+	s.door.CheckFurther(&identityv1.BulkEnableUsersRequest{}, checkListed)
+	s.door.CheckFurther(&identityv1.BulkDisableUsersRequest{}, checkListed)
 }
 
-// filtered is a request about all users who match a filter.
-type filtered interface {
-	proto.Message
-	GetFilter() *identityv1.ListUsersRequest_Filter
+// checkListed refuses deleted users where a request is about all who match a filter.
+func checkListed(found *answer.Refusal, msg proto.Message) {
+	req, ok := msg.(interface {
+		GetFilter() *identityv1.ListUsersRequest_Filter
+	})
+	if ok && req.GetFilter().GetState() == identityv1.User_DELETED {
+		found.Add("filter.state", "not_listed", "must be ACTIVE, PENDING or DISABLED: deleted users are only listed")
+	}
 }
 
 // checkPerson checks the fields that are asked for. That one is missing is said already.
