@@ -159,9 +159,17 @@ func TestEnabled(t *testing.T) {
 func TestFilter_Blank(t *testing.T) {
 	s := newSite(t)
 	for _, r := range []struct{ filter, field string }{
-		{`{"name":" "}`, "filter.name"}, {`{"name":""}`, "filter.name"}, {`{"name":"\u3000"}`, "filter.name"}, {`{"email":""}`, "filter.email"},
-		{`{"emailExact":"\t"}`, "filter.email_exact"}, {`{"roleId":""}`, "filter.role_id"}, {`{"emailExact":"x y@p.example"}`, "filter.email_exact"},
-		{`{"state":"ACTIVE","name":""}`, "filter.name"}, {`{}`, ""}, {`{"name":null}`, ""}, {`{"name":"grace"}`, ""},
+		{`{"name":" "}`, "filter.name"},
+		{`{"name":""}`, "filter.name"},
+		{`{"name":"\u3000"}`, "filter.name"},
+		{`{"email":""}`, "filter.email"},
+		{`{"emailExact":"\t"}`, "filter.email_exact"},
+		{`{"roleId":""}`, "filter.role_id"},
+		{`{"emailExact":"x y@p.example"}`, "filter.email_exact"},
+		{`{"state":"ACTIVE","name":""}`, "filter.name"},
+		{`{}`, ""},
+		{`{"name":null}`, ""},
+		{`{"name":"grace"}`, ""},
 	} {
 		s.call(s.Root, "POST", "/v1/users:bulkDisable", `{"validateOnly":true,"filter":`+r.filter+`}`).verdict(t).is(t, "REST "+r.filter, r.field, "")
 		filter := &identityv1.ListUsersRequest_Filter{}

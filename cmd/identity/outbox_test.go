@@ -26,7 +26,7 @@ func TestServe_NeedsSenders(t *testing.T) {
 		{"file:mail", "", "", "IDENTITY_SMS_URL is required with PostgreSQL"},
 		{"smtp://user:canary@", "file:sms", "", "IDENTITY_SMTP_URL: "},
 		{"file:mail", "webhook:http://hook.test/canary", "", "IDENTITY_SMS_URL: "},
-		{"smtp://mail.test", "file:sms", "no address", "IDENTITY_SMTP_URL: the sender"},
+		{"smtp://mail.test", "file:sms", "no address", "IDENTITY_MAIL_FROM: "},
 	} {
 		t.Setenv(databaseURLEnv, url)
 		t.Setenv("IDENTITY_MASTER_KEY_FILE", key)

@@ -14,7 +14,7 @@ import (
 // readable is an error of the API for people: reason, sentence, and what is
 // wrong with which field. Several stay several.
 func readable(err error) error {
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only this one, not what it wraps
+	if several, ok := err.(interface{ Unwrap() []error }); ok { // only this one, not what it wraps
 		var all []error
 		for _, one := range several.Unwrap() {
 			all = append(all, readable(one))

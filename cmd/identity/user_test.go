@@ -160,7 +160,7 @@ func addInitial(t *testing.T, c connection, email, password string) {
 func TestConnection_TLS(t *testing.T) {
 	t.Setenv(tokenEnv, "token")
 	port := plainPort(t)
-	err := connection{Addr: address{hostPort: port, plain: true}}.as(t.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+	err := connection{Addr: address{hostPort: port}}.as(t.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		_, err := identityv1.NewUserServiceClient(conn).GetMe(ctx, &identityv1.GetMeRequest{})
