@@ -150,7 +150,7 @@ func TestAdministrators_AC08_Doors(t *testing.T) {
 			return patch(l.root(), l.World, l.org.GetId(), &identityv1.User{Id: l.id, Confirmed: ptr(false)}, "confirmed")
 		}},
 		{"changing one's own address, which un-confirms", nil, func(l *lastAdmin) error {
-			return patch(l.self(), l.World, l.org.GetId(), &identityv1.User{Id: l.id, Email: ptr("new@customer.test")}, "email")
+			return patch(l.self(), l.World, l.org.GetId(), &identityv1.User{Id: l.id, Email: ptr("new@customer.test"), CurrentPassword: ptr(servicetest.RootPassword)}, "email")
 		}},
 		{"an end for the role", nil, func(l *lastAdmin) error { return l.grant(l.id, time.Hour, superUser, nil) }},
 		{

@@ -58,10 +58,10 @@ var raceDoors = []raceDoor{
 		return err
 	},
 	func(ctx context.Context, w *servicetest.World, org, id, unique string) error { // un-confirms, unless root does it
-		return patch(ctx, w, org, &identityv1.User{Id: id, Email: ptr(unique + "@moved.test")}, "email")
+		return patch(ctx, w, org, &identityv1.User{Id: id, Email: ptr(unique + "@moved.test"), CurrentPassword: ptr(servicetest.RootPassword)}, "email")
 	},
 	func(ctx context.Context, w *servicetest.World, org, id, _ string) error { // ends what the person began
-		return patch(ctx, w, org, &identityv1.User{Id: id, Password: ptr(servicetest.InitialPassword)}, "password")
+		return patch(ctx, w, org, &identityv1.User{Id: id, Password: ptr(servicetest.InitialPassword), CurrentPassword: ptr(servicetest.RootPassword)}, "password")
 	},
 	func(ctx context.Context, w *servicetest.World, org, id, _ string) error { // the last one: only root may
 		return patch(ctx, w, org, &identityv1.User{Id: id, Confirmed: ptr(false)}, "confirmed")

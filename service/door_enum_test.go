@@ -20,7 +20,7 @@ func TestRequests_EnumsNameTheirValues(t *testing.T) {
 		req         proto.Message
 		field, text string
 	}{
-		{"UserService.ListUsers", &identityv1.ListUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{State: state}}, "filter.state", "must be one of ACTIVE, PENDING, DISABLED"},
+		{"UserService.ListUsers", &identityv1.ListUsersRequest{Filter: &identityv1.ListUsersRequest_Filter{State: state}}, "filter.state", "must be one of ACTIVE, PENDING, DISABLED, DELETED"},
 		{"UserService.ExportUsers", &identityv1.ExportUsersRequest{Format: 9}, "format", "must be one of CSV, JSON_LINES"},
 		{
 			"OrganizationService.UpdateOrganization",

@@ -127,9 +127,9 @@ func TestControlPerson_AC07(t *testing.T) {
 				})
 			}
 		}
-		t.Run("a name controls nobody", func(t *testing.T) {
+		t.Run("a name of a stronger one", func(t *testing.T) {
 			p := holder(t, w.World, "", extra)
-			checkOutcome(t, update(w, by, &identityv1.User{Id: p.GetId(), FirstName: ptr("Changed")}, "first_name"), allowed)
+			checkOutcome(t, update(w, by, &identityv1.User{Id: p.GetId(), FirstName: ptr("Changed")}, "first_name"), exceeds)
 		})
 		t.Run("a grant of one's own to a stronger one", func(t *testing.T) {
 			_, err := w.Roles.GrantRoles(w.As(by), &identityv1.GrantRolesRequest{Id: holder(t, w.World, "", extra).GetId(), PermissionKeys: []string{"agents.read"}})

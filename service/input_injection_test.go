@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -182,7 +183,7 @@ func TestStoredTexts_IN01(t *testing.T) {
 		for i, text := range tainted {
 			want := &identityv1.ServiceAccount{
 				DisplayName: ptr(fmt.Sprintf("%d %s.", i, strings.Map(printable, text))), Description: ptr(text), ParentType: ptr("agent"),
-				ParentId: ptr(fmt.Sprintf("%d%s", i, strings.Map(printable, text))), ParentName: ptr(strings.Map(printable, text)),
+				ParentId: ptr(fmt.Sprintf("%d%s", i, strings.Map(printable, text))), ParentName: ptr(fmt.Sprintf("%d %s.", i, strings.Map(printable, text))),
 			}
 			made := must[*identityv1.ServiceAccount](t)(w.Accounts.CreateServiceAccount(w.As(w.Root), &identityv1.CreateServiceAccountRequest{ServiceAccount: want}))
 			got := must[*identityv1.ServiceAccount](t)(w.Accounts.GetServiceAccount(w.As(w.Root), &identityv1.GetServiceAccountRequest{Id: made.GetId()}))
@@ -196,7 +197,7 @@ func TestStoredTexts_IN01(t *testing.T) {
 
 // printable drops what names may not hold.
 func printable(r rune) rune {
-	if r < ' ' {
+	if r < ' ' || unicode.Is(unicode.Cf, r) {
 		return -1
 	}
 	return r

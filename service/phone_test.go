@@ -228,7 +228,7 @@ func TestPhone_ProofIsBound(t *testing.T) {
 			return err
 		}
 		update := func(token, user, proof string) error {
-			return patch(w.As(token), w.World, "", &identityv1.User{Id: user, PhoneProof: &proof}, "phone_proof")
+			return patch(w.As(token), w.World, "", &identityv1.User{Id: user, PhoneProof: &proof, CurrentPassword: &a.Admin.Password}, "phone_proof")
 		}
 		for rule, err := range map[string]error{
 			"used":                                create(a.Admin.Token, "", "", used),

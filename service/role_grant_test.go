@@ -272,7 +272,7 @@ func TestOneself_AC07(t *testing.T) {
 			{"a permission", &identityv1.User{PermissionKeys: append([]string{extra}, delegated...)}, []string{"permission_keys"}, exceeds},
 			{"the same permissions", &identityv1.User{PermissionKeys: delegated}, []string{"permission_keys"}, allowed},
 			{"a name", &identityv1.User{FirstName: ptr("Me")}, []string{"first_name"}, allowed},
-			{"an address", &identityv1.User{Email: ptr("me@people.test")}, []string{"email"}, allowed},
+			{"an address", &identityv1.User{Email: ptr("me@people.test"), CurrentPassword: &by.Password}, []string{"email"}, allowed},
 			{"fewer permissions", &identityv1.User{PermissionKeys: delegated[1:]}, []string{"permission_keys"}, allowed},
 		} {
 			t.Run(row.name, func(t *testing.T) {

@@ -88,7 +88,7 @@ zoe@import.test;` + strings.Repeat("e\u0308", 60) + `;Ng;;;Agent
 				"9 5 eve@import.test REFUSED NOT_FOUND roles: unknown Nobody's, roles: several are called devops",
 				"10 6 fay@import.test REFUSED INVALID_FIELDS state: one_line, row: lines 10 to 11",
 				"12 7 hal@import.test CREATED",
-				"14 8 x REFUSED INVALID_FIELDS first_name: string.pattern, email: email, row: lines 14 to 15",
+				"14 8 x REFUSED INVALID_FIELDS first_name: name, email: email, row: lines 14 to 15",
 				"16 9 ida@import.test REFUSED INVALID_FIELDS roles: at_least_one",
 				"17 10 zoe@import.test CREATED", // measured as it is kept
 			}},

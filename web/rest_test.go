@@ -87,7 +87,10 @@ func TestREST(t *testing.T) {
 	s.call(s.Root, "POST", "/v1/users/"+id+":disable", "").is(t, 200, "")
 	s.call(s.Root, "POST", "/v1/users/"+id+":enable", "{}").is(t, 200, "")
 	s.call(s.Root, "DELETE", "/v1/users/"+id, "").is(t, 200, "")
-	s.call(s.Root, "GET", "/v1/users/"+id, "").is(t, 404, "NOT_FOUND")
+	if gone := s.call(s.Root, "GET", "/v1/users/"+id, ""); gone.StatusCode != 200 || gone.get("state") != "DELETED" {
+		t.Errorf("deleted: %d %s", gone.StatusCode, gone.text)
+	}
+	s.call(s.Root, "PATCH", "/v1/users/"+id, `{"firstName":"Bea"}`).is(t, 404, "NOT_FOUND")
 	if me := s.call(s.Root, "GET", "/v1/me", ""); me.get("user", "email") != servicetest.RootEmail {
 		t.Errorf("me: %s", me.text)
 	}
