@@ -39,6 +39,9 @@ func (s *Users) mustProve(ctx context.Context, req *identityv1.UpdateUserRequest
 	switch {
 	case errors.Is(err, secret.ErrBusy):
 		return errors.Join(err, s.limits.ReturnAttempt(ctx, try))
+	case errors.Is(err, secret.ErrHash): // what is stored fits no password
+		s.Log.Error("a stored password hash cannot be used", "request_id", c.RequestID)
+		return answer.ErrCredentials
 	case errors.Is(err, secret.ErrTooLong), err == nil && !ok:
 		return answer.ErrCredentials
 	case err != nil:
